@@ -1,0 +1,70 @@
+"""The losses of a run as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+
+class LossCurve(Callback):
+    """Draws training and validation loss against steps when training ends, however it ends.
+
+    The points travel in checkpoints, so the picture of a resumed run shows the whole of it.
+
+    Args:
+        path: the PNG to write.
+    Attributes:
+        points: of `train` and `validation`, pairs of step and loss in nats.
+        baseline: a loss to compare with, drawn as a line; None draws none.
+    """
+
+    def __init__(self, path: str):
+        self.path = Path(path)
+        self.points: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
+        self.baseline: float | None = None
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.global_step % trainer.log_every_n_steps == 0:
+            self._add(trainer, "train")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self._add(trainer, "validation")
+
+    def _add(self, trainer: Trainer, split: str) -> None:
+        loss, points = trainer.callback_metrics.get(f"{split}/loss"), self.points[split]
+        if loss is not None and (not points or points[-1][0] < trainer.global_step):
+            points.append((trainer.global_step, float(loss)))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.draw()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if trainer.is_global_zero:
+            self.draw()
+
+    def draw(self) -> None:
+        """Writes the picture, unless there is no point yet."""
+        if not any(self.points.values()):
+            return
+        from matplotlib.figure import Figure  # takes a second to import
+
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.subplots()
+        if self.points["train"]:
+            axes.plot(*zip(*self.points["train"], strict=True), color="tab:blue", alpha=0.6, label="training")
+        if self.points["validation"]:
+            axes.plot(*zip(*self.points["validation"], strict=True), "o-", color="tab:orange", label="validation")
+        if self.baseline is not None:
+            axes.axhline(self.baseline, color="grey", linestyle="--", label="unigram entropy")
+        axes.set(xlabel="optimizer steps", ylabel="loss (nats per masked token)")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(self.path, dpi=120)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {split: [list(point) for point in points] for split, points in self.points.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.points = {split: [(int(s), float(x)) for s, x in points] for split, points in state_dict.items()}

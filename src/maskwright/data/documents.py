@@ -1,0 +1,182 @@
+"""From a source to cleaned documents on disk, in train, validation and test."""
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from maskwright.data import wikimedia
+from maskwright.data.source import Source
+from maskwright.errors import UserError
+from maskwright.progress import bar
+from maskwright.text.cache import fingerprint, write_once
+from maskwright.text.cleaning import cleaner
+from maskwright.text.parallel import parallel_map
+from maskwright.text.tokens import TextSlice
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+SPLITS = ("train", "validation", "test")
+_CHARACTERS_PER_PIECE = 200_000
+_SCHEMA = pa.schema({"text": pa.string()})
+_FORMAT = 1  # to be raised when the same settings no longer give the same documents
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The recipe of a corpus.
+
+    Args:
+        source: where the documents come from.
+        cleaning: names of the cleaning steps.
+        splits: for each of train, validation and test, the name of a split of the source, or the
+            share of the source's train split that a hash of the text assigns to it.
+        limit: take only the first so many documents of each split of the source; None takes all.
+    Raises:
+        UserError: the splits are not shares or names that make sense together.
+    """
+
+    source: Source
+    cleaning: tuple[str, ...]
+    splits: dict[str, str | float]
+    limit: int | None
+
+    def __post_init__(self) -> None:
+        cleaner(self.cleaning)
+        if not isinstance(self.splits.get("train"), str):
+            raise UserError("data.splits.train must name the split of the source to train on, such as 'train'.")
+        shares = self.shares
+        if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
+            told = ", ".join(f"data.splits.{name}={share}" for name, share in shares.items())
+            raise UserError(f"{told}: each share must lie between 0 and 1, and leave some for training.")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"data.limit={self.limit} takes no documents; it is at least 1, or null for all.")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The splits that are taken from the source's train split by hash."""
+        return {name: float(share) for name, share in self.splits.items() if not isinstance(share, str)}
+
+    def fingerprint(self) -> str:
+        return fingerprint(
+            [_FORMAT, self.source.identity(), self.cleaning, sorted(self.splits.items()), self.limit]
+        )
+
+    def prepare(self, cache: Path, workers: int) -> Path:
+        """The folder of the documents, read and cleaned by `workers` processes unless it is there.
+
+        Raises:
+            UserError: the source cannot be read, or a split would be empty.
+        """
+        return write_once(cache / f"documents-{self.fingerprint()}", partial(self._write, workers=workers))
+
+    def _write(self, folder: Path, workers: int) -> None:
+        counts = dict.fromkeys(SPLITS, 0)
+        writers = {split: pa.ipc.new_stream(str(folder / f"{split}.arrow"), _SCHEMA) for split in SPLITS}
+        try:
+            with bar("Reading and cleaning documents", self.limit) as progress:
+                for split, texts in self._cleaned(workers):
+                    writers[split].write_batch(pa.record_batch([pa.array(texts, pa.string())], schema=_SCHEMA))
+                    counts[split] += len(texts)
+                    progress.advance(len(texts))
+        finally:
+            for writer in writers.values():
+                writer.close()
+        if not any(counts.values()):
+            raise UserError(
+                f"data.source='{self.source.source}' holds no text: every document is empty after cleaning."
+            )
+        for split, count in counts.items():
+            if not count:
+                raise UserError(
+                    f"None of the {sum(counts.values())} documents of data.source='{self.source.source}' fell to "
+                    f"the {split} split (data.splits.{split}={self.splits[split]}). Take more or shorter documents "
+                    "(data.document=paragraph or row for files, a larger data.limit) or a larger share."
+                )
+
+    def _cleaned(self, workers: int) -> Iterator[tuple[str, list[str]]]:
+        """Batches of clean texts, each with the split that they belong to."""
+        is_dump = self.source.find()[0] == "dump"
+        for name in dict.fromkeys(split for split in self.splits.values() if isinstance(split, str)):
+            target = next(split for split, taken in self.splits.items() if taken == name)
+            shares = self.shares if target == "train" else {}
+            texts = islice(self.source.read(name), self.limit)
+            clean = partial(_clean, steps=self.cleaning, is_dump=is_dump, shares=shares, target=target)
+            for cleaned in parallel_map(clean, _pieces(texts), workers):
+                yield from cleaned.items()
+
+
+def _pieces(texts: Iterator[str]) -> Iterator[list[str]]:
+    piece: list[str] = []
+    characters = 0
+    for text in texts:
+        piece.append(text)
+        characters += len(text)
+        if characters >= _CHARACTERS_PER_PIECE:
+            yield piece
+            piece, characters = [], 0
+    if piece:
+        yield piece
+
+
+def _clean(
+    texts: list[str], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
+) -> dict[str, list[str]]:
+    """The texts, clean, by split; those of which nothing is left are dropped."""
+    clean = cleaner(steps)
+    by_split: dict[str, list[str]] = {}
+    for text in texts:
+        text = clean(wikimedia.plain_text(text) if is_dump else text)
+        if text:
+            by_split.setdefault(split_of(text, shares, target), []).append(text)
+    return by_split
+
+
+def split_of(text: str, shares: dict[str, float], rest: str = "train") -> str:
+    """The split of a document: a function of its text alone, up to case, width and white space.
+
+    So a document keeps its split when others come, go or move, and its copies go where it goes.
+
+    Args:
+        shares: the share of each split; what they leave falls to `rest`.
+    """
+    if not shares:
+        return rest
+    normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    digest = hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64
+    for split, share in shares.items():
+        if place < share:
+            return split
+        place -= share
+    return rest
+
+
+def _open_texts(path: Path) -> TextSlice:
+    table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+    return lambda first, last: table.slice(first, last - first).column("text").to_pylist()
+
+
+def text_opener(folder: Path, split: str) -> Callable[[], TextSlice]:
+    """A picklable function that opens the texts of one split."""
+    return partial(_open_texts, folder / f"{split}.arrow")
+
+
+def count_documents(folder: Path, split: str) -> int:
+    return pa.ipc.open_stream(pa.memory_map(str(folder / f"{split}.arrow"))).read_all().num_rows
+
+
+def open_documents(folder: Path) -> "DatasetDict":
+    """The documents as a memory-mapped `datasets.DatasetDict` with the column `text`."""
+    import datasets  # takes a second to import
+
+    return datasets.DatasetDict(
+        {split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")) for split in SPLITS}
+    )

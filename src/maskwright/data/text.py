@@ -1,0 +1,246 @@
+"""Plain text for masked language modelling: from `data.source` to packed batches."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from maskwright.data import order
+from maskwright.data.documents import SPLITS, Documents, count_documents, open_documents, text_opener
+from maskwright.data.source import Source
+from maskwright.errors import UserError
+from maskwright.progress import bar
+from maskwright.text.cache import fingerprint, write_once
+from maskwright.text.packing import PackedBlocks
+from maskwright.text.parallel import cores
+from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
+from maskwright.text.tokens import Tokens, write_tokens
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+_FORMAT = 1  # to be raised when the same settings no longer give the same tokens
+
+
+class TextData(LightningDataModule):
+    """Documents of any source, tokenized once, packed into blocks, shuffled anew each epoch.
+
+    The training batches are an endless stream: a batch may hold the end of one epoch and the start
+    of the next, so that each has the same size and every token is seen once an epoch.
+
+    Args:
+        source, config, column, document: see `Source`.
+        cleaning, splits, limit: see `Documents`.
+        tokenizer: how to get the tokenizer.
+        block_size: T, positions of a block, [CLS] and [SEP] included.
+        batch_size: blocks of an optimizer step, over all devices.
+        evaluation_batch_size: blocks of an evaluation batch, on each device.
+        id_type: type of the ids on disk; `auto` takes the smallest that holds the vocabulary.
+        cache_dir: folder for prepared corpora.
+        seed: of the order of the blocks.
+        accumulate: micro-batches that each device cuts its part of a step into.
+        workers: processes that load batches; 0 loads in the training process.
+        preparation_workers: processes that prepare the corpus; None takes one per core.
+    Raises:
+        UserError: the settings do not fit together.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        config: str | None,
+        column: str,
+        document: Literal["row", "paragraph", "file", "article"],
+        cleaning: list[str],
+        splits: dict[str, str | float],
+        limit: int | None,
+        tokenizer: Trained | Pretrained,
+        block_size: int,
+        batch_size: int,
+        evaluation_batch_size: int,
+        id_type: Literal["auto", "uint16", "uint32"],
+        cache_dir: str,
+        seed: int,
+        accumulate: int = 1,
+        workers: int = 0,
+        preparation_workers: int | None = None,
+    ):
+        super().__init__()
+        where = Source(source, config, column, document)
+        self.recipe = Documents(where, tuple(cleaning), dict(splits), limit)
+        self.choice = tokenizer
+        self.block_size, self.batch_size = block_size, batch_size
+        self.evaluation_batch_size, self.id_type, self.seed = evaluation_batch_size, id_type, seed
+        self.cache = Path(cache_dir).expanduser()
+        self.accumulate, self.workers = accumulate, workers
+        self.preparation_workers = preparation_workers or cores()
+        self.seconds: dict[str, float] = {}
+        self._folder: Path | None = None
+
+    def prepare_data(self) -> None:
+        """Writes documents, tokenizer and tokens into the cache, unless they are there."""
+        with self._timed("documents"):
+            documents = self.recipe.prepare(self.cache, self.preparation_workers)
+        self.documents_folder = documents
+        with self._timed("tokenizer"):
+            self.tokenizer_folder = self._prepare_tokenizer(documents)
+        self.tokenizer = Tokenizer.load(self.tokenizer_folder)
+        if self.id_type == "uint16" and len(self.tokenizer) > 2**16:
+            raise UserError(
+                f"data.id_type=uint16 cannot hold the {len(self.tokenizer):,} tokens of the tokenizer "
+                f"({self.choice}). Set data.id_type=auto or uint32."
+            )
+        with self._timed("tokens"):
+            self._folder = self._prepare_tokens(documents)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens what `prepare_data` wrote.
+
+        Raises:
+            UserError: a split does not fill one block.
+        """
+        if self._folder is None:
+            self.prepare_data()
+        assert self._folder is not None
+        self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
+        self.blocks = {
+            split: PackedBlocks(tokens, self.tokenizer, self.block_size) for split, tokens in self.tokens.items()
+        }
+        if len(self.tokens["train"].ids) < self.block_size - 2:
+            raise UserError(
+                f"The training split of data.source='{self.recipe.source.source}' has "
+                f"{self.tokens['train'].count} tokens, too few for one block of data.block_size={self.block_size}. "
+                "Take more text or a smaller block."
+            )
+
+    @property
+    def documents(self) -> "DatasetDict":
+        """The cleaned documents, memory-mapped, with the column `text`."""
+        return open_documents(self.documents_folder)
+
+    def _prepare_tokenizer(self, documents: Path) -> Path:
+        settings: list[Any] = [_FORMAT, asdict(self.choice)]
+        if isinstance(self.choice, Trained):
+            settings.append(documents.name)
+
+        def write(folder: Path) -> None:
+            with bar(f"Tokenizer: {self.choice}", count_documents(documents, "train")) as progress:
+                texts = text_opener(documents, "train")()
+                self.choice.make(_batches(texts, count_documents(documents, "train"), progress.advance)).save(folder)
+
+        return write_once(self.cache / f"tokenizer-{fingerprint(settings)}", write)
+
+    def _prepare_tokens(self, documents: Path) -> Path:
+        settings = [_FORMAT, documents.name, self.tokenizer_folder.name, self.id_type]
+
+        def write(folder: Path) -> None:
+            total = sum(count_documents(documents, split) for split in SPLITS)
+            began, written = time.monotonic(), 0
+            with bar("Tokenizing documents", total) as progress:
+
+                def advance(finished: int, tokens: int) -> None:
+                    nonlocal written
+                    written += tokens
+                    rate = written / (time.monotonic() - began)
+                    progress.advance(finished, f"{written:,} tokens, {rate:,.0f} tokens/s")
+
+                for split in SPLITS:
+                    (folder / split).mkdir()
+                    write_tokens(
+                        folder / split,
+                        text_opener(documents, split),
+                        count_documents(documents, split),
+                        self.tokenizer_folder,
+                        self.preparation_workers,
+                        advance,
+                        self.id_type,
+                    )
+
+        return write_once(self.cache / f"tokens-{fingerprint(settings)}", write)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[stage] = time.monotonic() - began
+
+    def train_dataloader(self) -> DataLoader:
+        """The endless stream, from the step that the trainer has reached."""
+        trainer = self.trainer
+        step, rank, devices = (
+            (trainer.global_step, trainer.global_rank, trainer.world_size) if trainer else (0, 0, 1)
+        )
+        batches = order.EndlessBatches(step, self.batch_size, self.accumulate, rank, devices)
+        return self._loader(_Shuffled(self.blocks["train"], self.seed), batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader:
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: str) -> DataLoader:
+        """Each block once, in order, spread over the devices."""
+        rank, devices = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        mine = np.arange(rank, len(self.blocks[split]), devices)
+        size = self.evaluation_batch_size
+        return self._loader(
+            _InOrder(self.blocks[split]), [mine[i : i + size] for i in range(0, len(mine), size)]
+        )
+
+    def _loader(self, dataset: "_InOrder | _Shuffled", batches: Iterable[np.ndarray]) -> DataLoader:
+        return DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_sampler=batches,  # type: ignore[arg-type]
+            collate_fn=_to_tensors,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+class _InOrder:
+    """Blocks by their number, as in evaluation: always the first epoch."""
+
+    def __init__(self, blocks: PackedBlocks):
+        self.blocks = blocks
+
+    def __getitems__(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        return _batch(self.blocks, np.zeros_like(positions), positions)
+
+
+class _Shuffled:
+    """Blocks by their position in the shuffled stream."""
+
+    def __init__(self, blocks: PackedBlocks, seed: int):
+        self.blocks, self.seed = blocks, seed
+
+    def __getitems__(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        return _batch(self.blocks, *order.stream(positions, len(self.blocks), self.seed))
+
+
+def _batch(blocks: PackedBlocks, epochs: np.ndarray, examples: np.ndarray) -> dict[str, np.ndarray]:
+    batch = blocks.read(examples) | {"examples": examples, "epochs": epochs}
+    real = batch["documents"] >= 0
+    return batch if real.all() else batch | {"attention_mask": real}
+
+
+def _to_tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def _batches(
+    texts: Callable[[int, int], list[str]], documents: int, advance: Callable[[int], None]
+) -> Iterator[list[str]]:
+    for first in range(0, documents, 64):
+        batch = texts(first, min(first + 64, documents))
+        yield batch
+        advance(len(batch))

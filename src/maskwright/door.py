@@ -1,0 +1,107 @@
+"""A door: a program of src/ that reads a config and calls one function of the package."""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from maskwright.errors import UserError, nearest
+
+USER_ERROR = 2  # exit status, as argparse has it
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Decorates `main(cfg)` of a program in src/ with Hydra, over `conf/<config_name>.yaml` beside src/.
+
+    What the user got wrong is said in one message, without a traceback.
+    """
+
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        conf = str(Path(main.__code__.co_filename).resolve().parents[1] / "conf")
+
+        @functools.wraps(main)
+        def job(cfg: DictConfig) -> Any:
+            # SystemExit is what Hydra passes on without a word of its own
+            try:
+                return main(cfg)
+            except UserError as error:
+                _say(str(error))
+                sys.exit(USER_ERROR)
+            except MissingMandatoryValue as error:
+                _say(f"{error.full_key} has no value yet. Give it one: {error.full_key}=...")
+                sys.exit(USER_ERROR)
+            except KeyboardInterrupt:
+                sys.exit(INTERRUPTED)
+
+        def enter() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
+            try:
+                hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
+            except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException) as error:
+                _say(explain(error, conf, config_name))
+                sys.exit(USER_ERROR)
+
+        return enter
+
+    return decorate
+
+
+def _say(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+
+
+def explain(error: Exception, conf: str, config_name: str) -> str:
+    """What a failed composition means: what exists, and what was probably meant."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        options = [name for name in error.options if not name.startswith("_")]
+        return (
+            f"{group}={option} does not exist.{nearest(option, options)} "
+            f"The options of {group} are: {', '.join(options)}."
+        )
+    said = f"{error}\n{error.__cause__ or ''}"
+    match = re.search(r"Could not override '([^'@]+)", said)
+    if match is None:
+        return said.strip()
+    key = match.group(1)
+    groups, keys = known(conf, config_name)
+    parent, _, last = key.rpartition(".")
+    near = nearest(key, [*groups, *keys])
+    if not near:  # a right name in a wrong place
+        near = " ".join(f" Did you mean '{name}'?" for name in keys if name.endswith(f".{last}"))
+    beside = [name for name in keys if parent and name.rpartition(".")[0] == parent]
+    told = f"The keys of {parent} are" if beside else "The groups are"
+    return f"There is no key or group '{key}'.{near} {told}: {', '.join(beside or groups)}."
+
+
+def known(conf: str, config_name: str) -> tuple[list[str], list[str]]:
+    """The groups of conf/, and the dotted keys of the config that the defaults compose."""
+    root = Path(conf)
+    groups = sorted(
+        str(folder.relative_to(root))
+        for folder in root.rglob("*")
+        if folder.is_dir() and not str(folder.relative_to(root)).startswith("hydra")
+    )
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(conf, version_base="1.3"):
+        container = OmegaConf.to_container(compose(config_name), resolve=False)
+    return groups, list(_dotted(container))
+
+
+def _dotted(node: Any, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if not key.startswith("_"):
+            keys += [f"{prefix}{key}", *_dotted(value, f"{prefix}{key}.")]
+    return keys

@@ -1,0 +1,115 @@
+"""Units x weights x ratio x corruption: a batch with some of its tokens hidden."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from maskwright.masking.draws import Draws
+
+
+class Masked(NamedTuple):
+    """A masked batch. K is the most positions that any row has; rows with fewer are padded."""
+
+    input_ids: Tensor  # (B, T) what the encoder sees
+    positions: Tensor  # (B, K) where something is to be predicted, in order; 0 where not valid
+    targets: Tensor  # (B, K) the tokens that stood there
+    valid: Tensor  # (B, K) bool, False at the padding
+
+
+class Masker(nn.Module):
+    """Hides whole units until the budget of each row is reached.
+
+    Units come in an order drawn without replacement in proportion to their weights (the exponential
+    race of Efraimidis and Spirakis, 2006). They are taken while they bring the number of hidden tokens
+    nearer to the budget, round(ratio * maskable tokens) and at least 1; so a row hides its budget
+    within half a unit, and no more on average. A unit over twice the budget long comes last. Nothing
+    depends on the other rows of the batch.
+
+    Args:
+        units, weights, ratio, corruption: see the modules of those names; `ratio` may be a number.
+        mask_id: id of the mask token.
+        ordinary_ids: ids that may stand in as random replacements: all but the special tokens.
+        seed: masks differ between seeds.
+    """
+
+    ordinary_ids: Tensor
+
+    def __init__(
+        self,
+        units: Callable[..., Tensor],
+        weights: Callable[..., Tensor | None],
+        ratio: Any,
+        corruption: Callable[..., Tensor],
+        mask_id: int,
+        ordinary_ids: list[int],
+        seed: int,
+    ):
+        super().__init__()
+        self.units, self.weights, self.ratio, self.corruption = units, weights, ratio, corruption
+        self.mask_id, self.seed = mask_id, seed
+        self.register_buffer("ordinary_ids", torch.tensor(ordinary_ids), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, batch: dict[str, Tensor], progress: float = 0.0) -> Masked:
+        """Masks a batch on its device.
+
+        Args:
+            batch: `input_ids` (B, T); `words` (B, T), -1 where nothing may be masked; `examples` (B,);
+                `epochs` (B,).
+            progress: how much of the run is done, in [0, 1].
+        """
+        input_ids = batch["input_ids"]
+        draws = Draws(self.seed, batch["epochs"], batch["examples"])
+        units = self.units(batch, draws)
+        chosen = self._choose(batch, units, draws, progress)
+        shown = self.corruption(input_ids, chosen, units, draws, self.mask_id, self.ordinary_ids)
+        positions, valid = self._gather(chosen)
+        return Masked(shown, positions, input_ids.gather(1, positions), valid)
+
+    def _choose(self, batch: dict[str, Tensor], units: Tensor, draws: Draws, progress: float) -> Tensor:
+        """(B, T) bool: the positions to hide."""
+        maskable = units >= 0
+        ids = units.clamp(min=0)
+        ratio = self.ratio(progress, draws)
+        budget = (ratio * maskable.sum(1) + 0.5).long().clamp(min=1)[:, None]
+        length = torch.zeros_like(ids).scatter_add_(1, ids, maskable.long()).gather(1, ids)
+
+        order = draws.uniform("order", ids)
+        if (weight := self.weights(batch, units)) is not None:
+            order = (1 - weight / order.log()).reciprocal()  # -log(u) / weight, brought back into (0, 1)
+            maskable = maskable & (weight > 0)
+        order = torch.where(length > 2 * budget, order + 1, order)
+        order = torch.where(maskable, order, 3.0)
+
+        # sorted by order, the tokens of a unit stand together; `before` counts the tokens ahead of their unit
+        order, place = order.sort(dim=1, stable=True)
+        index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        opens = torch.ones_like(maskable)
+        opens[:, 1:] = order[:, 1:] != order[:, :-1]
+        before = torch.where(opens, index, 0).cummax(1).values
+        length = length.gather(1, place)
+        nearer = 2 * before + length <= 2 * budget
+        taken = (nearer | (before == 0)) & (before + length <= self._capacity(budget)) & (order < 3.0)
+        return torch.zeros_like(maskable).scatter_(1, place, taken)
+
+    @staticmethod
+    def _capacity(budget: Any) -> Any:
+        """The most positions that a row with this budget hides: a bound known without looking at the data."""
+        return budget + 8 + budget // 8
+
+    def _gather(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The chosen positions of each row, (B, K), and which of them are valid."""
+        rows, length = chosen.shape
+        count = chosen.sum(1, keepdim=True)
+        if chosen.device.type == "cpu":
+            width = max(int(count.max()), 1) if rows else 1
+        else:  # asking for the count would make the host wait for the device
+            width = min(self._capacity(int(self.ratio.maximum * length + 0.5)), length)
+        rank = torch.where(chosen, chosen.cumsum(1) - 1, width)
+        index = torch.arange(length, device=chosen.device).expand_as(chosen)
+        positions = torch.zeros(rows, width + 1, dtype=torch.long, device=chosen.device)
+        positions = positions.scatter_(1, rank, index)[:, :width]
+        valid = torch.arange(width, device=chosen.device) < count
+        return positions.where(valid, 0), valid

@@ -1,0 +1,32 @@
+"""Hidden states -> predictions, only where they are asked for."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MaskedLMHead(nn.Module):
+    """Predicts the tokens at given positions; its output matrix is the embedding of the encoder.
+
+    Args:
+        embedding: the encoder's token embedding, (V, H); its weight is shared, not copied.
+        norm_epsilon: added to the variance in the layer norm.
+        initial_std: of the truncated normal that the dense weight starts from.
+    """
+
+    def __init__(self, embedding: nn.Embedding, norm_epsilon: float = 1e-5, initial_std: float = 0.02):
+        super().__init__()
+        vocabulary_size, hidden_size = embedding.weight.shape
+        self.dense = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
+        self.decoder = nn.Linear(hidden_size, vocabulary_size)
+        self.decoder.weight = embedding.weight
+        nn.init.zeros_(self.decoder.bias)
+        nn.init.trunc_normal_(self.dense.weight, std=initial_std, a=-3 * initial_std, b=3 * initial_std)
+
+    def forward(self, hidden_BTH: Tensor, positions: Tensor) -> Tensor:
+        """Logits (B, K, V) at `positions` (B, K) of the hidden states (B, T, H).
+
+        The K positions are gathered before the projection, so B * T logits never exist.
+        """
+        index = positions[..., None].expand(-1, -1, hidden_BTH.shape[-1])
+        return self.decoder(self.norm(F.gelu(self.dense(hidden_BTH.gather(1, index)))))

@@ -1,0 +1,48 @@
+"""summary.json: what a run was, what it reached, and what it took."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("torch", "lightning", "hydra-core", "datasets", "tokenizers", "transformers", "numpy")
+
+
+def write(run_dir: Path, summary: dict[str, Any]) -> None:
+    """Writes the summary whole or not at all."""
+    temporary = run_dir / ".summary.json"
+    temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    os.replace(temporary, run_dir / "summary.json")
+
+
+def circumstances() -> dict[str, Any]:
+    """The command, the code and the machine."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
+    return {
+        "command": " ".join(sys.argv),
+        "git": _git_revision(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "machine": {"device": device or platform.machine(), "threads": torch.get_num_threads()},
+    }
+
+
+def _git_revision() -> str | None:
+    """The commit of the code, with `+changes` where the working tree differs from it."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

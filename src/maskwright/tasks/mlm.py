@@ -1,0 +1,136 @@
+"""Masked language modelling (Devlin et al., 2019)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule
+from lightning.pytorch.callbacks import Timer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
+
+from maskwright import hashing
+from maskwright.masking import Masked, Masker
+
+
+class MaskedLanguageModeling(LightningModule):
+    """Hides tokens of a batch and learns to predict them.
+
+    Args:
+        encoder: `forward(input_ids, attention) -> (B, T, H)`.
+        head: `forward(hidden, positions) -> (B, K, V)`.
+        masker: masks the training batches.
+        evaluation_masker: masks validation and test batches, the same in every epoch and run.
+        optimizer: from a module to its optimizer.
+        schedule: from the run's progress in [0, 1] to the factor on the learning rate.
+        seed: of dropout.
+        cross_document_attention: whether documents packed into one block see each other.
+        hyperparameters: plain containers, kept in the checkpoints.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: nn.Module,
+        masker: Masker,
+        evaluation_masker: Masker,
+        optimizer: Callable[[nn.Module], Optimizer],
+        schedule: Callable[[float], float],
+        seed: int,
+        cross_document_attention: bool = True,
+        hyperparameters: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.masker, self.evaluation_masker = masker, evaluation_masker
+        self.optimizer, self.schedule = optimizer, schedule
+        self.seed, self.cross_document_attention = seed, cross_document_attention
+        self.save_hyperparameters(hyperparameters or {}, logger=False)
+        self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.modules())
+        self.evaluation = nn.ModuleDict(
+            {f"{split}_{name}": MeanMetric() for split in ("validation", "test") for name in ("loss", "accuracy")}
+        )
+
+    def progress(self, step: float | None = None) -> float:
+        """The share of the run that is done, in [0, 1].
+
+        Of `trainer.max_steps`, at `step` or at the current one; or, where that is -1, of
+        `trainer.max_time`, by its clock.
+        """
+        trainer = self.trainer
+        if trainer.max_steps > 0:
+            return min((trainer.global_step if step is None else step) / trainer.max_steps, 1.0)
+        timer = next(c for c in trainer.callbacks if isinstance(c, Timer))  # type: ignore[attr-defined]
+        elapsed = timer.time_elapsed()
+        share = min(elapsed / (elapsed + timer.time_remaining()), 1.0)
+        # clocks differ between devices, learning rates must not
+        return trainer.strategy.broadcast(share) if trainer.world_size > 1 else share
+
+    def attention(self, batch: dict[str, Tensor]) -> Tensor | None:
+        """Who may see whom: None where all see all; else (B, T), or (B, T, T) with documents kept apart."""
+        if self.cross_document_attention:
+            return batch.get("attention_mask")
+        documents = batch["documents"]
+        return documents[:, :, None] == documents[:, None, :]
+
+    def forward(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
+        """Logits (B, K, V) at the masked positions."""
+        return self.head(self.encoder(masked.input_ids, self.attention(batch)), masked.positions)
+
+    def loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean cross-entropy in nats, share predicted right, and number, of the masked tokens.
+
+        The loss of a batch with nothing to predict is 0, and so are its gradients.
+        """
+        logits = self(batch, masked)
+        valid = masked.valid.flatten()
+        targets = masked.targets.flatten().where(valid, -100)
+        total = F.cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=-100, reduction="sum")
+        count = valid.sum()
+        right = (logits.detach().argmax(-1).flatten() == targets).sum()
+        return total / count.clamp(min=1), right / count.clamp(min=1), count
+
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        if self.has_dropout:  # dropout is a function of the step too, so that a resumed run draws the same
+            micro = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+            torch.manual_seed(hashing.start(self.seed, micro, self.global_rank))
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        loss, accuracy, _ = self.loss(batch, self.masker(batch, self.progress()))
+        self.log("train/loss", loss)
+        self.log("train/accuracy", accuracy)
+        return loss
+
+    def _evaluate(self, split: str, batch: dict[str, Tensor]) -> None:
+        loss, accuracy, count = self.loss(batch, self.evaluation_masker(batch))
+        self.evaluation[f"{split}_loss"].update(loss, count)
+        self.evaluation[f"{split}_accuracy"].update(accuracy, count)
+
+    def _log_evaluation(self, split: str) -> None:
+        loss = self.evaluation[f"{split}_loss"].compute()
+        accuracy = self.evaluation[f"{split}_accuracy"].compute()
+        for metric in ("loss", "accuracy"):
+            self.evaluation[f"{split}_{metric}"].reset()
+        values = {"loss": loss, "perplexity": loss.exp(), "accuracy": accuracy}
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self._evaluate("validation", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("validation")
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self._evaluate("test", batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self.optimizer(self)
+        # the middle of a step, so that neither the first nor the last has the rate 0
+        schedule = LambdaLR(optimizer, lambda step: self.schedule(self.progress(step + 0.5)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

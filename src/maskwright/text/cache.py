@@ -1,0 +1,73 @@
+"""Folders that are either whole or not there."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from maskwright.errors import UserError, is_disk_full
+
+
+def fingerprint(settings: Any) -> str:
+    """16 hexadecimal digits that differ where the settings (plain containers) differ."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Answers `folder`, after filling it with `write(temporary folder)` where it does not exist yet.
+
+    The folder appears under its name only when it is complete and on disk: whoever is killed half-way
+    leaves nothing that is trusted. Processes that want the same folder wait for the first.
+
+    Raises:
+        UserError: the device has no space left.
+    """
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if folder.is_dir():
+                return folder
+            for left_over in folder.parent.glob(f".{folder.name}-*"):
+                shutil.rmtree(left_over)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            try:
+                write(temporary)
+                _flush(temporary)
+                temporary.chmod(0o777 & ~_umask())
+                temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except Exception as error:
+        if is_disk_full(error):
+            free = shutil.disk_usage(folder.parent).free / 2**20
+            raise UserError(
+                f"No space left on the device of {folder.parent} ({free:,.0f} MiB free). "
+                "Free some, or point data.cache_dir to another device. Nothing half-written was kept."
+            ) from error
+        raise
+    return folder
+
+
+def _flush(folder: Path) -> None:
+    """Waits until the files are on the device, so that the rename cannot overtake their contents."""
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

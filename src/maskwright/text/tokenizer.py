@@ -1,0 +1,222 @@
+"""Tokenizers: trained on the corpus, or loaded; and the word that each token belongs to."""
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tokenizers
+from tokenizers import Encoding, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from maskwright.errors import UserError
+
+SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+_WORD_MARKS = "▁Ġ"  # SentencePiece and byte-level BPE write a word's leading blank so
+
+
+class Tokenizer:
+    """A `tokenizers.Tokenizer` with its special tokens, whatever they are spelled like.
+
+    Args:
+        backend: the tokenizer. Special tokens spelled out in a text are treated as text.
+        special: the spelling of `pad`, `unk`, `cls`, `sep` and `mask`; `unk` may be missing.
+    Raises:
+        UserError: a special token that masked language modelling needs is missing.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, special: dict[str, str]):
+        self.backend, self.special = backend, special
+        backend.encode_special_tokens = True
+        backend.no_padding()
+        backend.no_truncation()
+        ids = {role: backend.token_to_id(token) for role, token in special.items()}
+        for role in ("pad", "cls", "sep", "mask"):
+            if ids.get(role) is None:
+                raise UserError(
+                    f"The tokenizer has no {role} token, which masked language modelling needs. "
+                    "Choose one of a BERT-like model, or train one: tokenizer=wordpiece."
+                )
+        self.pad_id, self.cls_id, self.sep_id, self.mask_id = (ids[r] for r in ("pad", "cls", "sep", "mask"))
+        added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
+        self.special_ids = sorted(added | {i for i in ids.values() if i is not None})
+
+    def __len__(self) -> int:
+        """One more than the largest id: the number of rows that an embedding needs."""
+        return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def ordinary_ids(self) -> list[int]:
+        """The ids that stand for text, in order."""
+        special = set(self.special_ids)
+        return sorted(i for i in self.backend.get_vocab(with_added_tokens=True).values() if i not in special)
+
+    def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each text the token ids (int64), without special tokens, and whether each starts a word (bool)."""
+        encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        return [(np.array(encoding.ids, dtype=np.int64), self.word_starts(encoding)) for encoding in encodings]
+
+    def word_starts(self, encoding: Encoding) -> np.ndarray:
+        """Whether each token starts a word.
+
+        A word is what the pre-tokenizer says, and a token of punctuation is a word by itself even
+        where the pre-tokenizer left it glued to its neighbour (SentencePiece splits at blanks only).
+        A lone word mark belongs to the token behind it.
+        """
+        ids = np.array(encoding.ids, dtype=np.int64)
+        starts = np.ones(len(ids), dtype=bool)
+        if len(ids) > 1:
+            words = np.array(encoding.word_ids, dtype=np.int64)
+            punctuation, mark = self._is_punctuation[ids], self._is_mark[ids]
+            starts[1:] = (words[1:] != words[:-1]) | punctuation[1:] | punctuation[:-1]
+            starts[1:] &= ~mark[:-1]
+        return starts
+
+    @cached_property
+    def _is_punctuation(self) -> np.ndarray:
+        """(V,) bool: the token is all punctuation, but for a word mark."""
+        return self._property(lambda text: bool(text) and all(_punctuates(character) for character in text))
+
+    @cached_property
+    def _is_mark(self) -> np.ndarray:
+        """(V,) bool: the token is nothing but a word mark."""
+        return self._property(lambda text: not text)
+
+    def _property(self, holds: Callable[[str], bool]) -> np.ndarray:
+        table = np.zeros(len(self), dtype=bool)
+        for token, i in self.backend.get_vocab(with_added_tokens=True).items():
+            table[i] = holds(token.removeprefix("##").strip(_WORD_MARKS)) and i not in self.special_ids
+        return table
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, special tokens left out."""
+        return self.backend.decode(list(ids), skip_special_tokens=True)
+
+    def save(self, folder: Path) -> None:
+        """Writes a folder that `transformers.AutoTokenizer.from_pretrained` opens."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.backend.encode_special_tokens = False
+        try:
+            self.backend.save(str(folder / "tokenizer.json"))
+        finally:
+            self.backend.encode_special_tokens = True
+        config = {f"{role}_token": token for role, token in self.special.items()}
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """Opens a folder that `save` wrote."""
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        special = {r: config[f"{r}_token"] for r in SPECIAL_TOKENS if config.get(f"{r}_token")}
+        return cls(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), special)
+
+
+def _punctuates(character: str) -> bool:
+    """BERT's notion of punctuation: the Unicode category P, and the symbols of ASCII."""
+    return unicodedata.category(character).startswith("P") or character in "$+<=>^`|~"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A tokenizer learned from the training split.
+
+    Args:
+        kind: `wordpiece` (BERT), `bpe` (byte-level, GPT-2) or `unigram` (SentencePiece, ALBERT).
+        vocabulary_size: at most so many tokens, special tokens included.
+        lowercase: texts are lower-cased (and, for wordpiece, accents stripped, as in BERT uncased).
+    Raises:
+        UserError: the vocabulary is too small to hold the special tokens and an alphabet.
+    """
+
+    kind: Literal["wordpiece", "bpe", "unigram"]
+    vocabulary_size: int
+    lowercase: bool
+
+    def __post_init__(self) -> None:
+        least = 256 + len(SPECIAL_TOKENS) if self.kind == "bpe" else 64
+        if self.vocabulary_size < least:
+            raise UserError(
+                f"tokenizer.vocabulary_size={self.vocabulary_size} is too small for tokenizer.kind={self.kind}: "
+                f"its special tokens and alphabet take at least {least}."
+            )
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.vocabulary_size:,} tokens{', lower case' if self.lowercase else ''}"
+
+    def make(self, texts: Iterator[list[str]]) -> Tokenizer:
+        """Learns from batches of texts."""
+        special = list(SPECIAL_TOKENS.values())
+        options = {"vocab_size": self.vocabulary_size, "special_tokens": special, "show_progress": False}
+        backend, trainer = getattr(self, f"_{self.kind}")(options)
+        backend.train_from_iterator(texts, trainer)
+        cls, sep = SPECIAL_TOKENS["cls"], SPECIAL_TOKENS["sep"]
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{cls} $A {sep}",
+            pair=f"{cls} $A {sep} $B:1 {sep}:1",
+            special_tokens=[(token, backend.token_to_id(token)) for token in (cls, sep)],
+        )
+        return Tokenizer(backend, dict(SPECIAL_TOKENS))
+
+    def _wordpiece(self, options: dict[str, Any]) -> tuple[tokenizers.Tokenizer, Any]:
+        backend = tokenizers.Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk"]))
+        backend.normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        backend.decoder = decoders.WordPiece()
+        return backend, trainers.WordPieceTrainer(**options)
+
+    def _bpe(self, options: dict[str, Any]) -> tuple[tokenizers.Tokenizer, Any]:
+        backend = tokenizers.Tokenizer(models.BPE())
+        backend.normalizer = self._normalizer(normalizers.NFC())
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        backend.decoder = decoders.ByteLevel()
+        return backend, trainers.BpeTrainer(**options, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+
+    def _unigram(self, options: dict[str, Any]) -> tuple[tokenizers.Tokenizer, Any]:
+        backend = tokenizers.Tokenizer(models.Unigram())
+        backend.normalizer = self._normalizer(normalizers.NFKC())
+        # Metaspace alone would leave punctuation glued to the word before it
+        words = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
+        backend.pre_tokenizer = pre_tokenizers.Sequence(words)
+        backend.decoder = decoders.Metaspace()
+        return backend, trainers.UnigramTrainer(**options, unk_token=SPECIAL_TOKENS["unk"])
+
+    def _normalizer(self, form: normalizers.Normalizer) -> normalizers.Normalizer:
+        return normalizers.Sequence([form, normalizers.Lowercase()]) if self.lowercase else form
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Any fast tokenizer, by the name of a folder or of a model on the hub."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def make(self, texts: Iterator[list[str]]) -> Tokenizer:
+        """Loads it; the texts are not looked at.
+
+        Raises:
+            UserError: there is none under that name, or it has no fast version, or no mask token.
+        """
+        from transformers import AutoTokenizer  # takes seconds to import
+
+        try:
+            loaded = AutoTokenizer.from_pretrained(self.name)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"tokenizer.name='{self.name}' is neither a folder with a tokenizer nor one that the hub hands "
+                "out now (without network only local folders work). Point tokenizer.name to a folder with a "
+                "tokenizer.json, or train a tokenizer: tokenizer=wordpiece."
+            ) from error
+        if not loaded.is_fast:
+            raise UserError(
+                f"tokenizer.name='{self.name}' has no fast version, which alone tells the words of tokens. "
+                "Choose a tokenizer that ships a tokenizer.json."
+            )
+        special = {role: getattr(loaded, f"{role}_token", None) for role in SPECIAL_TOKENS}
+        return Tokenizer(loaded.backend_tokenizer, {r: str(t) for r, t in special.items() if t is not None})

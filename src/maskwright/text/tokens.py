@@ -1,0 +1,144 @@
+"""Tokens on disk: a corpus as flat, memory-mapped arrays.
+
+A folder holds three arrays and their description:
+
+* `ids.bin`: the ids of all documents, each document closed by a separator token; uint16 where the
+  vocabulary allows, else uint32.
+* `flags.bin`: uint8 per id; bit 0 says that the token starts a word.
+* `ends.bin`: int64 per document, the index behind its separator.
+* `metadata.json`: counts, types, and `unigram_entropy`, in nats per token.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from maskwright.text.parallel import parallel_map
+from maskwright.text.tokenizer import Tokenizer
+
+WORD_START = 1
+_DOCUMENTS_PER_PIECE = 64
+
+TextSlice = Callable[[int, int], list[str]]  # (first, last) -> texts of the documents [first, last)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The arrays of one folder.
+
+    Attributes:
+        ids: (N,) of all tokens and separators.
+        flags: (N,) uint8.
+        ends: (D,) int64.
+        unigram_entropy: entropy of the distribution of tokens, in nats; separators not counted.
+    """
+
+    ids: np.ndarray
+    flags: np.ndarray
+    ends: np.ndarray
+    unigram_entropy: float
+
+    @property
+    def documents(self) -> int:
+        return len(self.ends)
+
+    @property
+    def count(self) -> int:
+        """Number of tokens, separators not counted."""
+        return len(self.ids) - len(self.ends)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Tokens":
+        metadata = json.loads((folder / "metadata.json").read_text())
+
+        def array(name: str, dtype: str) -> np.ndarray:
+            path = folder / name  # an empty file cannot be mapped
+            return np.memmap(path, dtype, mode="r") if path.stat().st_size else np.zeros(0, dtype)
+
+        return cls(
+            array("ids.bin", metadata["dtype"]),
+            array("flags.bin", "uint8"),
+            array("ends.bin", "int64"),
+            metadata["unigram_entropy"],
+        )
+
+
+def write_tokens(
+    folder: Path,
+    open_texts: Callable[[], TextSlice],
+    documents: int,
+    tokenizer_folder: Path,
+    workers: int,
+    advance: Callable[[int, int], None],
+    id_type: str = "auto",
+) -> None:
+    """Tokenizes documents on `workers` processes into a folder that `Tokens.open` opens.
+
+    Args:
+        open_texts: picklable; called once in each process, answers the function that reads texts.
+        advance: called with the numbers of documents and of tokens that were just finished.
+        id_type: `uint16`, `uint32`, or `auto` for the smaller that holds the vocabulary.
+    """
+    tokenizer = Tokenizer.load(tokenizer_folder)
+    counts = np.zeros(len(tokenizer), dtype=np.int64)
+    total, dtype = 0, id_type
+    if id_type == "auto":
+        dtype = "uint16" if len(tokenizer) <= 2**16 else "uint32"
+    pieces = parallel_map(
+        _encode, _pieces(documents), workers, _open_worker, (open_texts, tokenizer_folder, dtype)
+    )
+    with (
+        open(folder / "ids.bin", "wb") as ids_file,
+        open(folder / "flags.bin", "wb") as flags_file,
+        open(folder / "ends.bin", "wb") as ends_file,
+    ):
+        for ids, flags, lengths in pieces:
+            ids_file.write(ids.data)
+            flags_file.write(flags.data)
+            ends_file.write((np.cumsum(lengths) + total).astype("int64").data)
+            total += len(ids)
+            counts += np.bincount(ids, minlength=len(counts))
+            advance(len(lengths), len(ids) - len(lengths))
+    counts[tokenizer.sep_id] = 0
+    metadata = {"dtype": dtype, "documents": documents, "unigram_entropy": entropy(counts)}
+    (folder / "metadata.json").write_text(json.dumps(metadata, indent=2))
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Entropy in nats of the distribution that `counts` estimate; 0 where there are none."""
+    shares = counts[counts > 0] / max(counts.sum(), 1)
+    return float(-(shares * np.log(shares)).sum()) + 0.0
+
+
+def _pieces(documents: int) -> Iterator[tuple[int, int]]:
+    for first in range(0, documents, _DOCUMENTS_PER_PIECE):
+        yield first, min(first + _DOCUMENTS_PER_PIECE, documents)
+
+
+_worker: tuple[TextSlice, Tokenizer, str] | None = None
+
+
+def _open_worker(open_texts: Callable[[], TextSlice], tokenizer_folder: Path, dtype: str) -> None:
+    global _worker
+    _worker = open_texts(), Tokenizer.load(tokenizer_folder), dtype
+
+
+def _encode(piece: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The ids, flags and lengths of a piece's documents, separators included."""
+    assert _worker is not None
+    texts, tokenizer, dtype = _worker
+    separator = np.array([tokenizer.sep_id])
+    ids: list[np.ndarray] = []
+    starts: list[np.ndarray] = []
+    for document_ids, document_starts in tokenizer.encode(texts(*piece)):
+        ids += [document_ids, separator]
+        starts += [document_starts, np.array([True])]
+    lengths = [len(a) + 1 for a in ids[::2]]
+    return (
+        np.concatenate(ids).astype(dtype),
+        np.concatenate(starts).astype(np.uint8) * np.uint8(WORD_START),
+        lengths,
+    )
