@@ -3,6 +3,7 @@
 import functools
 import inspect
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 import hydra.utils
@@ -20,52 +21,70 @@ def build(node: dict[str, Any], path: str, **given: Any) -> Any:
     Args:
         path: dotted place of the node in the config, for messages.
     Raises:
-        UserError: a key is unknown to the target or missing, or a value is of the wrong type or
-            refused by the target.
+        UserError: `verify` refuses the node, or the target refuses a value.
     """
-    if "_target_" not in node:
+    target = verify(node, path, given)
+    keys = {
+        key: build(value, f"{path}.{key}") if _is_node(value) else value
+        for key, value in node.items()
+        if key not in _RESERVED
+    }
+    if node.get("_partial_"):
+        return functools.partial(target, **keys, **given)
+    try:
+        return target(**keys, **given)
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def verify(node: Any, path: str, given: Iterable[str] = ()) -> Any:
+    """The target of a config node, after comparing the node with the target's signature.
+
+    Args:
+        given: names of arguments that the config does not have to have.
+    Raises:
+        UserError: the target does not exist, a key is unknown to it or missing, or a value is of
+            another type than it takes.
+    """
+    if not _is_node(node):
         raise UserError(f"{path} has no _target_: choose one of the options of conf/{path.replace('.', '/')}/.")
     try:
         target = hydra.utils.get_object(node["_target_"])
     except Exception as error:
         raise UserError(f"{path}._target_='{node['_target_']}' cannot be imported: {error}") from error
-    keys = {
-        key: build(value, f"{path}.{key}") if isinstance(value, dict) and "_target_" in value else value
-        for key, value in node.items()
-        if key not in _RESERVED
-    }
-    partial = bool(node.get("_partial_"))
-    _check(target, keys, path, set(given), partial)
-    if partial:
-        return functools.partial(target, **keys, **given)
-    try:
-        return target(**keys, **given)
-    except UserError:
-        raise
-    except (ValueError, TypeError, MisconfigurationException) as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def _check(target: Any, keys: dict[str, Any], path: str, given: set[str], partial: bool) -> None:
-    """Compares the keys of a config with the signature of what it configures."""
-    signature = inspect.signature(target)
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    known = [name for name, p in signature.parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    keys = {key: value for key, value in node.items() if key not in _RESERVED}
+    parameters = inspect.signature(target).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    options = [name for name in named if name not in given]
     for key in keys:
-        if key not in known and not takes_any:
-            options = [name for name in known if name not in given]
+        if key not in options and not takes_any:
             raise UserError(
                 f"{path}.{key} is no setting of {target.__name__}.{nearest(key, options)} "
                 f"Its settings are: {', '.join(options)}."
             )
-    for name, parameter in signature.parameters.items():
-        required = parameter.default is parameter.empty and name in known
-        if required and name not in keys and name not in given and not partial:
+    # what is built with _partial_ gets its first argument later
+    for name in options[1:] if node.get("_partial_") else options:
+        if named[name].default is inspect.Parameter.empty and name not in keys:
             raise UserError(f"{path}.{name} is missing; {target.__name__} needs it.")
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    hints = _hints(target)
     for key, value in keys.items():
-        if key in hints:
+        if _is_node(value):
+            verify(value, f"{path}.{key}")
+        elif key in hints:
             check_type(value, hints[key], f"{path}.{key}")
+    return target
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except NameError:  # a library's annotations that only its type checker can resolve
+        return {}
 
 
 def check_type(value: Any, annotation: Any, path: str) -> None:

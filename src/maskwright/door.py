@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,10 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from maskwright.errors import UserError, nearest
+from maskwright.errors import Interrupted, UserError, nearest
 
 USER_ERROR = 2  # exit status, as argparse has it
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+SIGNALLED = 128  # and the signal's number added, as shells have it
 
 
 def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -41,8 +42,11 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             except MissingMandatoryValue as error:
                 _say(f"{error.full_key} has no value yet. Give it one: {error.full_key}=...")
                 sys.exit(USER_ERROR)
+            except Interrupted as stop:
+                print(stop, file=sys.stderr, flush=True)
+                sys.exit(SIGNALLED + stop.signal)
             except KeyboardInterrupt:
-                sys.exit(INTERRUPTED)
+                sys.exit(SIGNALLED + signal.SIGINT)
 
         def enter() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us

@@ -13,6 +13,19 @@ class UserError(Exception):
     """
 
 
+class Interrupted(Exception):
+    """Training was asked to stop by a signal, and did so between two steps, after saving itself.
+
+    Args:
+        message: what stands where, and how to go on.
+        signal: the number of the signal.
+    """
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.signal = signal
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"` for the known name that resembles `name` most, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -12,19 +12,13 @@ from typing import Any
 import lightning
 import torch
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from maskwright.build import build
-from maskwright.callbacks import (
-    FiniteLoss,
-    Interrupt,
-    Interrupted,
-    LossCurve,
-    Throughput,
-    ValidateAtEnd,
-)
-from maskwright.errors import UserError, is_disk_full
+from maskwright.build import build, verify
+from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, Throughput, ValidateAtEnd
+from maskwright.errors import Interrupted, UserError, is_disk_full
 from maskwright.masking import Masker
 from maskwright.models import MaskedLMHead
 from maskwright.progress import console
@@ -33,6 +27,11 @@ from maskwright.text.tokenizer import Tokenizer
 
 EVALUATION_SEED = 0  # validation and test see the same masks whatever the seed of the run
 _FILLS = 5
+_TRAINER_GIVEN = (  # arguments of the trainer that are not for conf/train.yaml to set
+    "accelerator devices precision accumulate_grad_batches max_epochs callbacks logger check_val_every_n_epoch "
+    "num_sanity_val_steps use_distributed_sampler enable_progress_bar enable_model_summary "
+    "enable_checkpointing default_root_dir"
+).split()
 
 
 @dataclass
@@ -99,7 +98,7 @@ def train(cfg: DictConfig) -> Result:
     run_dir.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(config), run_dir / "config.yaml")
     tokenizer.save(run_dir / "tokenizer")
-    trainer = _trainer(config, run_dir)
+    trainer = _trainer(config, run_dir, data.tokens["train"].unigram_entropy)
     run = Run(config, run_dir, task, data, trainer, began, checkpoint)
     run.introduce()
     return run.execute()
@@ -213,8 +212,10 @@ class Run:
             f"masked accuracy {metrics['test/accuracy']:.2%}   "
             f"(baseline: unigram entropy {self._baseline():.4f} nats)"
         )
-        texts = (row["text"] for row in self.data.documents["test"])
-        filled = fills.fill(self.task, self.data.tokenizer, texts, _FILLS, self.config["data"]["block_size"])
+        documents = self.data.documents["test"]
+        texts = (row["text"] for row in documents)
+        each = -(-_FILLS // len(documents))
+        filled = fills.fill(self.task, self.data.tokenizer, texts, _FILLS, each)
         if filled:
             out.print(fills.table(filled))
         out.print(f"Everything is in {self.run_dir}")
@@ -227,6 +228,12 @@ def check(config: dict[str, Any]) -> None:
         UserError: names the keys that do not go together.
     """
     data, hardware, model, trainer = (config[name] for name in ("data", "hardware", "model", "trainer"))
+    verify(model, "model", ["vocabulary_size"])
+    verify(config["optimizer"], "optimizer")
+    for group in ("callbacks", "logger"):
+        for name, node in config[group].items():
+            if node is not None:
+                verify(node, f"{group}.{name}")
     for path in (
         "data.block_size data.batch_size data.evaluation_batch_size hardware.accumulate "
         "trainer.val_check_interval trainer.log_every_n_steps model.layers model.hidden_size model.heads"
@@ -261,6 +268,10 @@ def check(config: dict[str, Any]) -> None:
             f"trainer.max_steps={trainer['max_steps']} and trainer.max_time=null leave the run without an end. "
             "Set trainer.max_steps=1000, or trainer.max_steps=-1 trainer.max_time=00:01:00:00."
         )
+    if hardware["accelerator"] == "gpu" and not torch.cuda.is_available():
+        raise UserError("hardware.accelerator=gpu, but no GPU is visible here. Use hardware=auto or hardware=cpu.")
+    if devices != 1:
+        raise UserError(f"hardware.devices={devices}: training on several devices is not there yet; set it to 1.")
     for key, instead in (
         ("accumulate_grad_batches", "hardware.accumulate"),
         ("max_epochs", "trainer.max_steps"),
@@ -270,6 +281,7 @@ def check(config: dict[str, Any]) -> None:
     ):
         if key in trainer:
             raise UserError(f"trainer.{key} is set by {instead}; use that.")
+    verify({"_target_": "lightning.Trainer", **trainer}, "trainer", _TRAINER_GIVEN)
 
 
 def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
@@ -362,44 +374,45 @@ def _data(config: dict[str, Any]) -> Any:
     )
 
 
-def _trainer(config: dict[str, Any], run_dir: Path) -> Trainer:
+def _trainer(config: dict[str, Any], run_dir: Path, baseline: float) -> Trainer:
     hardware, settings = config["hardware"], dict(config["trainer"])
     _keep_metrics(run_dir)
     settings["val_check_interval"] *= hardware["accumulate"]  # Lightning counts micro-batches
-    settings["max_epochs"] = -1
     last = run_dir / "checkpoints" / "last.ckpt"
     callbacks: list[Callback] = [ValidateAtEnd(), FiniteLoss(last), Interrupt(last)]
-    callbacks += [
-        build(node, f"callbacks.{name}") for name, node in config["callbacks"].items() if node is not None
-    ]
+    callbacks += _build_all(config["callbacks"], "callbacks")
     for callback in callbacks:
         if isinstance(callback, LossCurve):
-            callback.baseline = None
-    node = {"_target_": "lightning.Trainer", **settings}
+            callback.baseline = baseline
+    gpu = hardware["accelerator"] != "cpu" and torch.cuda.is_available()
     return build(
-        node,
+        {"_target_": "lightning.Trainer", **settings},
         "trainer",
-        accelerator=hardware["accelerator"],
+        accelerator="cuda" if gpu else "cpu",
         devices=hardware["devices"],
-        precision=precision(hardware["precision"], hardware["accelerator"]),
+        precision=precision(hardware["precision"], gpu),
         accumulate_grad_batches=hardware["accumulate"],
+        max_epochs=-1,
         callbacks=callbacks,
-        logger=[build(node, f"logger.{name}") for name, node in config["logger"].items() if node is not None],
+        logger=_build_all(config["logger"], "logger"),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing="checkpoint" in config["callbacks"],
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         default_root_dir=str(run_dir),
     )
 
 
-def precision(choice: str, accelerator: str) -> str:
+def _build_all(nodes: dict[str, Any], group: str) -> list[Any]:
+    return [build(node, f"{group}.{name}") for name, node in nodes.items() if node is not None]
+
+
+def precision(choice: str, gpu: bool) -> str:
     """What `auto` means on this machine: bf16-mixed where a GPU computes in it, else 32-true."""
     if choice != "auto":
         return choice
-    gpu = accelerator != "cpu" and torch.cuda.is_available()
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
@@ -421,4 +434,5 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 under torch 2.13
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")  # a resumed run has its own directory
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -40,9 +40,9 @@ def fold(key: Any, number: Any) -> Any:
 
 def start(*numbers: int) -> int:
     """A first key, an int64, from Python integers such as a seed and the name of a stream."""
-    key = 0
+    key = _GOLDEN
     for number in numbers:
-        x = (key + (number + 1) * _GOLDEN) & ((1 << 64) - 1)
+        x = (key + number * _GOLDEN) & ((1 << 64) - 1)
         x = ((x ^ (x >> 30)) * _FACTOR_1) & ((1 << 64) - 1)
         x = ((x ^ (x >> 27)) * _FACTOR_2) & ((1 << 64) - 1)
         key = x ^ (x >> 31)
@@ -51,4 +51,7 @@ def start(*numbers: int) -> int:
 
 def uniform(key: Any) -> Any:
     """float64 in the open interval (0, 1) from int64 keys, with 52 random bits."""
-    return (((key >> 12) & 0xFFFFFFFFFFFFF) + 0.5) * 2.0**-52
+    bits = (key >> 12) & 0xFFFFFFFFFFFFF
+    if hasattr(bits, "double"):  # torch would turn integers into float32
+        bits = bits.double()
+    return (bits + 0.5) * 2.0**-52

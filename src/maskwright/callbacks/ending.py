@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from maskwright.errors import UserError
+from maskwright.errors import Interrupted, UserError
 
 
 class ValidateAtEnd(Callback):
@@ -17,10 +17,6 @@ class ValidateAtEnd(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if trainer.global_step >= trainer.max_steps > 0:
             trainer.should_stop = True
-
-
-class Interrupted(Exception):
-    """Training was asked to stop by a signal, and did so between two steps."""
 
 
 class Interrupt(Callback):
@@ -55,7 +51,11 @@ class Interrupt(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self.received is not None and not trainer.fit_loop._should_accumulate():
             trainer.save_checkpoint(self.path)
-            raise Interrupted(self.received.name)
+            raise Interrupted(
+                f"Stopped by {self.received.name} behind step {trainer.global_step}. "
+                f"Go on with the same command and ckpt_path={self.path}",
+                self.received,
+            )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._restore()

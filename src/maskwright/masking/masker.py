@@ -90,7 +90,9 @@ class Masker(nn.Module):
         opens[:, 1:] = order[:, 1:] != order[:, :-1]
         before = torch.where(opens, index, 0).cummax(1).values
         length = length.gather(1, place)
-        nearer = 2 * before + length <= 2 * budget
+        # taken half in its budget: a coin, else every such unit would make the row's share too large
+        coin = (draws.uniform("tie", torch.zeros_like(budget)) < 0.5).long()
+        nearer = 2 * before + length + coin <= 2 * budget
         taken = (nearer | (before == 0)) & (before + length <= self._capacity(budget)) & (order < 3.0)
         return torch.zeros_like(maskable).scatter_(1, place, taken)
 

@@ -11,7 +11,7 @@ from maskwright.tasks import MaskedLanguageModeling
 from maskwright.text.tokenizer import Tokenizer
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_WORDS = re.compile(r"[^\W\d_]{4,}")
+_WORD = re.compile(r"\s*[^\W\d_]{4,}")
 
 
 @dataclass(frozen=True)
@@ -29,51 +29,52 @@ class Fill:
     guesses: list[tuple[str, float]]
 
 
-def sentences(texts: Iterable[str], words: tuple[int, int] = (8, 25)) -> Iterator[str]:
-    """One whole sentence of each text: the first, behind the opening one, of a fitting number of words."""
+def sentences(texts: Iterable[str], each: int, words: tuple[int, int] = (8, 25)) -> Iterator[str]:
+    """Up to `each` whole sentences of each text, of a fitting number of words, spread over the text."""
     for text in texts:
-        for sentence in _SENTENCE.split(text)[1:]:
-            if words[0] <= len(sentence.split()) <= words[1] and sentence.endswith(".") and "\n" not in sentence:
-                yield sentence
-                break
+        fitting = [
+            sentence
+            for sentence in _SENTENCE.split(text)[1:]
+            if words[0] <= len(sentence.split()) <= words[1] and sentence.endswith(".") and "\n" not in sentence
+        ]
+        yield from fitting[:: max(len(fitting) // each, 1)][:each]
 
 
 @torch.no_grad()
 def fill(
-    task: MaskedLanguageModeling, tokenizer: Tokenizer, texts: Iterable[str], number: int, block_size: int
+    task: MaskedLanguageModeling, tokenizer: Tokenizer, texts: Iterable[str], number: int, each: int
 ) -> list[Fill]:
-    """The five best guesses for one word in each of `number` sentences of the texts.
+    """The five best guesses for one word in each of `number` sentences, at most `each` of a text.
 
     The word is the middle one of those of four letters or more that are one token of the vocabulary.
     """
     task.eval()
     fills: list[Fill] = []
-    for sentence in sentences(texts):
+    for sentence in sentences(texts, each):
         if len(fills) == number:
             break
-        [(ids, starts)] = tokenizer.encode([sentence])
+        encoding = tokenizer.backend.encode(sentence, add_special_tokens=False)
+        starts = [*tokenizer.word_starts(encoding), True]
+        spans = [slice(*span) for span in encoding.offsets]
         whole = [
-            i
-            for i in range(len(ids))
-            if starts[i]
-            and (i + 1 == len(ids) or starts[i + 1])
-            and _WORDS.fullmatch(tokenizer.decode([ids[i]]).strip())
+            i for i, span in enumerate(spans) if starts[i] and starts[i + 1] and _WORD.fullmatch(sentence[span])
         ]
-        if not whole or len(ids) > block_size - 2:
+        if not whole:
             continue
         gap = whole[len(whole) // 2]
-        hidden = [*ids[:gap].tolist(), tokenizer.mask_id, *ids[gap + 1 :].tolist()]
-        input_ids = torch.tensor([[tokenizer.cls_id, *hidden, tokenizer.sep_id]], device=task.device)
-        states = task.encoder(input_ids, None)
-        logits = task.head(states, torch.tensor([[gap + 1]], device=task.device))[0, 0].float()
+        ids = [tokenizer.cls_id, *encoding.ids, tokenizer.sep_id]
+        ids[gap + 1] = tokenizer.mask_id
+        hidden = task.encoder(torch.tensor([ids], device=task.device), None)
+        logits = task.head(hidden, torch.tensor([[gap + 1]], device=task.device))[0, 0].float()
         logits[tokenizer.special_ids] = -torch.inf
         best = logits.softmax(-1).topk(5)
         guesses = [
             (tokenizer.decode([i]).strip(), p)
             for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
-        shown = f"{tokenizer.decode(hidden[:gap])} [MASK] {tokenizer.decode(hidden[gap + 1 :])}"
-        fills.append(Fill(shown.strip(), tokenizer.decode([ids[gap]]).strip(), guesses))
+        word = sentence[spans[gap]]
+        shown = sentence[: spans[gap].start] + word.replace(word.strip(), "[MASK]") + sentence[spans[gap].stop :]
+        fills.append(Fill(shown, word.strip(), guesses))
     return fills
 
 

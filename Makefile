@@ -1,0 +1,41 @@
+# make alone lists the targets. PYTHON chooses the interpreter (3.11 to 3.13), ARGS is passed on.
+PYTHON ?= python3
+BIN := .venv/bin
+FOR_RUNS := .venv/.installed-for-runs
+FOR_WORK := .venv/.installed-for-work
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint format clean
+
+help: ## List the targets.
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+train: $(FOR_RUNS) ## Train: make train ARGS="mask=token model/size=small"
+	@$(BIN)/python src/train.py $(ARGS)
+
+test: $(FOR_WORK) ## Run the tests: make test ARGS="tests/masking"
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(FOR_WORK) ## Check style, types and the direction of imports.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --config pyproject.toml
+
+format: $(FOR_WORK) ## Rewrite the code in the project's style.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## Remove the environment and all caches of tools; runs in logs/ stay.
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(FOR_RUNS): pyproject.toml
+	@$(PYTHON) -m venv .venv
+	@echo "Installing into .venv (once; this takes minutes)"
+	@$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(FOR_WORK): pyproject.toml $(FOR_RUNS)
+	@$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from maskwright.data.text import TextData
+from maskwright.errors import UserError
+from maskwright.masking import Constant, Corruption, Masker, Uniform, Words
+from maskwright.text.tokenizer import Trained
+from tests.conftest import make_text
+
+
+@pytest.fixture
+def make(corpus, cache):
+    def make_data(**changes) -> TextData:
+        settings = {
+            "source": str(corpus),
+            "config": None,
+            "column": "text",
+            "document": "row",
+            "cleaning": ["whitespace"],
+            "splits": {"train": "train", "validation": 0.1, "test": 0.1},
+            "limit": None,
+            "tokenizer": Trained("wordpiece", 300, lowercase=True),
+            "block_size": 32,
+            "batch_size": 8,
+            "evaluation_batch_size": 8,
+            "id_type": "auto",
+            "cache_dir": str(cache),
+            "seed": 1,
+            "preparation_workers": 1,
+        }
+        data = TextData(**settings | changes)
+        data.prepare_data()
+        data.setup()
+        return data
+
+    return make_data
+
+
+def take(loader, number: int) -> list[dict[str, torch.Tensor]]:
+    iterator = iter(loader)
+    return [next(iterator) for _ in range(number)]
+
+
+def test_an_epoch_sees_every_block_once(make):
+    data = make()
+    blocks = len(data.blocks["train"])
+    batches = take(data.train_dataloader(), 2 * blocks // 8)
+    examples, epochs = (torch.cat([batch[name] for batch in batches]) for name in ("examples", "epochs"))
+    assert examples[epochs == 0].sort().values.tolist() == list(range(blocks))
+    assert {len(batch["examples"]) for batch in batches} == {8}
+    evaluated = torch.cat([batch["examples"] for batch in data.val_dataloader()])
+    assert evaluated.tolist() == list(range(len(data.blocks["validation"])))
+
+
+def test_batches_and_masks_do_not_depend_on_workers_or_batch_size(make):
+    def masked_by_example(**changes):
+        data = make(**changes)
+        masker = Masker(
+            Words(),
+            Uniform(),
+            Constant(0.15),
+            Corruption(0.8, 0.1, 0.1),
+            data.tokenizer.mask_id,
+            data.tokenizer.ordinary_ids,
+            seed=3,
+        )
+        out = {}
+        for batch in take(data.train_dataloader(), 64 // data.batch_size):
+            masked = masker(batch)
+            for row, key in enumerate(zip(batch["epochs"].tolist(), batch["examples"].tolist(), strict=True)):
+                out[key] = masked.input_ids[row].tolist()
+        return out
+
+    plain = masked_by_example()
+    assert len(plain) == 64
+    assert masked_by_example(workers=2) == plain
+    assert masked_by_example(batch_size=16) == plain
+    assert masked_by_example(batch_size=4) == plain
+
+
+def test_a_second_run_reads_what_the_first_wrote(make, monkeypatch):
+    first = make()
+    monkeypatch.setattr("maskwright.data.text.write_tokens", None)
+    monkeypatch.setattr("maskwright.data.source.Source.read", None)
+    second = make()
+    assert np.array_equal(first.tokens["train"].ids, second.tokens["train"].ids)
+
+
+def test_a_changed_source_or_setting_is_prepared_anew(make, tmp_path):
+    path = tmp_path / "a.jsonl"
+
+    def write(number):
+        path.write_text("".join(json.dumps({"text": make_text(seed)}) + "\n" for seed in range(number)))
+
+    write(100)
+    before = make(source=str(path))
+    write(150)
+    assert make(source=str(path)).tokens["train"].documents > before.tokens["train"].documents
+    assert make(cleaning=["whitespace", "unicode_nfkc"]).documents_folder != make().documents_folder
+
+
+def test_the_tokenizer_learns_from_the_training_split_only(make, monkeypatch):
+    learned = []
+    whole = Trained.make
+
+    def listen(self, texts):
+        batches = list(texts)
+        learned.extend(text for batch in batches for text in batch)
+        return whole(self, iter(batches))
+
+    monkeypatch.setattr(Trained, "make", listen)
+    data = make(tokenizer=Trained("wordpiece", 290, lowercase=True))
+    assert learned == data.documents["train"]["text"][:]
+
+
+def test_documents_are_a_dataset_dict(make):
+    from datasets import DatasetDict
+
+    documents = make().documents
+    assert isinstance(documents, DatasetDict)
+    assert documents["train"].column_names == ["text"]
+
+
+def test_settings_that_do_not_fit_are_refused(make):
+    with pytest.raises(UserError, match=r"tokens, too few for one block of data\.block_size=100000"):
+        make(block_size=100_000)

@@ -1,0 +1,97 @@
+"""Every option of every group composes, is what its target takes, and trains."""
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from tests.conftest import ROOT, make_text
+
+CONF = ROOT / "conf"
+OPTIONS = sorted(
+    (str(path.parent.relative_to(CONF)), path.stem)
+    for path in CONF.rglob("*.yaml")
+    if path.parent != CONF and not path.stem.startswith("_") and "hydra" not in path.parts
+)
+KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
+
+
+@pytest.fixture
+def needs(corpus, tmp_path, run) -> dict[tuple[str, str], list[str]]:
+    """What an option needs to run without network."""
+    wikitext = tmp_path / "wikitext"
+    wikitext.mkdir()
+    for split in ("train", "validation", "test"):
+        rows = [line for seed in range(30) for line in (f" = Title {seed} = ", "", make_text(seed))]
+        pq.write_table(pa.table({"text": rows}), wikitext / f"{split}-0.parquet")
+    return {
+        ("data", "wikitext"): [f"data.source={wikitext}", "data.config=null"],
+        # the default excerpt stands in the default of data.source; TINY sets another
+        ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
+        ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=400"],
+        ("logger", "wandb"): ["logger.wandb.offline=true"],
+        ("experiment", "dry_run"): ["trainer.max_steps=3", "data.limit=100"],
+    }
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+def test_every_option_trains(run, needs, tmp_path, group, option):
+    overrides = [f"{group}={option}", "trainer.max_steps=2", *needs.get((group, option), [])]
+    if (group, option) == ("hardware", "gpu") and not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    if (group, option) == ("tokenizer", "pretrained"):
+        folder = run("trainer.max_steps=1", run_dir=tmp_path / "first").run_dir / "tokenizer"
+        overrides += [f"tokenizer.name={folder}"]
+    if group == "model/size" and option in ("small", "base"):
+        overrides += ["data.batch_size=2", "data.limit=20", "data.splits.validation=0.2", "data.splits.test=0.2"]
+    result = run(*overrides)
+    assert result.trainer.global_step in (2, 3)
+    assert result.metrics["test/loss"] > 0
+    if group == "model/size":
+        expected = compose_option(group, option)["model"]
+        assert len(result.task.encoder.layers) == expected["layers"]
+        assert result.task.encoder.hidden_size == expected["hidden_size"]
+
+
+def compose_option(group: str, option: str):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", [f"{group}={option}", "run_dir=x"])
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
+def test_every_key_has_a_comment(path: Path):
+    """Above it or behind it; what only names a target or holds other keys needs none."""
+    if "hydra" in path.parts:
+        return
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    inside_defaults = False
+    for number, line in enumerate(lines):
+        if line and not line.startswith(" "):
+            inside_defaults = line.startswith(("defaults:", "hydra:"))
+        match = KEY.match(line)
+        if inside_defaults or match is None or match[2].startswith("_") or not match[3]:
+            continue
+        opened_by = next((above for above in reversed(lines[:number]) if above and not above.startswith(" ")), "")
+        told_above = lines[number - 1].strip().startswith("#")
+        told_by_parent = line.startswith(" ") and opened_by.endswith(":")
+        assert told_above or "#" in line or told_by_parent, f"{path}:{number + 1}: {line}"
+
+
+def test_the_help_lists_every_group_and_option():
+    text = (CONF / "hydra" / "help" / "train.yaml").read_text()
+    for group, option in OPTIONS:
+        line = next((line for line in text.splitlines() if re.match(rf"\s+{group}\s", line)), None)
+        assert line, group
+        assert re.search(rf"\b{option}\b", line), (group, option)
+
+
+def test_the_documentation_names_every_option():
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    for group, option in OPTIONS:
+        section = text.split(f"## `{group.split('/')[0]}`")[1].split("\n## ")[0]
+        assert f"`{option}`" in section, (group, option)

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+from maskwright.models import MaskedLMHead, Transformer
+from maskwright.models.modernbert import modernbert_config, to_modernbert
+
+VOCABULARY = 97
+
+
+@pytest.fixture
+def models():
+    """An encoder, a head and a ModernBertForMaskedLM of the same random weights."""
+    torch.manual_seed(0)
+    encoder = Transformer(VOCABULARY, layers=3, hidden_size=48, heads=4, intermediate_size=80, rotary_base=500.0)
+    head = MaskedLMHead(encoder.embedding)
+    state = {}
+    for part, module in (("encoder", encoder), ("head", head)):
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)  # far from zero, where every term matters
+        state |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
+    config = ModernBertConfig(**modernbert_config(encoder, 4, 80), pad_token_id=0, attn_implementation="sdpa")
+    theirs = ModernBertForMaskedLM(config).eval()
+    missing, unexpected = theirs.load_state_dict(to_modernbert(state), strict=False)
+    assert not unexpected
+    assert not missing
+    return encoder.eval(), head.eval(), theirs
+
+
+@torch.no_grad()
+def test_logits_equal_modernbert(models):
+    encoder, head, theirs = models
+    input_ids = torch.randint(VOCABULARY, (3, 41))
+    positions = torch.arange(41).expand(3, -1)
+    ours = head(encoder(input_ids), positions)
+    expected = theirs(input_ids=input_ids).logits
+    assert expected.std() > 0.1
+    assert (ours - expected).abs().max() < 1e-4
+
+
+@torch.no_grad()
+def test_padded_logits_equal_modernbert(models):
+    encoder, head, theirs = models
+    input_ids = torch.randint(VOCABULARY, (2, 20))
+    attention = torch.arange(20) < torch.tensor([[20], [13]])
+    ours = head(encoder(input_ids, attention), torch.arange(20).expand(2, -1))
+    expected = theirs(input_ids=input_ids, attention_mask=attention.long()).logits
+    assert (ours - expected).abs()[attention].max() < 1e-4
+
+
+@torch.no_grad()
+def test_documents_kept_apart_do_not_influence_each_other(models):
+    encoder, _, _ = models
+    input_ids = torch.randint(VOCABULARY, (1, 20))
+    documents = torch.tensor([[0] * 12 + [1] * 8])
+    apart = documents[:, :, None] == documents[:, None, :]
+    before = encoder(input_ids, apart)
+    input_ids[0, :12] = torch.randint(VOCABULARY, (12,))
+    after = encoder(input_ids, apart)
+    assert torch.equal(before[0, 12:], after[0, 12:])
+    assert not torch.allclose(before[0, :12], after[0, :12])
+
+
+def test_head_predicts_only_where_asked(models):
+    encoder, head, _ = models
+    hidden = torch.randn(2, 10, 48)
+    positions = torch.tensor([[3, 7, 0], [9, 1, 1]])
+    logits = head(hidden, positions)
+    assert logits.shape == (2, 3, VOCABULARY)
+    everywhere = head(hidden, torch.arange(10).expand(2, -1))
+    assert torch.allclose(logits, everywhere.gather(1, positions[..., None].expand(-1, -1, VOCABULARY)), atol=1e-5)
+    assert head.decoder.weight is encoder.embedding.weight
+
+
+def test_dropout_acts_in_training_only():
+    encoder = Transformer(VOCABULARY, 1, 16, 2, 16, dropout=0.5)
+    input_ids = torch.randint(VOCABULARY, (2, 8))
+    assert not torch.equal(encoder(input_ids), encoder(input_ids))
+    encoder.eval()
+    assert torch.equal(encoder(input_ids), encoder(input_ids))

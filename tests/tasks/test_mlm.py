@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from maskwright.masking import Constant, Corruption, Masker, Tokens, Uniform
+from maskwright.models import MaskedLMHead, Transformer
+from maskwright.tasks import MaskedLanguageModeling
+
+VOCABULARY = 50
+
+
+@pytest.fixture
+def task() -> MaskedLanguageModeling:
+    torch.manual_seed(0)
+    encoder = Transformer(VOCABULARY, 1, 16, 2, 16)
+    masker = Masker(Tokens(), Uniform(), Constant(0.3), Corruption(0.8, 0.1, 0.1), 4, list(range(5, VOCABULARY)), 0)
+    return MaskedLanguageModeling(
+        encoder, MaskedLMHead(encoder.embedding), masker, masker, optimizer=None, schedule=None, seed=0
+    )
+
+
+def make_batch(words):
+    words = torch.tensor(words)
+    return {
+        "input_ids": torch.randint(5, VOCABULARY, words.shape),
+        "words": words,
+        "documents": torch.zeros_like(words),
+        "examples": torch.arange(len(words)),
+        "epochs": torch.zeros(len(words), dtype=torch.long),
+    }
+
+
+def test_loss_is_the_mean_over_masked_positions(task):
+    batch = make_batch([[-1, *range(20), -1], [-1, *range(5), *[-1] * 16]])
+    masked = task.masker(batch)
+    loss, accuracy, count = task.loss(batch, masked)
+    logits = task.head(task.encoder(masked.input_ids), torch.arange(22).expand(2, -1)).log_softmax(-1)
+    losses, right = [], []
+    for row in range(2):
+        for position, target in zip(masked.positions[row][masked.valid[row]], masked.targets[row], strict=False):
+            losses.append(-logits[row, position, target])
+            right.append(logits[row, position].argmax() == target)
+    assert count == len(losses) == 6 + 2
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
+    assert accuracy.item() == pytest.approx(sum(right) / len(right))
+
+
+def test_a_batch_with_nothing_to_predict_has_loss_and_gradients_zero(task):
+    batch = make_batch([[-1] * 6, [-1] * 6])
+    loss, accuracy, count = task.loss(batch, task.masker(batch))
+    loss.backward()
+    assert loss == accuracy == count == 0
+    gradients = [p.grad for p in task.parameters() if p.grad is not None]
+    assert gradients
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
+def test_attention_follows_padding_and_documents(task):
+    batch = make_batch([[-1, 0, 1, -1]])
+    assert task.attention(batch) is None
+    batch["attention_mask"] = torch.tensor([[True, True, True, False]])
+    assert task.attention(batch) is batch["attention_mask"]
+    task.cross_document_attention = False
+    batch["documents"] = torch.tensor([[0, 0, 1, -1]])
+    assert task.attention(batch)[0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]

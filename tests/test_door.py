@@ -1,0 +1,99 @@
+"""The door as a user meets it: a process, its output and its exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskwright.door import explain, known
+from tests.conftest import ROOT, TINY
+
+
+def train(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "src" / "train.py"), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def test_help_is_for_people(tmp_path):
+    result = train("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "Train a model on hidden words" in result.stdout
+    assert result.stdout.count("\n  python src/train.py") == 4
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("mask=wholword", "mask=wholword does not exist. Did you mean 'wholeword'? The options of mask are: token, wholeword."),
+        ("optimiser=adam", "There is no key or group 'optimiser'. Did you mean 'optimizer'? The groups are: callbacks, data,"),
+        ("trainer.max_step=5", "Did you mean 'trainer.max_steps'? The keys of trainer are: trainer.max_steps,"),
+        ("lr=1", "There is no key or group 'lr'. Did you mean 'optimizer.lr'?"),
+        ("model/size=huge", "The options of model/size are: base, mini, small, tiny."),
+        ("data=text", "data.source has no value yet. Give it one: data.source=..."),
+        ("trainer.max_steps==5", "Error parsing override 'trainer.max_steps==5'"),
+        ("data.block_size=0", "data.block_size=0 is not a whole number of at least 1."),
+    ],
+)
+def test_mistakes_get_one_message(tmp_path, argument, message):
+    result = train(argument, f"data.cache_dir={tmp_path}/cache", cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_a_summary(corpus, cache, tmp_path):
+    arguments = [
+        *TINY,
+        "data=text",
+        f"data.source={corpus}",
+        f"data.cache_dir={cache}",
+        "trainer.max_steps=1000000",
+        "trainer.val_check_interval=1000000",
+    ]
+    run_dir = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "src" / "train.py"), *arguments, f"hydra.run.dir={run_dir}"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (run_dir / "metrics.csv").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Stopped by SIGINT behind step" in errors
+    assert f"ckpt_path={run_dir}/checkpoints/last.ckpt" in errors
+    assert "Traceback" not in errors
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == summary["counts"]["steps"] > 0
+    assert (run_dir / "losses.png").exists()
+
+
+def test_known_keys_are_those_of_the_composed_config():
+    groups, keys = known(str(ROOT / "conf"), "train")
+    assert {"mask", "mask/units", "model/size", "experiment"} <= set(groups)
+    assert {"trainer.max_steps", "optimizer.lr", "model.layers", "evaluation_mask.ratio.value"} <= set(keys)
+
+
+def test_other_errors_of_composition_are_passed_on():
+    assert explain(ValueError("something else"), str(ROOT / "conf"), "train") == "something else"

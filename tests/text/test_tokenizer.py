@@ -1,0 +1,106 @@
+import pytest
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer
+
+from maskwright.errors import UserError
+from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
+from tests.conftest import make_text
+
+TEXTS = [make_text(seed) + " (so they say)" for seed in range(100)]
+KINDS = ["wordpiece", "bpe", "unigram"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def tokenizer(request) -> Tokenizer:
+    return Trained(request.param, 320, lowercase=request.param != "bpe").make(iter([TEXTS]))
+
+
+def words(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The text's words, put together from their tokens."""
+    [(ids, starts)] = tokenizer.encode([text])
+    out: list[list[int]] = []
+    for i, start in zip(ids.tolist(), starts.tolist(), strict=True):
+        if start:
+            out.append([])
+        out[-1].append(i)
+    return [tokenizer.decode(word).strip() for word in out]
+
+
+def test_words_are_the_words_of_the_text(tokenizer):
+    expected = ["the", "old", "sailor", ",", "crosses", "(", "in", "1984", ")", "the", "well", "-", "known", "river", "."]
+    assert words(tokenizer, "the old sailor, crosses (in 1984) the well-known river.") == expected
+
+
+def test_words_longer_than_a_token_stay_whole(tokenizer):
+    [(ids, _)] = tokenizer.encode(["unforgettable"])
+    assert len(ids) > 1
+    assert words(tokenizer, "an unforgettable winter") == ["an", "unforgettable", "winter"]
+
+
+def test_special_tokens_in_a_text_are_text(tokenizer):
+    [(ids, _)] = tokenizer.encode(["the [MASK] and [SEP] river"])
+    assert not set(ids.tolist()) & set(tokenizer.special_ids) - {tokenizer.backend.token_to_id("[UNK]")}
+
+
+def test_ids_are_split_into_special_and_ordinary(tokenizer):
+    assert len(tokenizer.special_ids) == 5
+    assert sorted(tokenizer.special_ids + tokenizer.ordinary_ids) == list(range(len(tokenizer)))
+    assert len(tokenizer) <= 320
+
+
+def test_saved_tokenizers_open_here_and_with_transformers(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    text = "The old sailor forgets a well-known song."
+    [(ids, starts)] = tokenizer.encode([text])
+    [(again, starts_again)] = Tokenizer.load(tmp_path).encode([text])
+    assert again.tolist() == ids.tolist()
+    assert starts_again.tolist() == starts.tolist()
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs(text)["input_ids"] == [tokenizer.cls_id, *ids.tolist(), tokenizer.sep_id]
+    assert theirs.mask_token_id == tokenizer.mask_id
+    assert theirs("[MASK]", add_special_tokens=False)["input_ids"] == [tokenizer.mask_id]
+
+
+def test_a_sentencepiece_tokenizer_that_splits_at_blanks_only(tmp_path):
+    """As those of XLM-R and ALBERT: punctuation comes glued to its word, and must still be its own."""
+    backend = Backend(models.Unigram())
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    # trained on text in which punctuation stands alone, so that its pieces are its own
+    texts = [" ".join(text.replace(".", " . ").replace(",", " , ").split()) for text in TEXTS]
+    backend.train_from_iterator(
+        texts, trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
+    )
+    backend.decoder = decoders.Metaspace()
+    tokenizer = Tokenizer(
+        backend, {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
+    )
+    assert words(tokenizer, "the river, the winter.") == ["the", "river", ",", "the", "winter", "."]
+
+
+def test_pretrained_loads_a_folder(tmp_path):
+    trained = Trained("wordpiece", 300, lowercase=True).make(iter([TEXTS]))
+    trained.save(tmp_path)
+    loaded = Pretrained(str(tmp_path)).make(iter([]))
+    [(ids, starts)] = loaded.encode(TEXTS[:1])
+    [(expected, expected_starts)] = trained.encode(TEXTS[:1])
+    assert ids.tolist() == expected.tolist()
+    assert starts.tolist() == expected_starts.tolist()
+    assert loaded.special_ids == trained.special_ids
+
+
+def test_pretrained_that_does_not_exist(tmp_path):
+    with pytest.raises(UserError, match=r"tokenizer\.name='.*nowhere'.*tokenizer=wordpiece"):
+        Pretrained(str(tmp_path / "nowhere")).make(iter([]))
+
+
+def test_a_tokenizer_without_mask_is_refused():
+    backend = Backend(models.WordLevel({"[PAD]": 0, "[CLS]": 1, "[SEP]": 2}))
+    with pytest.raises(UserError, match="no mask token"):
+        Tokenizer(backend, {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]"})
+
+
+def test_a_vocabulary_too_small_for_its_alphabet_is_refused():
+    with pytest.raises(UserError, match=r"tokenizer\.vocabulary_size=200"):
+        Trained("bpe", 200, lowercase=False)
