@@ -7,7 +7,9 @@ from maskwright.door import door
 
 @door("train")
 def main(cfg: DictConfig) -> float:
-    from maskwright.experiment import train  # torch and Lightning take seconds to import; --help need not wait
+    from maskwright.experiment import (
+        train,  # torch and Lightning take seconds to import; --help need not wait
+    )
 
     return train(cfg).objective
 

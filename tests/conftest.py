@@ -38,10 +38,23 @@ TINY = (
     "logger=csv",
 )
 
-_SUBJECTS = "the old sailor|a young painter|the river|my neighbour|every student|the quiet library".split("|")
-_VERBS = "remembers|crosses|describes|admires|forgets|follows".split("|")
-_OBJECTS = "the distant mountains|an unfinished letter|the harbour at night|a well-known song|its own shadow".split("|")
-_ENDS = "without a word|before the winter|in 1984|with great care, they say|again and again".split("|")
+_SUBJECTS = [
+    "the old sailor",
+    "a young painter",
+    "the river",
+    "my neighbour",
+    "every student",
+    "the quiet library",
+]
+_VERBS = ["remembers", "crosses", "describes", "admires", "forgets", "follows"]
+_OBJECTS = [
+    "the distant mountains",
+    "an unfinished letter",
+    "the harbour at night",
+    "a well-known song",
+    "its own shadow",
+]
+_ENDS = ["without a word", "before the winter", "in 1984", "with great care, they say", "again and again"]
 
 
 def make_text(seed: int, sentences: int = 12) -> str:

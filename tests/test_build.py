@@ -28,7 +28,10 @@ def test_builds_nested_and_partial():
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        ({"_target_": HERE, "size": 3, "raet": 1}, r"thing\.raet is no setting of Thing. Did you mean 'rate'"),
+        (
+            {"_target_": HERE, "size": 3, "raet": 1},
+            r"thing\.raet is no setting of Thing. Did you mean 'rate'",
+        ),
         ({"_target_": HERE}, r"thing\.size is missing"),
         ({"_target_": HERE, "size": "big"}, r"thing\.size='big': Input should be a valid integer"),
         ({"_target_": HERE, "size": 1, "kind": "c"}, r"thing\.kind='c'"),

@@ -36,9 +36,18 @@ def test_help_is_for_people(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("mask=wholword", "mask=wholword does not exist. Did you mean 'wholeword'? The options of mask are: token, wholeword."),
-        ("optimiser=adam", "There is no key or group 'optimiser'. Did you mean 'optimizer'? The groups are: callbacks, data,"),
-        ("trainer.max_step=5", "Did you mean 'trainer.max_steps'? The keys of trainer are: trainer.max_steps,"),
+        (
+            "mask=wholword",
+            "mask=wholword does not exist. Did you mean 'wholeword'? The options of mask are: token, wholeword.",
+        ),
+        (
+            "optimiser=adam",
+            "There is no key or group 'optimiser'. Did you mean 'optimizer'? The groups are: callbacks, data,",
+        ),
+        (
+            "trainer.max_step=5",
+            "Did you mean 'trainer.max_steps'? The keys of trainer are: trainer.max_steps,",
+        ),
         ("lr=1", "There is no key or group 'lr'. Did you mean 'optimizer.lr'?"),
         ("model/size=huge", "The options of model/size are: base, mini, small, tiny."),
         ("data=text", "data.source has no value yet. Give it one: data.source=..."),

@@ -1,5 +1,6 @@
 import json
 import random
+from itertools import chain
 
 import pytest
 
@@ -24,7 +25,7 @@ TEXTS = [make_text(seed) for seed in range(300)]
 
 def test_splits_share_out_everything_once(tmp_path):
     splits = prepare(tmp_path, TEXTS)
-    assert sorted(sum(splits.values(), [])) == sorted(TEXTS)
+    assert sorted(chain(*splits.values())) == sorted(TEXTS)
     assert 15 < len(splits["validation"]) < 50
     assert 15 < len(splits["test"]) < 50
 
@@ -66,7 +67,7 @@ def test_named_splits_are_taken_as_they_are(tmp_path):
 
 def test_limit_takes_the_first(tmp_path):
     splits = prepare(tmp_path, TEXTS, limit=100)
-    assert sorted(sum(splits.values(), [])) == sorted(TEXTS[:100])
+    assert sorted(chain(*splits.values())) == sorted(TEXTS[:100])
 
 
 def test_empty_documents_are_dropped_and_an_empty_corpus_is_refused(tmp_path):
@@ -84,7 +85,11 @@ def test_a_split_without_documents_is_refused(tmp_path):
 
 def test_splits_that_make_no_sense_are_refused():
     source = Source("x.txt", None, "text", "row")
-    for splits in ({"validation": 0.6, "test": 0.5}, {"validation": 0.0, "test": 0.1}, {"validation": 1.5, "test": 0.1}):
+    for splits in (
+        {"validation": 0.6, "test": 0.5},
+        {"validation": 0.0, "test": 0.1},
+        {"validation": 1.5, "test": 0.1},
+    ):
         with pytest.raises(UserError, match=r"data\.splits\.validation"):
             Documents(source, CLEANING, {"train": "train", **splits}, None)
     with pytest.raises(UserError, match=r"data\.splits\.train"):

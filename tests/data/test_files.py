@@ -27,7 +27,9 @@ def test_text_by_row_paragraph_file_and_article(tmp_path):
 def test_tables(tmp_path):
     texts = ["first, with comma", 'second "quoted"\nover two lines', "dritter ü"]
     (tmp_path / "a.jsonl").write_text('{"text": "x", "id": 1}\n\n{"id": 2, "text": "y"}\n')
-    (tmp_path / "b.csv").write_text('id,text\n1,"first, with comma"\n2,"second ""quoted""\nover two lines"\n3,dritter ü\n')
+    (tmp_path / "b.csv").write_text(
+        'id,text\n1,"first, with comma"\n2,"second ""quoted""\nover two lines"\n3,dritter ü\n'
+    )
     pq.write_table(pa.table({"id": [1, 2, 3], "text": texts}), tmp_path / "c.parquet")
     assert read(tmp_path / "a.jsonl") == ["x", "y"]
     assert read(tmp_path / "b.csv") == texts

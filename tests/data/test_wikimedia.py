@@ -37,7 +37,9 @@ DUMP = make_dump(
 )
 
 
-@pytest.mark.parametrize(("name", "pack"), [("a.xml", bytes), ("a.xml.bz2", bz2.compress), ("a.xml.gz", gzip.compress)])
+@pytest.mark.parametrize(
+    ("name", "pack"), [("a.xml", bytes), ("a.xml.bz2", bz2.compress), ("a.xml.gz", gzip.compress)]
+)
 def test_articles_of_a_dump(tmp_path, name, pack):
     (tmp_path / name).write_bytes(pack(DUMP))
     source = Source(str(tmp_path / name), None, "text", "row")
@@ -45,7 +47,9 @@ def test_articles_of_a_dump(tmp_path, name, pack):
     assert list(source.read("train")) == ["'''Article''' is text.", "Words & words."]
 
 
-@pytest.mark.parametrize(("name", "pack"), [("a.xml", bytes), ("a.xml.bz2", bz2.compress), ("a.xml.gz", gzip.compress)])
+@pytest.mark.parametrize(
+    ("name", "pack"), [("a.xml", bytes), ("a.xml.bz2", bz2.compress), ("a.xml.gz", gzip.compress)]
+)
 @pytest.mark.parametrize("keep", [0.5, 0.9])
 def test_a_dump_cut_off_is_refused(tmp_path, name, pack, keep):
     packed = pack(make_dump(*[(f"Page {i}", 0, False, f"Text {i * 7919}.") for i in range(3000)]))
@@ -68,7 +72,7 @@ def test_markup_is_removed():
         "=== Early years===\n"
         "* first\n** second\n# third\n"
         "It was ({{lang|el|x}}) here, and (; ) there ({{IPA|y}}, from Greek).\n"
-        "{| class=\"wikitable\"\n|-\n! Year !! Count\n|-\n| 1984 || 17\n|}\n"
+        '{| class="wikitable"\n|-\n! Year !! Count\n|-\n| 1984 || 17\n|}\n'
         "----\n__NOTOC__\n"
         "[[Category:Things]]\n[[File:x.jpg|thumb|A ''caption''.]]\n"
         "The end."
@@ -77,7 +81,23 @@ def test_markup_is_removed():
     assert lines[0] == "Bold and italic and both, with links and labels."
     assert lines[1:6] == ["History", "Early years", "first", "second", "third"]
     assert lines[-1] == "The end."
-    for rest in ("''", "==", "{", "}", "|", "[[", "]]", "( )", "()", "NOTOC", "Category", "<", ">", "1984", "---"):
+    for rest in (
+        "''",
+        "==",
+        "{",
+        "}",
+        "|",
+        "[[",
+        "]]",
+        "( )",
+        "()",
+        "NOTOC",
+        "Category",
+        "<",
+        ">",
+        "1984",
+        "---",
+    ):
         assert rest not in text
 
 

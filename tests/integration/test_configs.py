@@ -47,7 +47,12 @@ def test_every_option_trains(run, needs, tmp_path, group, option):
         folder = run("trainer.max_steps=1", run_dir=tmp_path / "first").run_dir / "tokenizer"
         overrides += [f"tokenizer.name={folder}"]
     if group == "model/size" and option in ("small", "base"):
-        overrides += ["data.batch_size=2", "data.limit=20", "data.splits.validation=0.2", "data.splits.test=0.2"]
+        overrides += [
+            "data.batch_size=2",
+            "data.limit=20",
+            "data.splits.validation=0.2",
+            "data.splits.test=0.2",
+        ]
     result = run(*overrides)
     assert result.trainer.global_step in (2, 3)
     assert result.metrics["test/loss"] > 0

@@ -25,7 +25,7 @@ def test_a_stream_is_not_read_ahead_without_bound():
 
     def stream():
         nonlocal read
-        for read in range(1000):  # noqa: B007
+        for read in range(1000):
             yield read
 
     results = parallel_map(_square, stream(), 2)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -5,7 +8,7 @@ from transformers import AutoTokenizer
 
 from maskwright.errors import UserError
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
-from tests.conftest import make_text
+from tests.conftest import ROOT, make_text
 
 TEXTS = [make_text(seed) + " (so they say)" for seed in range(100)]
 KINDS = ["wordpiece", "bpe", "unigram"]
@@ -28,7 +31,23 @@ def words(tokenizer: Tokenizer, text: str) -> list[str]:
 
 
 def test_words_are_the_words_of_the_text(tokenizer):
-    expected = ["the", "old", "sailor", ",", "crosses", "(", "in", "1984", ")", "the", "well", "-", "known", "river", "."]
+    expected = [
+        "the",
+        "old",
+        "sailor",
+        ",",
+        "crosses",
+        "(",
+        "in",
+        "1984",
+        ")",
+        "the",
+        "well",
+        "-",
+        "known",
+        "river",
+        ".",
+    ]
     assert words(tokenizer, "the old sailor, crosses (in 1984) the well-known river.") == expected
 
 
@@ -41,6 +60,33 @@ def test_words_longer_than_a_token_stay_whole(tokenizer):
 def test_special_tokens_in_a_text_are_text(tokenizer):
     [(ids, _)] = tokenizer.encode(["the [MASK] and [SEP] river"])
     assert not set(ids.tolist()) & set(tokenizer.special_ids) - {tokenizer.backend.token_to_id("[UNK]")}
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
+def test_training_is_reproducible_in_another_process(kind):
+    script = (
+        "from maskwright.text.tokenizer import Trained; from tests.conftest import ROOT, make_text; "
+        f"tokenizer = Trained('{kind}', 320, True).make(iter([[make_text(seed) for seed in range(100)]])); "
+        "print(sorted(tokenizer.backend.get_vocab().items()))"
+    )
+    first, second = (
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert len(first) > 1000
+    assert first == second
+
+
+def test_wordpieces_are_those_of_the_words_and_fill_the_vocabulary():
+    tokenizer = Trained("wordpiece", 200, lowercase=True).make(iter([TEXTS]))
+    vocabulary = tokenizer.backend.get_vocab()
+    assert len(vocabulary) == 200
+    assert {"the", "##er"} <= vocabulary.keys()
+    characters = {piece for piece in vocabulary if len(piece) == 1}
+    assert {f"##{character}" for character in characters} <= vocabulary.keys()
+    [(ids, _)] = tokenizer.encode(["zebra the"])
+    assert tokenizer.backend.token_to_id("[UNK]") in ids  # no z in the texts
+    assert vocabulary["the"] in ids
 
 
 def test_ids_are_split_into_special_and_ordinary(tokenizer):
@@ -70,12 +116,11 @@ def test_a_sentencepiece_tokenizer_that_splits_at_blanks_only(tmp_path):
     # trained on text in which punctuation stands alone, so that its pieces are its own
     texts = [" ".join(text.replace(".", " . ").replace(",", " , ").split()) for text in TEXTS]
     backend.train_from_iterator(
-        texts, trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
+        texts,
+        trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False),
     )
     backend.decoder = decoders.Metaspace()
-    tokenizer = Tokenizer(
-        backend, {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
-    )
+    tokenizer = Tokenizer(backend, {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"})
     assert words(tokenizer, "the river, the winter.") == ["the", "river", ",", "the", "winter", "."]
 
 

@@ -16,7 +16,7 @@ def _slice(first: int, last: int) -> list[str]:
 
 
 def _open():
-    return _slice
+    return {"train": _slice}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def folder(tmp_path_factory):
 
 def write(folder, tokenizer_folder, workers=1, **options) -> Tokens:
     folder.mkdir()
-    write_tokens(folder, _open, len(TEXTS), tokenizer_folder, workers, lambda *_: None, **options)
-    return Tokens.open(folder)
+    write_tokens(folder, _open, {"train": len(TEXTS)}, tokenizer_folder, workers, lambda *_: None, **options)
+    return Tokens.open(folder / "train")
 
 
 def test_what_is_read_is_what_was_written(folder, tmp_path):
@@ -111,5 +111,3 @@ def test_blocks_are_the_same_in_any_order(folder, tmp_path):
     for row, number in enumerate([5, 0, 11]):
         alone = blocks.read(np.array([number]))
         assert all((alone[name][0] == together[name][row]).all() for name in alone)
-
-

@@ -24,7 +24,7 @@ class LossCurve(Callback):
         self.baseline: float | None = None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._add(trainer, "train")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -79,15 +79,13 @@ class FiniteLoss(Callback):
         self.last_good = last_good
         self.first_bad: Tensor | None = None  # the first step with a bad loss, -1 where there is none
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         loss = outputs["loss"]
         if self.first_bad is None:
             self.first_bad = torch.full((), -1, device=loss.device)
         bad = ~torch.isfinite(loss) & (self.first_bad < 0)
         self.first_bad = torch.where(bad, trainer.global_step, self.first_bad)
-        if loss.device.type == "cpu" or trainer.global_step % trainer.log_every_n_steps == 0:
+        if loss.device.type == "cpu" or trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._check()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -96,8 +94,10 @@ class FiniteLoss(Callback):
     def _check(self) -> None:
         if self.first_bad is None or (step := int(self.first_bad)) < 0:
             return
-        kept = f"The last good checkpoint is {self.last_good}." if self.last_good.exists() else (
-            "No checkpoint had been saved before."
+        kept = (
+            f"The last good checkpoint is {self.last_good}."
+            if self.last_good.exists()
+            else ("No checkpoint had been saved before.")
         )
         raise NonFiniteLossError(
             f"The training loss is not finite at step {step}. {kept} "

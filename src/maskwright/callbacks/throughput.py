@@ -30,7 +30,7 @@ class Throughput(Callback):
         now = time.monotonic()
         self.seconds += now - self._began
         self._began = now
-        if trainer.fit_loop._should_accumulate() or trainer.global_step % trainer.log_every_n_steps:
+        if trainer.fit_loop._should_accumulate() or trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         tokens, seconds = self.tokens - self._window[0], self.seconds - self._window[1]
         self._window = (self.tokens, self.seconds)

@@ -2,7 +2,7 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -159,18 +159,22 @@ def split_of(text: str, shares: dict[str, float], rest: str = "train") -> str:
     return rest
 
 
-def _open_texts(path: Path) -> TextSlice:
-    table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
-    return lambda first, last: table.slice(first, last - first).column("text").to_pylist()
+def open_texts(folder: Path) -> dict[str, TextSlice]:
+    """For each split a function from (first, last) to the texts of those documents, memory-mapped."""
+    return {split: partial(_slice, _open(folder, split)) for split in SPLITS}
 
 
-def text_opener(folder: Path, split: str) -> Callable[[], TextSlice]:
-    """A picklable function that opens the texts of one split."""
-    return partial(_open_texts, folder / f"{split}.arrow")
+def _slice(table: pa.Table, first: int, last: int) -> list[str]:
+    return table.slice(first, last - first).column("text").to_pylist()
 
 
-def count_documents(folder: Path, split: str) -> int:
-    return pa.ipc.open_stream(pa.memory_map(str(folder / f"{split}.arrow"))).read_all().num_rows
+def _open(folder: Path, split: str) -> pa.Table:
+    return pa.ipc.open_stream(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
+
+
+def count_documents(folder: Path) -> dict[str, int]:
+    """How many documents each split has."""
+    return {split: _open(folder, split).num_rows for split in SPLITS}
 
 
 def open_documents(folder: Path) -> "DatasetDict":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from maskwright.data import order
-from maskwright.data.documents import SPLITS, Documents, count_documents, open_documents, text_opener
+from maskwright.data.documents import SPLITS, Documents, count_documents, open_documents, open_texts
 from maskwright.data.source import Source
 from maskwright.errors import UserError
 from maskwright.progress import bar
@@ -133,9 +134,9 @@ class TextData(LightningDataModule):
             settings.append(documents.name)
 
         def write(folder: Path) -> None:
-            with bar(f"Tokenizer: {self.choice}", count_documents(documents, "train")) as progress:
-                texts = text_opener(documents, "train")()
-                self.choice.make(_batches(texts, count_documents(documents, "train"), progress.advance)).save(folder)
+            texts, count = open_texts(documents)["train"], count_documents(documents)["train"]
+            with bar(f"Tokenizer: {self.choice}", count) as progress:
+                self.choice.make(_batches(texts, count, progress.advance)).save(folder)
 
         return write_once(self.cache / f"tokenizer-{fingerprint(settings)}", write)
 
@@ -143,9 +144,9 @@ class TextData(LightningDataModule):
         settings = [_FORMAT, documents.name, self.tokenizer_folder.name, self.id_type]
 
         def write(folder: Path) -> None:
-            total = sum(count_documents(documents, split) for split in SPLITS)
+            counts = count_documents(documents)
             began, written = time.monotonic(), 0
-            with bar("Tokenizing documents", total) as progress:
+            with bar("Tokenizing documents", sum(counts.values())) as progress:
 
                 def advance(finished: int, tokens: int) -> None:
                     nonlocal written
@@ -153,17 +154,9 @@ class TextData(LightningDataModule):
                     rate = written / (time.monotonic() - began)
                     progress.advance(finished, f"{written:,} tokens, {rate:,.0f} tokens/s")
 
-                for split in SPLITS:
-                    (folder / split).mkdir()
-                    write_tokens(
-                        folder / split,
-                        text_opener(documents, split),
-                        count_documents(documents, split),
-                        self.tokenizer_folder,
-                        self.preparation_workers,
-                        advance,
-                        self.id_type,
-                    )
+                texts = partial(open_texts, documents)
+                workers = self.preparation_workers
+                write_tokens(folder, texts, counts, self.tokenizer_folder, workers, advance, self.id_type)
 
         return write_once(self.cache / f"tokens-{fingerprint(settings)}", write)
 
@@ -193,15 +186,13 @@ class TextData(LightningDataModule):
         rank, devices = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         mine = np.arange(rank, len(self.blocks[split]), devices)
         size = self.evaluation_batch_size
-        return self._loader(
-            _InOrder(self.blocks[split]), [mine[i : i + size] for i in range(0, len(mine), size)]
-        )
+        return self._loader(_InOrder(self.blocks[split]), [mine[i : i + size] for i in range(0, len(mine), size)])
 
     def _loader(self, dataset: "_InOrder | _Shuffled", batches: Iterable[np.ndarray]) -> DataLoader:
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,  # type: ignore[arg-type]
-            collate_fn=_to_tensors,
+            collate_fn=_to_tensors,  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -4,13 +4,14 @@ import bz2
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import ParseError, iterparse
 
 from maskwright.errors import UserError
 
-_OPENERS = {".bz2": bz2.open, ".gz": gzip.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
 _REDIRECT = re.compile(r"\s*#\s*redirect\b", re.IGNORECASE)
 _DISAMBIGUATION = re.compile(
     r"\{\{\s*(?:[\w /-]+ )?(?:disambiguation|disambig|disamb|dab|hndis|geodis|surname|given name)\b[^{}]*\}\}",
@@ -20,7 +21,9 @@ _DISAMBIGUATION = re.compile(
 _QUOTES = re.compile(r"'{2,5}")  # bold and italics
 _HEADING = re.compile(r"^(=+)\s*(.*?)\s*\1\s*$", re.MULTILINE)
 _BULLET = re.compile(r"^[*#:;]+\s*", re.MULTILINE)
-_TABLE = re.compile(r"^\s*(?:\{\||\|\}|\|-|[|!]).*$|^.*\b(?:colspan|rowspan|cellpadding|bgcolor)\s*=.*$", re.MULTILINE)
+_TABLE = re.compile(
+    r"^\s*(?:\{\||\|\}|\|-|[|!]).*$|^.*\b(?:colspan|rowspan|cellpadding|bgcolor)\s*=.*$", re.MULTILINE
+)
 _NO_LETTER = re.compile(r"^(?:(?!\n)[\W\d_])+$", re.MULTILINE)  # rules, and cells of numbers
 _EMPTY_BRACKETS = re.compile(r"\(\s*[,;:.]*\s*\)|\[\s*\]|\{\s*\}")
 _AFTER_BRACKET = re.compile(r"\(\s*[,;]\s*")

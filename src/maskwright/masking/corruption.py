@@ -32,7 +32,13 @@ class Corruption:
         self.mask, self.random, self.per = mask, random, per
 
     def __call__(
-        self, input_ids: Tensor, chosen: Tensor, units: Tensor, draws: Draws, mask_id: int, ordinary_ids: Tensor
+        self,
+        input_ids: Tensor,
+        chosen: Tensor,
+        units: Tensor,
+        draws: Draws,
+        mask_id: int,
+        ordinary_ids: Tensor,
     ) -> Tensor:
         """input_ids (B, T) with the `chosen` (B, T) positions corrupted; `ordinary_ids` (N,) may be drawn."""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)

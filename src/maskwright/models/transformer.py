@@ -45,8 +45,7 @@ class Transformer(nn.Module):
         self.embedding_norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
         self.embedding_dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
-            Layer(hidden_size, heads, intermediate_size, dropout, norm_epsilon, first=i == 0)
-            for i in range(layers)
+            Layer(hidden_size, heads, intermediate_size, dropout, norm_epsilon, first=i == 0) for i in range(layers)
         )
         self.final_norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
         self._initialise(initial_std)
@@ -85,7 +84,13 @@ class Layer(nn.Module):
     """Attention and a gated feed-forward network, each added to its input."""
 
     def __init__(
-        self, hidden_size: int, heads: int, intermediate_size: int, dropout: float, epsilon: float, first: bool
+        self,
+        hidden_size: int,
+        heads: int,
+        intermediate_size: int,
+        dropout: float,
+        epsilon: float,
+        first: bool,
     ):
         super().__init__()
         # the embeddings come normalised, so the first layer does not do it again

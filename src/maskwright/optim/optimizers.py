@@ -19,18 +19,14 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def adamw(
-    module: nn.Module, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
-) -> Optimizer:
+def adamw(module: nn.Module, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> Optimizer:
     """AdamW (Loshchilov and Hutter, 2019): decay apart from the gradient, scaled by the learning rate."""
-    return AdamW(parameter_groups(module, weight_decay), lr=lr, betas=tuple(betas), eps=eps, fused=True)
+    return AdamW(parameter_groups(module, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
-def adam(
-    module: nn.Module, lr: float, betas: tuple[float, float], eps: float, weight_decay: float
-) -> Optimizer:
+def adam(module: nn.Module, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> Optimizer:
     """Adam (Kingma and Ba, 2015): decay as an L2 penalty in the gradient."""
-    return Adam(parameter_groups(module, weight_decay), lr=lr, betas=tuple(betas), eps=eps, fused=True)
+    return Adam(parameter_groups(module, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
 def sgd(module: nn.Module, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from lightning import LightningModule
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -50,9 +51,7 @@ class MaskedLanguageModeling(LightningModule):
         self.seed, self.cross_document_attention = seed, cross_document_attention
         self.save_hyperparameters(hyperparameters or {}, logger=False)
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.modules())
-        self.evaluation = nn.ModuleDict(
-            {f"{split}_{name}": MeanMetric() for split in ("validation", "test") for name in ("loss", "accuracy")}
-        )
+        self.evaluation_loss, self.evaluation_accuracy = MeanMetric(), MeanMetric()
 
     def progress(self, step: float | None = None) -> float:
         """The share of the run that is done, in [0, 1].
@@ -64,8 +63,9 @@ class MaskedLanguageModeling(LightningModule):
         if trainer.max_steps > 0:
             return min((trainer.global_step if step is None else step) / trainer.max_steps, 1.0)
         timer = next(c for c in trainer.callbacks if isinstance(c, Timer))  # type: ignore[attr-defined]
-        elapsed = timer.time_elapsed()
-        share = min(elapsed / (elapsed + timer.time_remaining()), 1.0)
+        elapsed, remaining = timer.time_elapsed(), timer.time_remaining()
+        assert remaining is not None  # max_time is set where max_steps is not
+        share = min(elapsed / (elapsed + remaining), 1.0)
         # clocks differ between devices, learning rates must not
         return trainer.strategy.broadcast(share) if trainer.world_size > 1 else share
 
@@ -102,34 +102,34 @@ class MaskedLanguageModeling(LightningModule):
         loss, accuracy, _ = self.loss(batch, self.masker(batch, self.progress()))
         self.log("train/loss", loss)
         self.log("train/accuracy", accuracy)
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
-    def _evaluate(self, split: str, batch: dict[str, Tensor]) -> None:
+    def _evaluate(self, batch: dict[str, Tensor]) -> None:
         loss, accuracy, count = self.loss(batch, self.evaluation_masker(batch))
-        self.evaluation[f"{split}_loss"].update(loss, count)
-        self.evaluation[f"{split}_accuracy"].update(accuracy, count)
+        self.evaluation_loss.update(loss, count)
+        self.evaluation_accuracy.update(accuracy, count)
 
     def _log_evaluation(self, split: str) -> None:
-        loss = self.evaluation[f"{split}_loss"].compute()
-        accuracy = self.evaluation[f"{split}_accuracy"].compute()
-        for metric in ("loss", "accuracy"):
-            self.evaluation[f"{split}_{metric}"].reset()
+        loss, accuracy = self.evaluation_loss.compute(), self.evaluation_accuracy.compute()
+        self.evaluation_loss.reset()
+        self.evaluation_accuracy.reset()
         values = {"loss": loss, "perplexity": loss.exp(), "accuracy": accuracy}
         self.log_dict({f"{split}/{name}": value for name, value in values.items()})
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self._evaluate("validation", batch)
+        self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_evaluation("validation")
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self._evaluate("test", batch)
+        self._evaluate(batch)
 
     def on_test_epoch_end(self) -> None:
         self._log_evaluation("test")
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.optimizer(self)
         # the middle of a step, so that neither the first nor the last has the rate 0
         schedule = LambdaLR(optimizer, lambda step: self.schedule(self.progress(step + 0.5)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tokenizers
@@ -33,16 +33,17 @@ class Tokenizer:
         backend.encode_special_tokens = True
         backend.no_padding()
         backend.no_truncation()
-        ids = {role: backend.token_to_id(token) for role, token in special.items()}
+        found = {role: backend.token_to_id(token) for role, token in special.items()}
+        ids = {role: i for role, i in found.items() if i is not None}
         for role in ("pad", "cls", "sep", "mask"):
-            if ids.get(role) is None:
+            if role not in ids:
                 raise UserError(
                     f"The tokenizer has no {role} token, which masked language modelling needs. "
                     "Choose one of a BERT-like model, or train one: tokenizer=wordpiece."
                 )
         self.pad_id, self.cls_id, self.sep_id, self.mask_id = (ids[r] for r in ("pad", "cls", "sep", "mask"))
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
-        self.special_ids = sorted(added | {i for i in ids.values() if i is not None})
+        self.special_ids = sorted(added | set(ids.values()))
 
     def __len__(self) -> int:
         """One more than the largest id: the number of rows that an embedding needs."""
@@ -67,6 +68,8 @@ class Tokenizer:
         A lone word mark belongs to the token behind it.
         """
         ids = np.array(encoding.ids, dtype=np.int64)
+        if self._continues is not None:
+            return ~self._continues[ids]
         starts = np.ones(len(ids), dtype=bool)
         if len(ids) > 1:
             words = np.array(encoding.word_ids, dtype=np.int64)
@@ -74,6 +77,20 @@ class Tokenizer:
             starts[1:] = (words[1:] != words[:-1]) | punctuation[1:] | punctuation[:-1]
             starts[1:] &= ~mark[:-1]
         return starts
+
+    @cached_property
+    def _continues(self) -> np.ndarray | None:
+        """(V,) bool: the token continues a word; known from its spelling in WordPiece, else None.
+
+        Asking each encoding for its words takes a tenth of the time of encoding.
+        """
+        model = self.backend.model
+        if not isinstance(model, models.WordPiece):
+            return None
+        table = np.zeros(len(self), dtype=bool)
+        for token, i in self.backend.get_vocab(with_added_tokens=False).items():
+            table[i] = token.startswith(model.continuing_subword_prefix)
+        return table
 
     @cached_property
     def _is_punctuation(self) -> np.ndarray:
@@ -148,11 +165,14 @@ class Trained:
         return f"{self.kind}, {self.vocabulary_size:,} tokens{', lower case' if self.lowercase else ''}"
 
     def make(self, texts: Iterator[list[str]]) -> Tokenizer:
-        """Learns from batches of texts."""
-        special = list(SPECIAL_TOKENS.values())
-        options = {"vocab_size": self.vocabulary_size, "special_tokens": special, "show_progress": False}
-        backend, trainer = getattr(self, f"_{self.kind}")(options)
-        backend.train_from_iterator(texts, trainer)
+        """Learns from batches of texts.
+
+        `wordpiece` and `bpe` learn the same from the same texts every time. `unigram` does not quite:
+        `tokenizers` adds up its probabilities in an order of its own.
+        """
+        learn = {"wordpiece": self._wordpiece, "bpe": self._bpe, "unigram": self._unigram}[self.kind]
+        backend = learn(texts)
+        backend.add_special_tokens(list(SPECIAL_TOKENS.values()))
         cls, sep = SPECIAL_TOKENS["cls"], SPECIAL_TOKENS["sep"]
         backend.post_processor = processors.TemplateProcessing(
             single=f"{cls} $A {sep}",
@@ -161,28 +181,65 @@ class Trained:
         )
         return Tokenizer(backend, dict(SPECIAL_TOKENS))
 
-    def _wordpiece(self, options: dict[str, Any]) -> tuple[tokenizers.Tokenizer, Any]:
-        backend = tokenizers.Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS["unk"]))
-        backend.normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        backend.decoder = decoders.WordPiece()
-        return backend, trainers.WordPieceTrainer(**options)
+    def _wordpiece(self, texts: Iterator[list[str]]) -> tokenizers.Tokenizer:
+        """Pieces learned by byte-pair merges over characters, as `WordPieceTrainer` does.
 
-    def _bpe(self, options: dict[str, Any]) -> tuple[tokenizers.Tokenizer, Any]:
+        That trainer numbers its pieces in the order of a hash table, another in each process, and
+        breaks ties by those numbers. Here the start of a word is marked instead of what continues it,
+        which lets `BpeTrainer` learn the merges, and that one goes by a fixed order.
+        """
+        normalizer, words = (
+            normalizers.BertNormalizer(lowercase=self.lowercase),
+            pre_tokenizers.BertPreTokenizer(),
+        )
+        learner = tokenizers.Tokenizer(models.BPE())
+        learner.normalizer = normalizer
+        marks = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+        learner.pre_tokenizer = pre_tokenizers.Sequence([words, marks])
+        # each character takes two pieces, and at most half of the vocabulary
+        alphabet = min(1000, self.vocabulary_size // 4)
+        trainer = trainers.BpeTrainer(vocab_size=self.vocabulary_size, limit_alphabet=alphabet, show_progress=False)
+        learner.train_from_iterator(texts, trainer)
+        learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
+        characters = [token for token, _ in learned if len(token) == 1 and token != "▁"]
+        pieces = [*SPECIAL_TOKENS.values(), *characters, *(f"##{character}" for character in characters)]
+        pieces += [token[1:] if token.startswith("▁") else f"##{token}" for token, _ in learned if token != "▁"]
+        vocabulary = list(dict.fromkeys(pieces))[: self.vocabulary_size]
+        backend = tokenizers.Tokenizer(
+            models.WordPiece({piece: i for i, piece in enumerate(vocabulary)}, unk_token=SPECIAL_TOKENS["unk"])
+        )
+        backend.normalizer, backend.pre_tokenizer, backend.decoder = normalizer, words, decoders.WordPiece()
+        return backend
+
+    def _bpe(self, texts: Iterator[list[str]]) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.BPE())
         backend.normalizer = self._normalizer(normalizers.NFC())
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         backend.decoder = decoders.ByteLevel()
-        return backend, trainers.BpeTrainer(**options, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocabulary_size,
+            special_tokens=list(SPECIAL_TOKENS.values()),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        backend.train_from_iterator(texts, trainer)
+        return backend
 
-    def _unigram(self, options: dict[str, Any]) -> tuple[tokenizers.Tokenizer, Any]:
+    def _unigram(self, texts: Iterator[list[str]]) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.Unigram())
         backend.normalizer = self._normalizer(normalizers.NFKC())
         # Metaspace alone would leave punctuation glued to the word before it
         words = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
         backend.pre_tokenizer = pre_tokenizers.Sequence(words)
         backend.decoder = decoders.Metaspace()
-        return backend, trainers.UnigramTrainer(**options, unk_token=SPECIAL_TOKENS["unk"])
+        trainer = trainers.UnigramTrainer(
+            vocab_size=self.vocabulary_size,
+            special_tokens=list(SPECIAL_TOKENS.values()),
+            unk_token=SPECIAL_TOKENS["unk"],
+            show_progress=False,
+        )
+        backend.train_from_iterator(texts, trainer)
+        return backend
 
     def _normalizer(self, form: normalizers.Normalizer) -> normalizers.Normalizer:
         return normalizers.Sequence([form, normalizers.Lowercase()]) if self.lowercase else form

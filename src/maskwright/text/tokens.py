@@ -68,43 +68,64 @@ class Tokens:
 
 def write_tokens(
     folder: Path,
-    open_texts: Callable[[], TextSlice],
-    documents: int,
+    open_texts: Callable[[], dict[str, TextSlice]],
+    documents: dict[str, int],
     tokenizer_folder: Path,
     workers: int,
     advance: Callable[[int, int], None],
     id_type: str = "auto",
 ) -> None:
-    """Tokenizes documents on `workers` processes into a folder that `Tokens.open` opens.
+    """Tokenizes the splits of a corpus on `workers` processes, each into a folder for `Tokens.open`.
 
     Args:
-        open_texts: picklable; called once in each process, answers the function that reads texts.
+        open_texts: picklable; called once in each process, answers what reads the texts of each split.
+        documents: how many documents each split has.
         advance: called with the numbers of documents and of tokens that were just finished.
         id_type: `uint16`, `uint32`, or `auto` for the smaller that holds the vocabulary.
     """
     tokenizer = Tokenizer.load(tokenizer_folder)
-    counts = np.zeros(len(tokenizer), dtype=np.int64)
-    total, dtype = 0, id_type
+    dtype = id_type
     if id_type == "auto":
         dtype = "uint16" if len(tokenizer) <= 2**16 else "uint32"
-    pieces = parallel_map(
-        _encode, _pieces(documents), workers, _open_worker, (open_texts, tokenizer_folder, dtype)
-    )
-    with (
-        open(folder / "ids.bin", "wb") as ids_file,
-        open(folder / "flags.bin", "wb") as flags_file,
-        open(folder / "ends.bin", "wb") as ends_file,
-    ):
-        for ids, flags, lengths in pieces:
-            ids_file.write(ids.data)
-            flags_file.write(flags.data)
-            ends_file.write((np.cumsum(lengths) + total).astype("int64").data)
-            total += len(ids)
-            counts += np.bincount(ids, minlength=len(counts))
+    writers = {split: _Writer(folder / split, dtype, tokenizer) for split in documents}
+    opening = (open_texts, tokenizer_folder, dtype)
+    try:
+        for split, ids, flags, lengths in parallel_map(_encode, _pieces(documents), workers, _open_worker, opening):
+            writers[split].write(ids, flags, lengths)
             advance(len(lengths), len(ids) - len(lengths))
-    counts[tokenizer.sep_id] = 0
-    metadata = {"dtype": dtype, "documents": documents, "unigram_entropy": entropy(counts)}
-    (folder / "metadata.json").write_text(json.dumps(metadata, indent=2))
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+class _Writer:
+    """Appends to the arrays of one folder."""
+
+    def __init__(self, folder: Path, dtype: str, tokenizer: Tokenizer):
+        folder.mkdir()
+        self.folder, self.dtype, self.separator = folder, dtype, tokenizer.sep_id
+        self.files = [(folder / name).open("wb") for name in ("ids.bin", "flags.bin", "ends.bin")]
+        self.counts = np.zeros(len(tokenizer), dtype=np.int64)
+        self.total = self.documents = 0
+
+    def write(self, ids: np.ndarray, flags: np.ndarray, lengths: list[int]) -> None:
+        ends = (np.cumsum(lengths) + self.total).astype("int64")
+        for file, array in zip(self.files, (ids, flags, ends), strict=True):
+            file.write(array.data)
+        self.total += len(ids)
+        self.documents += len(lengths)
+        self.counts += np.bincount(ids, minlength=len(self.counts))
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+        self.counts[self.separator] = 0
+        metadata = {
+            "dtype": self.dtype,
+            "documents": self.documents,
+            "unigram_entropy": entropy(self.counts),
+        }
+        (self.folder / "metadata.json").write_text(json.dumps(metadata, indent=2))
 
 
 def entropy(counts: np.ndarray) -> float:
@@ -113,32 +134,31 @@ def entropy(counts: np.ndarray) -> float:
     return float(-(shares * np.log(shares)).sum()) + 0.0
 
 
-def _pieces(documents: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, documents, _DOCUMENTS_PER_PIECE):
-        yield first, min(first + _DOCUMENTS_PER_PIECE, documents)
+def _pieces(documents: dict[str, int]) -> Iterator[tuple[str, int, int]]:
+    for split, count in documents.items():
+        for first in range(0, count, _DOCUMENTS_PER_PIECE):
+            yield split, first, min(first + _DOCUMENTS_PER_PIECE, count)
 
 
-_worker: tuple[TextSlice, Tokenizer, str] | None = None
+_worker: tuple[dict[str, TextSlice], Tokenizer, str] | None = None
 
 
-def _open_worker(open_texts: Callable[[], TextSlice], tokenizer_folder: Path, dtype: str) -> None:
+def _open_worker(open_texts: Callable[[], dict[str, TextSlice]], tokenizer_folder: Path, dtype: str) -> None:
     global _worker
     _worker = open_texts(), Tokenizer.load(tokenizer_folder), dtype
 
 
-def _encode(piece: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """The ids, flags and lengths of a piece's documents, separators included."""
+def _encode(piece: tuple[str, int, int]) -> tuple[str, np.ndarray, np.ndarray, list[int]]:
+    """The split, ids, flags and lengths of a piece's documents, separators included."""
     assert _worker is not None
     texts, tokenizer, dtype = _worker
-    separator = np.array([tokenizer.sep_id])
+    split, first, last = piece
+    separator, opens = np.array([tokenizer.sep_id]), np.array([True])
     ids: list[np.ndarray] = []
     starts: list[np.ndarray] = []
-    for document_ids, document_starts in tokenizer.encode(texts(*piece)):
+    for document_ids, document_starts in tokenizer.encode(texts[split](first, last)):
         ids += [document_ids, separator]
-        starts += [document_starts, np.array([True])]
+        starts += [document_starts, opens]
     lengths = [len(a) + 1 for a in ids[::2]]
-    return (
-        np.concatenate(ids).astype(dtype),
-        np.concatenate(starts).astype(np.uint8) * np.uint8(WORD_START),
-        lengths,
-    )
+    flags = np.concatenate(starts).astype(np.uint8) * np.uint8(WORD_START)
+    return split, np.concatenate(ids).astype(dtype), flags, lengths

@@ -1,0 +1,71 @@
+"""The trainer on this machine: `conf/hardware` and `conf/train.yaml` -> lightning.Trainer."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from torch import nn
+
+from maskwright.build import build
+from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, ValidateAtEnd
+
+GIVEN = (  # arguments of the trainer that are not for conf/train.yaml to set
+    "accelerator devices precision accumulate_grad_batches max_epochs callbacks logger check_val_every_n_epoch "
+    "num_sanity_val_steps use_distributed_sampler enable_progress_bar enable_model_summary "
+    "enable_checkpointing default_root_dir"
+).split()
+
+
+def make_trainer(config: dict[str, Any], run_dir: Path, baseline: float) -> Trainer:
+    """The trainer of a run.
+
+    Args:
+        config: the whole config, plain.
+        baseline: a loss in nats for the loss curve to compare with.
+    """
+    hardware, settings = config["hardware"], dict(config["trainer"])
+    settings["val_check_interval"] *= hardware["accumulate"]  # Lightning counts micro-batches
+    last = run_dir / "checkpoints" / "last.ckpt"
+    callbacks: list[Any] = [ValidateAtEnd(), FiniteLoss(last), Interrupt(last)]
+    callbacks += _build_all(config["callbacks"], "callbacks")
+    for callback in callbacks:
+        if isinstance(callback, LossCurve):
+            callback.baseline = baseline
+    gpu = hardware["accelerator"] != "cpu" and torch.cuda.is_available()
+    return build(
+        {"_target_": "lightning.Trainer", **settings},
+        "trainer",
+        accelerator="cuda" if gpu else "cpu",
+        devices=hardware["devices"],
+        precision=precision(hardware["precision"], gpu),
+        accumulate_grad_batches=hardware["accumulate"],
+        max_epochs=-1,
+        callbacks=callbacks,
+        logger=_build_all(config["logger"], "logger"),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        default_root_dir=str(run_dir),
+    )
+
+
+def _build_all(nodes: dict[str, Any], group: str) -> list[Any]:
+    return [build(node, f"{group}.{name}") for name, node in nodes.items() if node is not None]
+
+
+def precision(choice: str, gpu: bool) -> str:
+    """What `auto` means on this machine: bf16-mixed where a GPU computes in it, else 32-true."""
+    if choice != "auto":
+        return choice
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
+def compile_in_place(*modules: nn.Module) -> None:
+    """Compiles modules without wrapping them, so that the names of their weights stay."""
+    for module in modules:
+        module.compile(dynamic=None)

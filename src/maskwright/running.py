@@ -1,0 +1,158 @@
+"""A run from its first step to its report."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from torch import nn
+
+from maskwright.callbacks import Throughput
+from maskwright.data.text import TextData
+from maskwright.errors import Interrupted, UserError, is_disk_full
+from maskwright.progress import console
+from maskwright.reports import fills, summary
+from maskwright.tasks import MaskedLanguageModeling
+
+_FILLS = 5
+
+
+@dataclass
+class Result:
+    """What a run leaves in memory.
+
+    Attributes:
+        metrics: the final ones by name, as in summary.json.
+        objective: the metric that the config names as its objective; NaN where it was not reached.
+    """
+
+    metrics: dict[str, float]
+    objective: float
+    run_dir: Path
+    task: MaskedLanguageModeling
+    data: TextData
+    trainer: Trainer
+
+
+@dataclass
+class Run:
+    """The parts of a run that is about to begin."""
+
+    config: dict[str, Any]
+    run_dir: Path
+    task: MaskedLanguageModeling
+    data: TextData
+    trainer: Trainer
+    began: float  # by time.monotonic
+    checkpoint: Path | None
+
+    def introduce(self) -> None:
+        """Prints what is about to be trained on what."""
+        if not self.trainer.is_global_zero:
+            return
+        tokens = self.data.tokens
+        out = console()
+        for split, array in tokens.items():
+            out.print(
+                f"{split:>10}: {array.documents:,} documents, {array.count:,} tokens, "
+                f"{len(self.data.blocks[split]):,} blocks"
+            )
+        out.print(f"{'baseline':>10}: unigram entropy {self._baseline():.4f} nats (guessing by frequency)")
+        out.print(f"{'model':>10}: {parameters(self.task):,} parameters, {len(self.data.tokenizer):,} tokens")
+        out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
+        if self.checkpoint is not None:
+            out.print(f"{'resuming':>10}: {self.checkpoint}")
+
+    def execute(self) -> Result:
+        """Fits, tests and sums up; whatever ends the fit is recorded in summary.json."""
+        metrics: dict[str, float] = {}
+        try:
+            ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
+            self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
+            metrics |= self._metrics()
+            metrics |= self._test()
+        except BaseException as error:
+            stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
+            self._summarise("interrupted" if stopped else "failed", metrics | self._metrics(), str(error))
+            if is_disk_full(error):
+                raise UserError(
+                    f"No space left on the device of run_dir={self.run_dir}. Free some, or point "
+                    "hydra.run.dir to another device. Checkpoints written before are whole."
+                ) from error
+            raise
+        self._summarise("completed", metrics)
+        self._report(metrics)
+        objective = metrics.get(self.config["objective"], float("nan"))
+        return Result(metrics, objective, self.run_dir, self.task, self.data, self.trainer)
+
+    def _test(self) -> dict[str, float]:
+        """Test metrics of the best checkpoint, or of the last weights where none was kept."""
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "") or None
+        if best is not None:
+            state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+            self.task.load_state_dict(state)
+        [metrics] = self.trainer.test(self.task, datamodule=self.data, verbose=False)
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _metrics(self) -> dict[str, float]:
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        checkpoints = self.trainer.checkpoint_callback
+        if checkpoints is not None and getattr(checkpoints, "best_model_score", None) is not None:
+            metrics[f"best/{checkpoints.monitor}"] = float(checkpoints.best_model_score)  # type: ignore[attr-defined]
+        return metrics
+
+    def _baseline(self) -> float:
+        return self.data.tokens["train"].unigram_entropy
+
+    def _summarise(self, status: str, metrics: dict[str, float], error: str | None = None) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        speed = next((c for c in self.trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
+        tokens = self.data.tokens
+        step = self.trainer.global_step
+        written = {
+            "status": status,
+            "error": error,
+            "metrics": metrics,
+            "unigram_entropy": self._baseline(),
+            "counts": {
+                "steps": step,
+                "epochs": step * self.config["data"]["batch_size"] / len(self.data.blocks["train"]),
+                "parameters": parameters(self.task),
+                "vocabulary": len(self.data.tokenizer),
+                "documents": {split: array.documents for split, array in tokens.items()},
+                "tokens": {split: array.count for split, array in tokens.items()},
+            },
+            "seconds": {
+                "preparation": self.data.seconds,
+                "training": speed.seconds if speed else None,
+                "total": time.monotonic() - self.began,
+            },
+            "tokens_per_second": speed.tokens_per_second if speed else None,
+            "resumed_from": None if self.checkpoint is None else str(self.checkpoint),
+        }
+        summary.write(self.run_dir, written | summary.circumstances())
+
+    def _report(self, metrics: dict[str, float]) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        out = console()
+        out.print(
+            f"\nTest: loss {metrics['test/loss']:.4f} nats, perplexity {metrics['test/perplexity']:.2f}, "
+            f"masked accuracy {metrics['test/accuracy']:.2%}   "
+            f"(baseline: unigram entropy {self._baseline():.4f} nats)"
+        )
+        documents = self.data.documents["test"]
+        texts = (row["text"] for row in documents)
+        each = -(-_FILLS // len(documents))
+        filled = fills.fill(self.task, self.data.tokenizer, texts, _FILLS, each)
+        if filled:
+            out.print(fills.table(filled))
+        out.print(f"Everything is in {self.run_dir}")
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of weights, shared ones counted once."""
+    return sum(parameter.numel() for parameter in module.parameters())
