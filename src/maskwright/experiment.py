@@ -120,5 +120,4 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 under torch 2.13
-    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")  # a resumed run has its own directory
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -9,11 +9,11 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from maskwright.build import build
-from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, ValidateAtEnd
+from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, ValidateAtEnd, WholeCheckpoints
 
 GIVEN = (  # arguments of the trainer that are not for conf/train.yaml to set
-    "accelerator devices precision accumulate_grad_batches max_epochs callbacks logger check_val_every_n_epoch "
-    "num_sanity_val_steps use_distributed_sampler enable_progress_bar enable_model_summary "
+    "accelerator devices precision accumulate_grad_batches max_epochs callbacks plugins logger "
+    "check_val_every_n_epoch num_sanity_val_steps use_distributed_sampler enable_progress_bar enable_model_summary "
     "enable_checkpointing default_root_dir"
 ).split()
 
@@ -43,6 +43,7 @@ def make_trainer(config: dict[str, Any], run_dir: Path, baseline: float) -> Trai
         accumulate_grad_batches=hardware["accumulate"],
         max_epochs=-1,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         logger=_build_all(config["logger"], "logger"),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,

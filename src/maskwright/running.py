@@ -75,12 +75,12 @@ class Run:
             metrics |= self._test()
         except BaseException as error:
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
-            self._summarise("interrupted" if stopped else "failed", metrics | self._metrics(), str(error))
             if is_disk_full(error):
                 raise UserError(
                     f"No space left on the device of run_dir={self.run_dir}. Free some, or point "
                     "hydra.run.dir to another device. Checkpoints written before are whole."
                 ) from error
+            self._summarise("interrupted" if stopped else "failed", metrics | self._metrics(), str(error))
             raise
         self._summarise("completed", metrics)
         self._report(metrics)

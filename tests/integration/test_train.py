@@ -1,6 +1,7 @@
 """What users run, from the config to the run directory."""
 
 import csv
+import errno
 import json
 import math
 from pathlib import Path
@@ -242,6 +243,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     assert "step 5" in summary["error"]
 
 
+def test_a_full_device_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
+    save, calls = torch.save, []
+
+    def save_until_full(checkpoint, path):
+        calls.append(path)
+        if len(calls) > 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(checkpoint, path)
+
+    monkeypatch.setattr("maskwright.callbacks.checkpoints.torch.save", save_until_full)
+    with pytest.raises(UserError, match="No space left on the device of run_dir"):
+        run(run_dir=tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
+
+
 def test_checkpoints_hold_plain_containers(run):
     result = run("trainer.max_steps=3")
     checkpoint = torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)
@@ -272,6 +291,31 @@ def test_checkpoints_that_are_not_there_or_damaged(run, tmp_path):
     (tmp_path / "bad.ckpt").write_bytes(b"PK\x03\x04 not a checkpoint")
     with pytest.raises(UserError, match="is no checkpoint of this project, or a damaged one"):
         run(f"ckpt_path={tmp_path}/bad.ckpt")
+
+
+def test_a_resumed_run_takes_the_best_checkpoint_along(run, tmp_path):
+    # the learning rate of the second part ruins the model, so that the best stays that of the first
+    settings = ("schedule=constant", "schedule.warmup=0", "trainer.val_check_interval=3")
+    first = run(*settings, "trainer.max_steps=6", run_dir=tmp_path / "a")
+    second = run(
+        *settings,
+        "trainer.max_steps=9",
+        f"ckpt_path={tmp_path}/a",
+        f"+callbacks.ruin._target_={__name__}.Ruin",
+        run_dir=tmp_path / "b",
+    )
+    assert second.metrics["validation/loss"] > first.metrics["validation/loss"]
+    assert second.metrics["test/loss"] == first.metrics["test/loss"]
+    best = torch.load(tmp_path / "b" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == 6
+
+
+class Ruin(Callback):
+    """Makes the model much worse at every step."""
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        with torch.no_grad():
+            pl_module.encoder.final_norm.weight.mul_(-3)
 
 
 def test_last_is_the_newest_run(run, tmp_path):

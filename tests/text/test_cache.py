@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskwright.errors import UserError
-from maskwright.text.cache import fingerprint, write_once
+from maskwright.text.cache import fingerprint, write_file, write_once
 
 
 def test_writes_once(tmp_path):
@@ -42,6 +42,20 @@ def test_a_full_device_is_named(tmp_path):
         write_once(tmp_path / "x", fail)
     assert not (tmp_path / "x").exists()
     assert not list(tmp_path.glob(".x-*"))
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path):
+    path = tmp_path / "x"
+    write_file(path, lambda new: new.write_text("one"))
+
+    def fail(new: Path) -> None:
+        new.write_text("tw")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_file(path, fail)
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_killed_writer_leaves_nothing_that_is_trusted(tmp_path):

@@ -25,7 +25,8 @@ def test_a_stream_is_not_read_ahead_without_bound():
 
     def stream():
         nonlocal read
-        for read in range(1000):
+        while read < 1000:
+            read += 1
             yield read
 
     results = parallel_map(_square, stream(), 2)

@@ -1,11 +1,13 @@
 """What happens beside training."""
 
+from maskwright.callbacks.checkpoints import Checkpoints, WholeCheckpoints
 from maskwright.callbacks.curve import LossCurve
 from maskwright.callbacks.ending import FiniteLoss, Interrupt, NonFiniteLossError, ValidateAtEnd
 from maskwright.callbacks.throughput import Throughput
 from maskwright.callbacks.training_bar import TrainingBar
 
 __all__ = [
+    "Checkpoints",
     "FiniteLoss",
     "Interrupt",
     "LossCurve",
@@ -13,4 +15,5 @@ __all__ = [
     "Throughput",
     "TrainingBar",
     "ValidateAtEnd",
+    "WholeCheckpoints",
 ]

@@ -5,6 +5,9 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from maskwright.errors import is_disk_full
+from maskwright.text.cache import write_file
+
 
 class LossCurve(Callback):
     """Draws training and validation loss against steps when training ends, however it ends.
@@ -41,7 +44,7 @@ class LossCurve(Callback):
             self.draw()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not is_disk_full(exception):
             self.draw()
 
     def draw(self) -> None:
@@ -61,7 +64,7 @@ class LossCurve(Callback):
         axes.set(xlabel="optimizer steps", ylabel="loss (nats per masked token)")
         axes.grid(alpha=0.3)
         axes.legend()
-        figure.savefig(self.path, dpi=120)
+        write_file(self.path, lambda path: figure.savefig(path, dpi=120, format="png"))
 
     def state_dict(self) -> dict[str, Any]:
         return {split: [list(point) for point in points] for split, points in self.points.items()}

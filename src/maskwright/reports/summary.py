@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -12,14 +11,15 @@ from typing import Any
 
 import torch
 
+from maskwright.text.cache import write_file
+
 _PACKAGES = ("torch", "lightning", "hydra-core", "datasets", "tokenizers", "transformers", "numpy")
 
 
 def write(run_dir: Path, summary: dict[str, Any]) -> None:
     """Writes the summary whole or not at all."""
-    temporary = run_dir / ".summary.json"
-    temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    os.replace(temporary, run_dir / "summary.json")
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    write_file(run_dir / "summary.json", lambda path: path.write_text(text))
 
 
 def circumstances() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Folders that are either whole or not there."""
+"""Folders and files that are either whole or not there."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             try:
                 write(temporary)
-                _flush(temporary)
+                _flush(*(path for path in temporary.rglob("*") if path.is_file()))
                 temporary.chmod(0o777 & ~_umask())
                 temporary.rename(folder)
             finally:
@@ -57,9 +57,23 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _flush(folder: Path) -> None:
-    """Waits until the files are on the device, so that the rename cannot overtake their contents."""
-    for path in (path for path in folder.rglob("*") if path.is_file()):
+def write_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Writes one file whole or not at all: `write(temporary path)` beside it, then a rename.
+
+    A file that stood under the name stays until the new one is complete.
+    """
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        write(temporary)
+        _flush(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(*files: Path) -> None:
+    """Waits until the files are on the device, so that a rename cannot overtake their contents."""
+    for path in files:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -1,0 +1,62 @@
+"""The checkpoints of a run."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from maskwright.text.cache import write_file
+
+
+class Checkpoints(ModelCheckpoint):
+    """`best.ckpt` by a metric and `last.ckpt`, at each validation.
+
+    A run that is resumed in a directory of its own takes the best checkpoint so far along, so that its
+    directory is whole and its best is that of the whole training.
+
+    Args:
+        dirpath: the folder of the checkpoints.
+        monitor: the metric.
+        mode: `min` or `max`, which is better.
+    """
+
+    def __init__(self, dirpath: str, monitor: str, mode: str):
+        super().__init__(
+            dirpath=dirpath,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_last=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best, folder = Path(state_dict["best_model_path"]), Path(str(self.dirpath))
+        if state_dict["dirpath"] != self.dirpath:
+            moved: dict[str, Any] = {"dirpath": self.dirpath, "last_model_path": ""}
+            if best.is_file():
+                folder.mkdir(parents=True, exist_ok=True)
+                own = shutil.copy2(best, folder / best.name)
+                models = {str(own): state_dict["best_model_score"]}
+                moved |= {"best_model_path": str(own), "kth_best_model_path": str(own), "best_k_models": models}
+            else:
+                moved |= {"best_model_path": "", "best_model_score": None, "best_k_models": {}}
+            state_dict = state_dict | moved
+        super().load_state_dict(state_dict)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all.
+
+    Lightning writes to the system's temporary folder and moves the file from there, which between two
+    devices is a copy that a full disk or a kill cuts off.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_file(Path(path), lambda temporary: torch.save(checkpoint, temporary))
