@@ -3,11 +3,11 @@ import sys
 
 import pytest
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from maskwright.errors import UserError
-from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
+from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained, alphabet
 from tests.conftest import ROOT, make_text
 
 TEXTS = [make_text(seed) + " (so they say)" for seed in range(100)]
@@ -16,7 +16,7 @@ KINDS = ["wordpiece", "bpe", "unigram"]
 
 @pytest.fixture(scope="module", params=KINDS)
 def tokenizer(request) -> Tokenizer:
-    return Trained(request.param, 320, lowercase=request.param != "bpe").make(iter([TEXTS]))
+    return Trained(request.param, 320, lowercase=request.param != "bpe").make(lambda: iter([TEXTS]))
 
 
 def words(tokenizer: Tokenizer, text: str) -> list[str]:
@@ -66,7 +66,7 @@ def test_special_tokens_in_a_text_are_text(tokenizer):
 def test_training_is_reproducible_in_another_process(kind):
     script = (
         "from maskwright.text.tokenizer import Trained; from tests.conftest import ROOT, make_text; "
-        f"tokenizer = Trained('{kind}', 320, True).make(iter([[make_text(seed) for seed in range(100)]])); "
+        f"tokenizer = Trained('{kind}', 320, True).make(lambda: iter([[make_text(seed) for seed in range(100)]])); "
         "print(sorted(tokenizer.backend.get_vocab().items()))"
     )
     first, second = (
@@ -78,7 +78,7 @@ def test_training_is_reproducible_in_another_process(kind):
 
 
 def test_wordpieces_are_those_of_the_words_and_fill_the_vocabulary():
-    tokenizer = Trained("wordpiece", 200, lowercase=True).make(iter([TEXTS]))
+    tokenizer = Trained("wordpiece", 200, lowercase=True).make(lambda: iter([TEXTS]))
     vocabulary = tokenizer.backend.get_vocab()
     assert len(vocabulary) == 200
     assert {"the", "##er"} <= vocabulary.keys()
@@ -87,6 +87,12 @@ def test_wordpieces_are_those_of_the_words_and_fill_the_vocabulary():
     [(ids, _)] = tokenizer.encode(["zebra the"])
     assert tokenizer.backend.token_to_id("[UNK]") in ids  # no z in the texts
     assert vocabulary["the"] in ids
+
+
+def test_the_alphabet_is_that_of_normal_texts():
+    lower = normalizers.BertNormalizer(lowercase=True)
+    assert alphabet(iter([["Ää a", "b B\n"], ["c"]]), lower, 10) == ["a", "b", "c"]
+    assert alphabet(iter([["bbb cc aa d"]]), lower, 2) == ["a", "b"]  # a and c are equally frequent
 
 
 def test_ids_are_split_into_special_and_ordinary(tokenizer):
@@ -125,9 +131,9 @@ def test_a_sentencepiece_tokenizer_that_splits_at_blanks_only(tmp_path):
 
 
 def test_pretrained_loads_a_folder(tmp_path):
-    trained = Trained("wordpiece", 300, lowercase=True).make(iter([TEXTS]))
+    trained = Trained("wordpiece", 300, lowercase=True).make(lambda: iter([TEXTS]))
     trained.save(tmp_path)
-    loaded = Pretrained(str(tmp_path)).make(iter([]))
+    loaded = Pretrained(str(tmp_path)).make(lambda: iter([]))
     [(ids, starts)] = loaded.encode(TEXTS[:1])
     [(expected, expected_starts)] = trained.encode(TEXTS[:1])
     assert ids.tolist() == expected.tolist()
@@ -137,7 +143,7 @@ def test_pretrained_loads_a_folder(tmp_path):
 
 def test_pretrained_that_does_not_exist(tmp_path):
     with pytest.raises(UserError, match=r"tokenizer\.name='.*nowhere'.*tokenizer=wordpiece"):
-        Pretrained(str(tmp_path / "nowhere")).make(iter([]))
+        Pretrained(str(tmp_path / "nowhere")).make(lambda: iter([]))
 
 
 def test_a_tokenizer_without_mask_is_refused():

@@ -22,7 +22,7 @@ def _open():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
-    Trained("wordpiece", 200, lowercase=True).make(iter([TEXTS])).save(folder)
+    Trained("wordpiece", 200, lowercase=True).make(lambda: iter([TEXTS])).save(folder)
     return folder
 
 

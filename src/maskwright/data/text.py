@@ -135,8 +135,8 @@ class TextData(LightningDataModule):
 
         def write(folder: Path) -> None:
             texts, count = open_texts(documents)["train"], count_documents(documents)["train"]
-            with bar(f"Tokenizer: {self.choice}", count) as progress:
-                self.choice.make(_batches(texts, count, progress.advance)).save(folder)
+            with bar(f"Tokenizer: {self.choice}", self.choice.passes * count) as progress:
+                self.choice.make(lambda: _batches(texts, count, progress.advance)).save(folder)
 
         return write_once(self.cache / f"tokenizer-{fingerprint(settings)}", write)
 

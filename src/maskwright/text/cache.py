@@ -57,7 +57,7 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
     return folder
 
 
-def write_file(path: Path, write: Callable[[Path], None]) -> None:
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Writes one file whole or not at all: `write(temporary path)` beside it, then a rename.
 
     A file that stood under the name stays until the new one is complete.

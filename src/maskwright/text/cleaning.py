@@ -11,8 +11,6 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?-->", re.DOTALL)
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffd]"
 )
-_BLANKS = re.compile(r"[^\S\n]+")
-_BREAKS = re.compile(r" ?\n[ \n]*")
 _WIKITEXT_JOIN = re.compile(r" @([-,.])@ ")
 
 
@@ -43,7 +41,7 @@ def unicode_nfkc(text: str) -> str:
 
 def whitespace(text: str) -> str:
     """One blank for a run of blanks, one line end for a run of line ends, none at either end."""
-    return _BREAKS.sub("\n", _BLANKS.sub(" ", text)).strip()
+    return "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
 
 
 def wikitext_joins(text: str) -> str:

@@ -1,7 +1,9 @@
 """Tokenizers: trained on the corpus, or loaded; and the word that each token belongs to."""
 
 import json
+import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +17,7 @@ from tokenizers import Encoding, decoders, models, normalizers, pre_tokenizers, 
 from maskwright.errors import UserError
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+Texts = Callable[[], Iterator[list[str]]]
 _WORD_MARKS = "▁Ġ"  # SentencePiece and byte-level BPE write a word's leading blank so
 
 
@@ -137,6 +140,20 @@ def _punctuates(character: str) -> bool:
     return unicodedata.category(character).startswith("P") or character in "$+<=>^`|~"
 
 
+def alphabet(texts: Iterator[list[str]], normalizer: normalizers.Normalizer, size: int) -> list[str]:
+    """The `size` most frequent characters of normalised texts, white space left out; ties by code point."""
+    counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
+    for batch in texts:
+        points = np.frombuffer("".join(batch).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        counts += np.bincount(points, minlength=len(counts))
+    normal: Counter[str] = Counter()
+    for point in np.flatnonzero(counts).tolist():
+        for character in normalizer.normalize_str(chr(point)):
+            normal[character] += int(counts[point])
+    ranked = sorted((-count, character) for character, count in normal.items() if not character.isspace())
+    return sorted(character for _, character in ranked[:size])
+
+
 @dataclass(frozen=True)
 class Trained:
     """A tokenizer learned from the training split.
@@ -164,11 +181,19 @@ class Trained:
     def __str__(self) -> str:
         return f"{self.kind}, {self.vocabulary_size:,} tokens{', lower case' if self.lowercase else ''}"
 
-    def make(self, texts: Iterator[list[str]]) -> Tokenizer:
-        """Learns from batches of texts.
+    @property
+    def passes(self) -> int:
+        """How often `make` reads the texts."""
+        return 2 if self.kind == "wordpiece" else 1
+
+    def make(self, texts: Texts) -> Tokenizer:
+        """Learns from texts.
 
         `wordpiece` and `bpe` learn the same from the same texts every time. `unigram` does not quite:
         `tokenizers` adds up its probabilities in an order of its own.
+
+        Args:
+            texts: answers the texts, in batches, each time it is called.
         """
         learn = {"wordpiece": self._wordpiece, "bpe": self._bpe, "unigram": self._unigram}[self.kind]
         backend = learn(texts)
@@ -181,12 +206,13 @@ class Trained:
         )
         return Tokenizer(backend, dict(SPECIAL_TOKENS))
 
-    def _wordpiece(self, texts: Iterator[list[str]]) -> tokenizers.Tokenizer:
+    def _wordpiece(self, texts: Texts) -> tokenizers.Tokenizer:
         """Pieces learned by byte-pair merges over characters, as `WordPieceTrainer` does.
 
         That trainer numbers its pieces in the order of a hash table, another in each process, and
         breaks ties by those numbers. Here the start of a word is marked instead of what continues it,
-        which lets `BpeTrainer` learn the merges, and that one goes by a fixed order.
+        which lets `BpeTrainer` learn the merges, and that one goes by a fixed order once it is given
+        its alphabet.
         """
         normalizer, words = (
             normalizers.BertNormalizer(lowercase=self.lowercase),
@@ -196,12 +222,16 @@ class Trained:
         learner.normalizer = normalizer
         marks = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
         learner.pre_tokenizer = pre_tokenizers.Sequence([words, marks])
-        # each character takes two pieces, and at most half of the vocabulary
-        alphabet = min(1000, self.vocabulary_size // 4)
-        trainer = trainers.BpeTrainer(vocab_size=self.vocabulary_size, limit_alphabet=alphabet, show_progress=False)
-        learner.train_from_iterator(texts, trainer)
+        # each character takes two pieces, and all together at most half of the vocabulary
+        characters = alphabet(texts(), normalizer, min(1000, self.vocabulary_size // 4))
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocabulary_size,
+            initial_alphabet=["▁", *characters],
+            limit_alphabet=len(characters) + 1,
+            show_progress=False,
+        )
+        learner.train_from_iterator(texts(), trainer)
         learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
-        characters = [token for token, _ in learned if len(token) == 1 and token != "▁"]
         pieces = [*SPECIAL_TOKENS.values(), *characters, *(f"##{character}" for character in characters)]
         pieces += [token[1:] if token.startswith("▁") else f"##{token}" for token, _ in learned if token != "▁"]
         vocabulary = list(dict.fromkeys(pieces))[: self.vocabulary_size]
@@ -211,7 +241,7 @@ class Trained:
         backend.normalizer, backend.pre_tokenizer, backend.decoder = normalizer, words, decoders.WordPiece()
         return backend
 
-    def _bpe(self, texts: Iterator[list[str]]) -> tokenizers.Tokenizer:
+    def _bpe(self, texts: Texts) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.BPE())
         backend.normalizer = self._normalizer(normalizers.NFC())
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -222,10 +252,10 @@ class Trained:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        backend.train_from_iterator(texts, trainer)
+        backend.train_from_iterator(texts(), trainer)
         return backend
 
-    def _unigram(self, texts: Iterator[list[str]]) -> tokenizers.Tokenizer:
+    def _unigram(self, texts: Texts) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.Unigram())
         backend.normalizer = self._normalizer(normalizers.NFKC())
         # Metaspace alone would leave punctuation glued to the word before it
@@ -238,7 +268,7 @@ class Trained:
             unk_token=SPECIAL_TOKENS["unk"],
             show_progress=False,
         )
-        backend.train_from_iterator(texts, trainer)
+        backend.train_from_iterator(texts(), trainer)
         return backend
 
     def _normalizer(self, form: normalizers.Normalizer) -> normalizers.Normalizer:
@@ -254,7 +284,11 @@ class Pretrained:
     def __str__(self) -> str:
         return self.name
 
-    def make(self, texts: Iterator[list[str]]) -> Tokenizer:
+    @property
+    def passes(self) -> int:
+        return 0
+
+    def make(self, texts: Texts) -> Tokenizer:
         """Loads it; the texts are not looked at.
 
         Raises:
