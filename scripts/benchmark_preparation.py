@@ -48,6 +48,7 @@ def main() -> None:
             block_size=128,
             batch_size=32,
             evaluation_batch_size=64,
+            evaluation_limit=None,
             id_type="auto",
             cache_dir=cache,
             seed=1,

@@ -23,7 +23,7 @@ class Bar:
         self.description, self.total = description, total
         self.done, self.fields = 0, ""
         self._live: Progress | None = None
-        self._said = time.monotonic()
+        self._said, self._line = time.monotonic(), ""
         if sys.stdout.isatty():
             self._live = Progress(
                 TextColumn("{task.description}"),
@@ -48,7 +48,10 @@ class Bar:
     def _say(self) -> None:
         self._said = time.monotonic()
         of = f"/{self.total:,}" if self.total else ""
-        print(f"{self.description}: {self.done:,}{of} {self.fields}".rstrip(), flush=True)
+        line = f"{self.description}: {self.done:,}{of} {self.fields}".rstrip()
+        if line != self._line:
+            print(line, flush=True)
+        self._line = line
 
     def close(self) -> None:
         """Leaves the last state on the screen."""

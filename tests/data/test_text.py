@@ -26,6 +26,7 @@ def make(corpus, cache):
             "block_size": 32,
             "batch_size": 8,
             "evaluation_batch_size": 8,
+            "evaluation_limit": None,
             "id_type": "auto",
             "cache_dir": str(cache),
             "seed": 1,
@@ -53,6 +54,14 @@ def test_an_epoch_sees_every_block_once(make):
     assert {len(batch["examples"]) for batch in batches} == {8}
     evaluated = torch.cat([batch["examples"] for batch in data.val_dataloader()])
     assert evaluated.tolist() == list(range(len(data.blocks["validation"])))
+
+
+def test_evaluation_can_be_limited_to_evenly_spaced_blocks(make):
+    data = make(evaluation_limit=10)
+    blocks = len(data.blocks["validation"])
+    evaluated = torch.cat([batch["examples"] for batch in data.val_dataloader()])
+    assert len(evaluated) == 10
+    assert set(evaluated.diff().tolist()) <= {blocks // 10, blocks // 10 + 1}
 
 
 def test_batches_and_masks_do_not_depend_on_workers_or_batch_size(make):

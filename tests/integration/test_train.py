@@ -165,7 +165,6 @@ def test_golden_losses(run):
     Recorded on one thread of an AMD EPYC with torch 2.13; other machines round differently.
     """
     found = losses(run(KEEP, "trainer.max_steps=20", "trainer.val_check_interval=20"))
-    print("GOLD", [round(x, 4) for x in found.values()])
     assert list(found.values()) == pytest.approx(GOLDEN, abs=2e-3)
 
 

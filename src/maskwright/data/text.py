@@ -45,6 +45,7 @@ class TextData(LightningDataModule):
         block_size: T, positions of a block, [CLS] and [SEP] included.
         batch_size: blocks of an optimizer step, over all devices.
         evaluation_batch_size: blocks of an evaluation batch, on each device.
+        evaluation_limit: most blocks of validation and of test, spread evenly; None takes all.
         id_type: type of the ids on disk; `auto` takes the smallest that holds the vocabulary.
         cache_dir: folder for prepared corpora.
         seed: of the order of the blocks.
@@ -68,6 +69,7 @@ class TextData(LightningDataModule):
         block_size: int,
         batch_size: int,
         evaluation_batch_size: int,
+        evaluation_limit: int | None,
         id_type: Literal["auto", "uint16", "uint32"],
         cache_dir: str,
         seed: int,
@@ -80,7 +82,8 @@ class TextData(LightningDataModule):
         self.recipe = Documents(where, tuple(cleaning), dict(splits), limit)
         self.choice = tokenizer
         self.block_size, self.batch_size = block_size, batch_size
-        self.evaluation_batch_size, self.id_type, self.seed = evaluation_batch_size, id_type, seed
+        self.evaluation_batch_size, self.evaluation_limit = evaluation_batch_size, evaluation_limit
+        self.id_type, self.seed = id_type, seed
         self.cache = Path(cache_dir).expanduser()
         self.accumulate, self.workers = accumulate, workers
         self.preparation_workers = preparation_workers or cores()
@@ -89,6 +92,8 @@ class TextData(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Writes documents, tokenizer and tokens into the cache, unless they are there."""
+        if self._folder is not None:
+            return
         with self._timed("documents"):
             documents = self.recipe.prepare(self.cache, self.preparation_workers)
         self.documents_folder = documents
@@ -109,8 +114,7 @@ class TextData(LightningDataModule):
         Raises:
             UserError: a split does not fill one block.
         """
-        if self._folder is None:
-            self.prepare_data()
+        self.prepare_data()
         assert self._folder is not None
         self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
         self.blocks = {
@@ -182,9 +186,11 @@ class TextData(LightningDataModule):
         return self._evaluation_loader("test")
 
     def _evaluation_loader(self, split: str) -> DataLoader:
-        """Each block once, in order, spread over the devices."""
+        """Each block, or evenly spaced ones up to the limit, once, in order, spread over the devices."""
         rank, devices = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        mine = np.arange(rank, len(self.blocks[split]), devices)
+        blocks = len(self.blocks[split])
+        number = min(blocks, self.evaluation_limit or blocks)
+        mine = (np.arange(number) * blocks // number)[rank::devices]
         size = self.evaluation_batch_size
         return self._loader(_InOrder(self.blocks[split]), [mine[i : i + size] for i in range(0, len(mine), size)])
 
