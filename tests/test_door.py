@@ -98,6 +98,20 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_summary(corpus, cache, tmp_path):
     assert (run_dir / "losses.png").exists()
 
 
+def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache, tmp_path):
+    """The sweep of the README, smaller."""
+    data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
+    settings = [*TINY, *data, "trainer.max_steps=2", "logger=wandb"]
+    result = train("-m", "mask=token,wholeword", "seed=1,2", *settings, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    summaries = [json.loads(path.read_text()) for path in tmp_path.glob("logs/mlm/*/*/*/summary.json")]
+    assert len(summaries) == 4
+    assert {summary["status"] for summary in summaries} == {"completed"}
+    assert len({summary["metrics"]["train/loss"] for summary in summaries}) == 4
+    offline = list(tmp_path.glob("logs/mlm/*/*/*/wandb/offline-run-*/*.wandb"))
+    assert len({path.parents[2] for path in offline}) == 4  # each run of the sweep has its own
+
+
 def test_known_keys_are_those_of_the_composed_config():
     groups, keys = known(str(ROOT / "conf"), "train")
     assert {"mask", "mask/units", "model/size", "experiment"} <= set(groups)

@@ -46,6 +46,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 print(stop, file=sys.stderr, flush=True)
                 sys.exit(SIGNALLED + stop.signal)
             except KeyboardInterrupt:
+                print("\nStopped. Nothing half-written is kept.", file=sys.stderr, flush=True)
                 sys.exit(SIGNALLED + signal.SIGINT)
 
         def enter() -> None:

@@ -28,7 +28,7 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
         return own  # hydra.run.dir names a run that is to go on in place
     # logs/<task>/<date>/<time>
     runs = run_dir.resolve().parents[1] if len(run_dir.resolve().parents) > 1 else run_dir
-    found = max(runs.glob("*/*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
+    found = max(runs.rglob("checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
     if found is None:
         raise UserError(f"ckpt_path=last: no run below {runs} has a checkpoint yet. Name one: ckpt_path=<file>.")
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
 from maskwright.callbacks import Throughput
@@ -64,6 +65,9 @@ class Run:
         out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
         if self.checkpoint is not None:
             out.print(f"{'resuming':>10}: {self.checkpoint}")
+        for logger in self.trainer.loggers:
+            if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
+                logger.log_hyperparams(self.config)
 
     def execute(self) -> Result:
         """Fits, tests and sums up; whatever ends the fit is recorded in summary.json."""
@@ -81,11 +85,19 @@ class Run:
                     "hydra.run.dir to another device. Checkpoints written before are whole."
                 ) from error
             self._summarise("interrupted" if stopped else "failed", metrics | self._metrics(), str(error))
+            self._finish_wandb(exit_code=1)
             raise
         self._summarise("completed", metrics)
         self._report(metrics)
+        self._finish_wandb(exit_code=0)
         objective = metrics.get(self.config["objective"], float("nan"))
         return Result(metrics, objective, self.run_dir, self.task, self.data, self.trainer)
+
+    def _finish_wandb(self, exit_code: int) -> None:
+        """Closes the run with W&B, which the next run of a sweep in this process would go on with."""
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish(exit_code=exit_code)
 
     def _test(self) -> dict[str, float]:
         """Test metrics of the best checkpoint, or of the last weights where none was kept."""

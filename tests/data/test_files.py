@@ -106,6 +106,13 @@ def test_folders_in_the_hubs_layout(tmp_path):
         read(source, split="validation")
     with pytest.raises(UserError, match="has no column 'body'.*text"):
         read(source, column="body")
+    pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "owner" / "set" / "en" / "train-00000-of-00001.parquet")
+    with pytest.raises(UserError, match="holds int in 'text'"):
+        read(source)
+    whole = (tmp_path / "owner" / "set" / "de" / "train-00000-of-00001.parquet").read_bytes()
+    (tmp_path / "owner" / "set" / "en" / "train-00000-of-00001.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="owner/set"):
+        read(source)
 
 
 def test_the_hub_without_network_says_how_to_go_on():

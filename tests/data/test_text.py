@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -54,6 +55,32 @@ def test_an_epoch_sees_every_block_once(make):
     assert {len(batch["examples"]) for batch in batches} == {8}
     evaluated = torch.cat([batch["examples"] for batch in data.val_dataloader()])
     assert evaluated.tolist() == list(range(len(data.blocks["validation"])))
+
+
+@pytest.mark.parametrize(("kind", "size"), [("wordpiece", 120), ("bpe", 300), ("unigram", 120)])
+def test_whole_words_of_the_text_are_masked_whole(make, kind, size):
+    data = make(tokenizer=Trained(kind, size, lowercase=True))
+    tokenizer = data.tokenizer
+    [text_words] = [set(re.findall(r"\w+|[^\w\s]", " ".join(data.documents["train"]["text"][:]).lower()))]
+    masker = Masker(
+        Words(),
+        Uniform(),
+        Constant(0.3),
+        Corruption(1, 0, 0),
+        tokenizer.mask_id,
+        tokenizer.ordinary_ids,
+        seed=0,
+    )
+    pieces = 0
+    for batch in take(data.train_dataloader(), 10):
+        hidden = masker(batch).input_ids == tokenizer.mask_id
+        for ids, words, mask in zip(batch["input_ids"], batch["words"], hidden, strict=True):
+            for word in words[mask].unique().tolist():
+                assert mask[words == word].all()
+                if 0 < word < words.max():  # the first and the last may be cut by the block
+                    assert tokenizer.decode(ids[words == word].tolist()).strip() in text_words
+                    pieces += int((words == word).sum()) - 1
+    assert pieces > 10  # some words have several tokens
 
 
 def test_evaluation_can_be_limited_to_evenly_spaced_blocks(make):

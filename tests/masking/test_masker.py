@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from maskwright.masking import Constant, Corruption, Masker, Tokens, Uniform, Words
+from maskwright.masking.masker import gather
 
 VOCABULARY = 1000
 SPECIAL = 5  # ids below are special tokens
@@ -192,6 +193,20 @@ def test_a_giant_word_does_not_keep_others_from_being_masked():
     batch["examples"] = torch.arange(200)
     masked = make_masker(Words())(batch)
     assert (masked.valid.sum(1) == 19).all()
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.15, 0.5, 1.0])
+@pytest.mark.parametrize("length", [8, 64, 300])
+def test_the_bound_that_gpus_use_holds_and_changes_nothing(ratio, length):
+    batch = make_batch(300, length, continues=0.7)
+    masker = make_masker(Words(), ratio)
+    masked = masker(batch)
+    bound = masker.bound(length)
+    assert masked.valid.shape[1] <= bound <= length
+    positions, valid = gather(chosen(masked, length), bound)
+    assert torch.equal(valid.sum(1), masked.valid.sum(1))
+    assert torch.equal(positions[valid], masked.positions[masked.valid])
+    assert (positions[~valid] == 0).all()
 
 
 def test_ratio_one_masks_everything_maskable():

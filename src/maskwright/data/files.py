@@ -88,7 +88,7 @@ def _read_parquet(path: Path, column: str) -> Iterator[str]:
         raise UserError(f"{path} is not a parquet file: {error}") from None
     check_column(column, file.schema_arrow.names, str(path))
     for batch in file.iter_batches(batch_size=256, columns=[column]):
-        yield from (text or "" for text in batch.column(0).to_pylist())
+        yield from (as_text(value, column, str(path)) for value in batch.column(0).to_pylist())
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
@@ -111,10 +111,18 @@ def check_column(column: str, columns: Iterable[str], where: str) -> None:
 
 def _text_of(row: dict, column: str, where: str) -> str:
     check_column(column, [name for name in row if name], where)
-    text = row[column]
-    if text is not None and not isinstance(text, str):
-        raise UserError(f"{where} holds {type(text).__name__} in '{column}' (data.column), not text.")
-    return text or ""
+    return as_text(row[column], column, where)
+
+
+def as_text(value: object, column: str, where: str) -> str:
+    """A value of the text's column; nothing is an empty text.
+
+    Raises:
+        UserError: the value is of another kind.
+    """
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{where} holds {type(value).__name__} in '{column}' (data.column), not text.")
+    return value or ""
 
 
 def _first_bad_byte(path: Path) -> int:

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from maskwright.data.files import check_column
+import pyarrow
+
+from maskwright.data.files import as_text, check_column
 from maskwright.errors import UserError, is_disk_full, nearest
+from maskwright.network import go_offline_without_network
 
 
 def read(source: str, config: str | None, split: str, column: str) -> Iterator[str]:
@@ -17,6 +20,8 @@ def read(source: str, config: str | None, split: str, column: str) -> Iterator[s
 
     datasets.disable_progress_bars()
     local = Path(source).expanduser().is_dir()
+    if not local:
+        go_offline_without_network()
     try:
         # what lies on this disk already is streamed from there instead of being copied into a cache
         path = str(Path(source).expanduser()) if local else source
@@ -25,9 +30,15 @@ def read(source: str, config: str | None, split: str, column: str) -> Iterator[s
         if is_disk_full(error):
             raise
         raise _explain(error, source, config, split, local) from error
-    check_column(column, rows.column_names or next(iter(rows), {}), f"data.source='{source}'")
-    for batch in rows.select_columns([column]).iter(batch_size=256):
-        yield from (text or "" for text in batch[column])
+    where = f"data.source='{source}'"
+    try:
+        check_column(column, rows.column_names or next(iter(rows), {}), where)
+        for batch in rows.select_columns([column]).iter(batch_size=256):
+            yield from (as_text(value, column, where) for value in batch[column])
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        if is_disk_full(error):
+            raise
+        raise UserError(f"{where} cannot be read to its end: {error}") from error
 
 
 def _explain(error: Exception, source: str, config: str | None, split: str, local: bool) -> UserError:
@@ -39,9 +50,9 @@ def _explain(error: Exception, source: str, config: str | None, split: str, loca
         return UserError(f"data.source='{source}' has no split '{split}' (data.splits): {said}")
     if local:
         return UserError(f"data.source='{source}' is not a data set in the hub's layout: {said}")
-    near = nearest(source.split("/")[0], [p.name for p in Path().iterdir()])
+    near = nearest(source.split("/")[0], [path.name for path in Path().iterdir()])
     return UserError(
-        f"data.source='{source}' is no file or folder here{',' + near if near else ','} and the hub did not "
-        f"hand it out: {said}\nWithout network, point data.source to local data: a folder in the hub's layout, "
-        "a Wikimedia dump (.xml, .xml.bz2, .xml.gz), or files of yours (data=text)."
+        f"data.source='{source}' is no file or folder here.{near} The hub did not hand it out either: {said}\n"
+        "Without network, point data.source to local data: a folder in the hub's layout, a Wikimedia dump "
+        "(.xml, .xml.bz2, .xml.gz), or files of yours (data=text)."
     )

@@ -65,7 +65,10 @@ class Masker(nn.Module):
         units = self.units(batch, draws)
         chosen = self._choose(batch, units, draws, progress)
         shown = self.corruption(input_ids, chosen, units, draws, self.mask_id, self.ordinary_ids)
-        positions, valid = self._gather(chosen)
+        # the exact width costs a look at the data, for which the host would have to wait on a GPU
+        exact = chosen.device.type == "cpu"
+        width = max(int(chosen.sum(1).max()), 1) if exact else self.bound(input_ids.shape[1])
+        positions, valid = gather(chosen, width)
         return Masked(shown, positions, input_ids.gather(1, positions), valid)
 
     def _choose(self, batch: dict[str, Tensor], units: Tensor, draws: Draws, progress: float) -> Tensor:
@@ -93,25 +96,28 @@ class Masker(nn.Module):
         # taken half in its budget: a coin, else every such unit would make the row's share too large
         coin = (draws.uniform("tie", torch.zeros_like(budget)) < 0.5).long()
         nearer = 2 * before + length + coin <= 2 * budget
-        taken = (nearer | (before == 0)) & (before + length <= self._capacity(budget)) & (order < 3.0)
+        taken = (nearer | (before == 0)) & (before + length <= _capacity(budget)) & (order < 3.0)
         return torch.zeros_like(maskable).scatter_(1, place, taken)
 
-    @staticmethod
-    def _capacity(budget: Any) -> Any:
-        """The most positions that a row with this budget hides: a bound known without looking at the data."""
-        return budget + 8 + budget // 8
+    def bound(self, length: int) -> int:
+        """The most positions that a row of `length` positions can hide, whatever it holds."""
+        return min(int(_capacity(max(int(self.ratio.maximum * length + 0.5), 1))), length)
 
-    def _gather(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """The chosen positions of each row, (B, K), and which of them are valid."""
-        rows, length = chosen.shape
-        count = chosen.sum(1, keepdim=True)
-        if chosen.device.type == "cpu":
-            width = max(int(count.max()), 1) if rows else 1
-        else:  # asking for the count would make the host wait for the device
-            width = min(self._capacity(int(self.ratio.maximum * length + 0.5)), length)
-        rank = torch.where(chosen, chosen.cumsum(1) - 1, width)
-        index = torch.arange(length, device=chosen.device).expand_as(chosen)
-        positions = torch.zeros(rows, width + 1, dtype=torch.long, device=chosen.device)
-        positions = positions.scatter_(1, rank, index)[:, :width]
-        valid = torch.arange(width, device=chosen.device) < count
-        return positions.where(valid, 0), valid
+
+def _capacity(budget: Any) -> Any:
+    """The most positions that a row with this budget hides: a bound known without looking at the data."""
+    return budget + 8 + budget // 8
+
+
+def gather(chosen: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The chosen positions of each row, in order, and which of them are valid; both (B, width).
+
+    Args:
+        chosen: (B, T) bool, at most `width` in a row.
+    """
+    rank = torch.where(chosen, chosen.cumsum(1) - 1, width)
+    index = torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
+    positions = torch.zeros(len(chosen), width + 1, dtype=torch.long, device=chosen.device)
+    positions = positions.scatter_(1, rank, index)[:, :width]
+    valid = torch.arange(width, device=chosen.device) < chosen.sum(1, keepdim=True)
+    return positions.where(valid, 0), valid

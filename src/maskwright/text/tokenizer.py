@@ -15,6 +15,7 @@ import tokenizers
 from tokenizers import Encoding, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from maskwright.errors import UserError
+from maskwright.network import go_offline_without_network
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 Texts = Callable[[], Iterator[list[str]]]
@@ -296,6 +297,8 @@ class Pretrained:
         """
         from transformers import AutoTokenizer  # takes seconds to import
 
+        if not Path(self.name).expanduser().is_dir():
+            go_offline_without_network()
         try:
             loaded = AutoTokenizer.from_pretrained(self.name)
         except (OSError, ValueError) as error:
