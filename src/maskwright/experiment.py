@@ -59,13 +59,11 @@ def train(cfg: DictConfig) -> Result:
         seed=config["seed"],
         cross_document_attention=config["data"]["cross_document_attention"],
         hyperparameters={
-            "model": config["model"],
-            "vocabulary": vocabulary_digest(tokenizer),
             "config": config,
+            "vocabulary": vocabulary_digest(tokenizer),
         },
     )
-    if checkpoint is not None:
-        check_checkpoint(checkpoint, task)
+    changes = [] if checkpoint is None else check_checkpoint(checkpoint, task)
     if config["hardware"]["compile"]:
         compile_in_place(task.encoder, task.head)
 
@@ -76,7 +74,7 @@ def train(cfg: DictConfig) -> Result:
     _keep_metrics(run_dir)
     trainer = make_trainer(config, run_dir, data.tokens["train"].unigram_entropy)
     run = Run(config, run_dir, task, data, trainer, began, checkpoint)
-    run.introduce()
+    run.introduce(changes)
     return run.execute()
 
 

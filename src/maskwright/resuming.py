@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -40,28 +41,42 @@ def vocabulary_digest(tokenizer: Tokenizer) -> str:
     return hashlib.blake2b(repr(tokens).encode(), digest_size=8).hexdigest()
 
 
-def check_checkpoint(path: Path, task: LightningModule) -> None:
-    """Refuses a checkpoint of another architecture or tokenizer.
+def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
+    """Refuses a checkpoint that the run cannot go on from.
 
+    Returns:
+        What else is not as it was, one sentence a setting; what says only where and how a run is shown
+        and stored does not count.
     Raises:
-        UserError: names what differs, or says that the file is no checkpoint.
+        UserError: the file is no checkpoint, or of another architecture, tokenizer or optimizer.
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"]
+        before, vocabulary = saved["config"], saved["vocabulary"]
     except Exception as error:
         raise UserError(f"ckpt_path: {path} is no checkpoint of this project, or a damaged one: {error}") from error
-    now = dict(task.hparams)
-    if saved.get("model") != now["model"]:
-        before = saved.get("model", {})
-        different = [
-            f"model.{key} was {before.get(key)!r} and is {now['model'].get(key)!r}"
-            for key in sorted(before.keys() | now["model"].keys())
-            if before.get(key) != now["model"].get(key)
-        ]
-        raise UserError(f"ckpt_path: {path} is of another architecture: {'; '.join(different)}.")
-    if saved.get("vocabulary") != now["vocabulary"]:
+    now = task.hparams["config"]
+    if changes := changed(before["model"], now["model"], "model"):
+        raise UserError(f"ckpt_path: {path} is of another architecture: {'; '.join(changes)}.")
+    if vocabulary != task.hparams["vocabulary"]:
         raise UserError(
-            f"ckpt_path: {path} was trained with another tokenizer: {saved['config']['tokenizer']} on "
-            f"data.source='{saved['config']['data']['source']}'. Use that data and tokenizer, or its run's own: "
+            f"ckpt_path: {path} was trained with another tokenizer: {before['tokenizer']} on "
+            f"data.source='{before['data']['source']}'. Use that data and tokenizer, or its run's own: "
             f"tokenizer=pretrained tokenizer.name={path.parent.parent / 'tokenizer'}"
         )
+    if before["optimizer"]["_target_"] != now["optimizer"]["_target_"]:
+        raise UserError(
+            f"ckpt_path: {path} holds the state of {before['optimizer']['_target_']}, which "
+            f"{now['optimizer']['_target_']} cannot go on from. Choose the same optimizer."
+        )
+    compared = ("seed", "task", "data", "mask", "evaluation_mask", "optimizer", "schedule")
+    return changed({key: before.get(key) for key in compared}, {key: now.get(key) for key in compared})
+
+
+def changed(before: Any, now: Any, path: str = "") -> list[str]:
+    """The settings that differ between two plain configs, as `key was x and is y`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        dot = f"{path}." if path else ""
+        return [line for key in keys for line in changed(before.get(key), now.get(key), f"{dot}{key}")]
+    return [] if before == now else [f"{path} was {before!r} and is {now!r}"]

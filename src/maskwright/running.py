@@ -49,8 +49,8 @@ class Run:
     began: float  # by time.monotonic
     checkpoint: Path | None
 
-    def introduce(self) -> None:
-        """Prints what is about to be trained on what."""
+    def introduce(self, changes: list[str]) -> None:
+        """Prints what is about to be trained on what, and the changes since the checkpoint."""
         if not self.trainer.is_global_zero:
             return
         tokens = self.data.tokens
@@ -65,6 +65,8 @@ class Run:
         out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
         if self.checkpoint is not None:
             out.print(f"{'resuming':>10}: {self.checkpoint}")
+        for change in changes:
+            out.print(f"{'changed':>10}: {change}")
         for logger in self.trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
                 logger.log_hyperparams(self.config)

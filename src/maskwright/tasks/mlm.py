@@ -133,4 +133,15 @@ class MaskedLanguageModeling(LightningModule):
         optimizer = self.optimizer(self)
         # the middle of a step, so that neither the first nor the last has the rate 0
         schedule = LambdaLR(optimizer, lambda step: self.schedule(self.progress(step + 0.5)))
+        self._settings = [
+            {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
+        ]
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Lets the config have the last word: a checkpoint brings the settings of its own optimizer along."""
+        factor = self.schedule(self.progress(self.trainer.global_step + 0.5))
+        for group, settings in zip(self.trainer.optimizers[0].param_groups, self._settings, strict=True):
+            group.update(settings)
+            group["lr"] = settings["initial_lr"] * factor
+        self.lr_schedulers().base_lrs = [settings["initial_lr"] for settings in self._settings]  # type: ignore[union-attr]
