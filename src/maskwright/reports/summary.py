@@ -13,7 +13,7 @@ import torch
 
 from maskwright.text.cache import write_file
 
-_PACKAGES = ("torch", "lightning", "hydra-core", "datasets", "tokenizers", "transformers", "numpy")
+_PACKAGES = ("lightning", "hydra-core", "datasets", "tokenizers", "transformers", "numpy")
 
 
 def write(run_dir: Path, summary: dict[str, Any]) -> None:
@@ -28,7 +28,7 @@ def circumstances() -> dict[str, Any]:
     return {
         "command": " ".join(sys.argv),
         "git": _git_revision(),
-        "versions": {"python": platform.python_version()}
+        "versions": {"python": platform.python_version(), "torch": torch.__version__}
         | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "machine": {"device": device or platform.machine(), "threads": torch.get_num_threads()},
         "peak_memory_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
