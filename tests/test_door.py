@@ -48,6 +48,7 @@ def test_help_is_for_people(tmp_path):
             "trainer.max_step=5",
             "Did you mean 'trainer.max_steps'? The keys of trainer are: trainer.max_steps,",
         ),
+        ("schedule=wsd schedule.cooldwn=0.1", "Did you mean 'schedule.cooldown'?"),
         ("lr=1", "There is no key or group 'lr'. Did you mean 'optimizer.lr'?"),
         ("model/size=huge", "The options of model/size are: base, mini, small, tiny."),
         ("data=text", "data.source has no value yet. Give it one: data.source=..."),
@@ -56,7 +57,7 @@ def test_help_is_for_people(tmp_path):
     ],
 )
 def test_mistakes_get_one_message(tmp_path, argument, message):
-    result = train(argument, f"data.cache_dir={tmp_path}/cache", cwd=tmp_path)
+    result = train(*argument.split(), f"data.cache_dir={tmp_path}/cache", cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -113,10 +114,10 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
 
 
 def test_known_keys_are_those_of_the_composed_config():
-    groups, keys = known(str(ROOT / "conf"), "train")
+    groups, keys = known(str(ROOT / "conf"), "train", [])
     assert {"mask", "mask/units", "model/size", "experiment"} <= set(groups)
     assert {"trainer.max_steps", "optimizer.lr", "model.layers", "evaluation_mask.ratio.value"} <= set(keys)
 
 
 def test_other_errors_of_composition_are_passed_on():
-    assert explain(ValueError("something else"), str(ROOT / "conf"), "train") == "something else"
+    assert explain(ValueError("something else"), str(ROOT / "conf"), "train", []) == "something else"

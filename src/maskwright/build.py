@@ -82,7 +82,7 @@ def _is_node(value: Any) -> bool:
 
 def _hints(target: Any) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     except NameError:  # a library's annotations that only its type checker can resolve
         return {}
 

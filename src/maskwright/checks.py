@@ -1,12 +1,19 @@
 """What a config must not ask for, found before any work is done."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from maskwright.build import verify
-from maskwright.errors import UserError
+from maskwright.build import check_type, verify
+from maskwright.errors import UserError, nearest
 from maskwright.machine import GIVEN
+
+TOP = (  # what conf/train.yaml is made of
+    "task data tokenizer mask evaluation_mask model optimizer schedule hardware logger callbacks "
+    "seed trainer ckpt_path run_dir objective"
+).split()
+METRICS = [f"{split}/{name}" for split in ("validation", "test") for name in ("loss", "perplexity", "accuracy")]
 
 
 def check(config: dict[str, Any]) -> None:
@@ -15,34 +22,54 @@ def check(config: dict[str, Any]) -> None:
     Raises:
         UserError: names the keys that do not go together.
     """
+    for key in config:
+        if key not in TOP:
+            raise UserError(
+                f"There is no key '{key}'.{nearest(key, TOP)} The keys at the top are: {', '.join(TOP)}."
+            )
+    for group in ("trainer", "data", "model", "optimizer", "schedule", "hardware", "callbacks", "logger"):
+        if not isinstance(config[group], dict):
+            raise UserError(f"{group}={config[group]!r} holds no settings; see conf/{group}/ or conf/train.yaml.")
     data, hardware, model, trainer = (config[name] for name in ("data", "hardware", "model", "trainer"))
+    check_type(config["seed"], Annotated[int, Field(ge=0, lt=2**32)], "seed")
+    verify({"_target_": "maskwright.machine.Hardware", **hardware}, "hardware")
     verify(model, "model", ["vocabulary_size"])
     verify(config["optimizer"], "optimizer")
     for group in ("callbacks", "logger"):
         for name, node in config[group].items():
             if node is not None:
                 verify(node, f"{group}.{name}")
+    monitor = (config["callbacks"].get("checkpoint") or {}).get("monitor", METRICS[0])
+    for path, metric in (("objective", config["objective"]), ("callbacks.checkpoint.monitor", monitor)):
+        if metric not in METRICS:
+            raise UserError(
+                f"{path}='{metric}' is no metric.{nearest(str(metric), METRICS)} {', '.join(METRICS)} are."
+            )
     for path in [
         "data.block_size",
         "data.batch_size",
         "data.evaluation_batch_size",
-        "hardware.accumulate",
         "trainer.val_check_interval",
         "trainer.log_every_n_steps",
         "model.layers",
         "model.hidden_size",
         "model.heads",
+        "model.intermediate_size",
     ]:
         group, key = path.split(".")
         value = config[group].get(key, 1)
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{path}={value!r} is not a whole number of at least 1.")
+    check_type(data["evaluation_limit"], PositiveInt | None, "data.evaluation_limit")
+    check_type(config["optimizer"].get("lr", 1.0), PositiveFloat, "optimizer.lr")
+    check_type(trainer["max_steps"], int, "trainer.max_steps")
+    check_type(trainer["max_time"], Annotated[str, Field(pattern=r"^\d+(:\d\d){3}$")] | None, "trainer.max_time")
     if data["block_size"] < 3:
         raise UserError(
             f"data.block_size={data['block_size']} leaves no place between [CLS] and [SEP]; take 3 or more."
         )
     devices = hardware["devices"]
-    pieces = hardware["accumulate"] * (devices if isinstance(devices, int) and devices > 0 else 1)
+    pieces = hardware["accumulate"] * devices
     if data["batch_size"] % pieces:
         raise UserError(
             f"data.batch_size={data['batch_size']} blocks cannot be shared evenly by hardware.devices={devices} "
@@ -60,7 +87,7 @@ def check(config: dict[str, Any]) -> None:
             f"tokenizer.vocabulary_size={vocabulary_size} does not fit data.id_type=uint16, which numbers "
             "65,536 tokens. Set data.id_type=auto or uint32."
         )
-    if trainer["max_steps"] is None or (trainer["max_steps"] < 1 and trainer["max_time"] is None):
+    if trainer["max_steps"] < 1 and trainer["max_time"] is None:
         raise UserError(
             f"trainer.max_steps={trainer['max_steps']} and trainer.max_time=null leave the run without an end. "
             "Set trainer.max_steps=1000, or trainer.max_steps=-1 trainer.max_time=00:01:00:00."

@@ -54,7 +54,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             try:
                 hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
             except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException) as error:
-                _say(explain(error, conf, config_name))
+                _say(explain(error, conf, config_name, sys.argv[1:]))
                 sys.exit(USER_ERROR)
 
         return enter
@@ -66,7 +66,7 @@ def _say(message: str) -> None:
     print(f"error: {message}", file=sys.stderr, flush=True)
 
 
-def explain(error: Exception, conf: str, config_name: str) -> str:
+def explain(error: Exception, conf: str, config_name: str, arguments: list[str]) -> str:
     """What a failed composition means: what exists, and what was probably meant."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
@@ -80,7 +80,7 @@ def explain(error: Exception, conf: str, config_name: str) -> str:
     if match is None:
         return said.strip()
     key = match.group(1)
-    groups, keys = known(conf, config_name)
+    groups, keys = known(conf, config_name, arguments)
     parent, _, last = key.rpartition(".")
     near = nearest(key, [*groups, *keys])
     if not near:  # a right name in a wrong place
@@ -90,8 +90,8 @@ def explain(error: Exception, conf: str, config_name: str) -> str:
     return f"There is no key or group '{key}'.{near} {told}: {', '.join(beside or groups)}."
 
 
-def known(conf: str, config_name: str) -> tuple[list[str], list[str]]:
-    """The groups of conf/, and the dotted keys of the config that the defaults compose."""
+def known(conf: str, config_name: str, arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The groups of conf/, and the dotted keys of the config under the arguments' choices of groups."""
     root = Path(conf)
     groups = sorted(
         str(folder.relative_to(root))
@@ -100,7 +100,12 @@ def known(conf: str, config_name: str) -> tuple[list[str], list[str]]:
     )
     GlobalHydra.instance().clear()
     with initialize_config_dir(conf, version_base="1.3"):
-        container = OmegaConf.to_container(compose(config_name), resolve=False)
+        choices = [a for a in arguments if a.split("=")[0].split("@")[0] in groups and "," not in a]
+        try:
+            composed = compose(config_name, choices)
+        except Exception:  # a choice is wrong as well
+            composed = compose(config_name)
+        container = OmegaConf.to_container(composed, resolve=False)
     return groups, list(_dotted(container))
 
 

@@ -43,6 +43,7 @@ def train(cfg: DictConfig) -> Result:
     data.setup()
     tokenizer = data.tokenizer
     encoder = build(config["model"], "model", vocabulary_size=len(tokenizer))
+    shared = {key: config["model"][key] for key in ("norm_epsilon", "initial_std") if key in config["model"]}
     maskers = {
         name: Masker(**parts[name], mask_id=tokenizer.mask_id, ordinary_ids=tokenizer.ordinary_ids, seed=seed)
         for name, seed in (("mask", config["seed"]), ("evaluation_mask", EVALUATION_SEED))
@@ -51,7 +52,7 @@ def train(cfg: DictConfig) -> Result:
         config["task"],
         "task",
         encoder=encoder,
-        head=MaskedLMHead(encoder.embedding, config["model"]["norm_epsilon"], config["model"]["initial_std"]),
+        head=MaskedLMHead(encoder.embedding, **shared),
         masker=maskers["mask"],
         evaluation_masker=maskers["evaluation_mask"],
         optimizer=build(config["optimizer"], "optimizer"),

@@ -1,11 +1,13 @@
 """The trainer on this machine: `conf/hardware` and `conf/train.yaml` -> lightning.Trainer."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
 from maskwright.build import build
@@ -16,6 +18,19 @@ GIVEN = (  # arguments of the trainer that are not for conf/train.yaml to set
     "check_val_every_n_epoch num_sanity_val_steps use_distributed_sampler enable_progress_bar enable_model_summary "
     "enable_checkpointing default_root_dir"
 ).split()
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The keys of `conf/hardware`, which change how fast and where a run computes, never what."""
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: PositiveInt
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
+    workers: NonNegativeInt
+    preparation_workers: PositiveInt | None
+    accumulate: PositiveInt
+    compile: bool
 
 
 def make_trainer(config: dict[str, Any], run_dir: Path, baseline: float) -> Trainer:

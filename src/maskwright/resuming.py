@@ -27,8 +27,8 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
         return path
     if (own := run_dir / "checkpoints" / "last.ckpt").is_file():
         return own  # hydra.run.dir names a run that is to go on in place
-    # logs/<task>/<date>/<time>
-    runs = run_dir.resolve().parents[1] if len(run_dir.resolve().parents) > 1 else run_dir
+    # the task's folder, logs/<task>, where the run is in one; else all of logs/
+    runs = next((path for path in run_dir.resolve().parents if path.parent.name == "logs"), Path("logs"))
     found = max(runs.rglob("checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
     if found is None:
         raise UserError(f"ckpt_path=last: no run below {runs} has a checkpoint yet. Name one: ckpt_path=<file>.")
@@ -51,8 +51,12 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
         UserError: the file is no checkpoint, or of another architecture, tokenizer or optimizer.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["hyper_parameters"]
-        before, vocabulary = saved["config"], saved["vocabulary"]
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        before, vocabulary, step = (
+            saved["hyper_parameters"]["config"],
+            saved["hyper_parameters"]["vocabulary"],
+            saved["global_step"],
+        )
     except Exception as error:
         raise UserError(f"ckpt_path: {path} is no checkpoint of this project, or a damaged one: {error}") from error
     now = task.hparams["config"]
@@ -68,6 +72,11 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
         raise UserError(
             f"ckpt_path: {path} holds the state of {before['optimizer']['_target_']}, which "
             f"{now['optimizer']['_target_']} cannot go on from. Choose the same optimizer."
+        )
+    if 0 < now["trainer"]["max_steps"] <= step:
+        raise UserError(
+            f"ckpt_path: {path} has trained {step} steps, and trainer.max_steps={now['trainer']['max_steps']} "
+            f"leaves nothing to do. Set trainer.max_steps={2 * step}, for example."
         )
     compared = ("seed", "task", "data", "mask", "evaluation_mask", "optimizer", "schedule")
     return changed({key: before.get(key) for key in compared}, {key: now.get(key) for key in compared})

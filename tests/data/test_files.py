@@ -46,6 +46,14 @@ def test_folders_and_globs_are_read_in_order(tmp_path):
     assert read(f"{tmp_path}/**/*.txt") == ["a.txt", "b.txt", "sub/c.txt"]
 
 
+def test_names_and_marks_that_editors_leave(tmp_path):
+    (tmp_path / "d [1].TXT").write_bytes(b"\xef\xbb\xbfone")
+    (tmp_path / "README.md").write_text("# My books")
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "two"}')
+    assert read(tmp_path / "d [1].TXT") == ["one"]
+    assert read(tmp_path) == ["two", "one"]
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     def refused(name, content, column="text", match="", **options):
         path = tmp_path / name
@@ -58,6 +66,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     refused("a.csv", b"id,body\n1,x\n", match=r"a\.csv has no column 'text'.*id, body")
     refused("a.csv", b"id,texts\n1,x\n", match="Did you mean 'texts'")
     refused("empty.csv", b"", match="has no column 'text'")
+    refused("open.csv", b'text\n"x\ny\n', match=r"open\.csv is not CSV up to its end")
     refused("a.jsonl", b'{"text": "x"}\n{"text": \n', match="line 2, is not JSON")
     refused("a.jsonl", b'["x"]\n', match="line 1, is not a JSON object")
     refused("a.jsonl", b'{"text": 5}\n', match="line 1, holds int in 'text'")

@@ -58,6 +58,31 @@ def test_a_dump_cut_off_is_refused(tmp_path, name, pack, keep):
         list(wikimedia.read(tmp_path / name))
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("{{disambiguation}}", False),
+        ("{{Disambiguation|geo}}", False),
+        ("{{ hndis | name=x }}", False),
+        ("{{Airport disambiguation}}", False),
+        ("{{surname}}", False),
+        ("He met Smith.{{disambiguation needed|date=May 2010}}", True),
+        ("{{Infobox given name|name=Ada}}", True),
+        ("{{Use dab style}} Text.", True),
+    ],
+)
+def test_disambiguation_pages_and_no_others_are_left_out(tmp_path, text, kept):
+    (tmp_path / "a.xml").write_bytes(make_dump(("A", 0, False, text)))
+    assert len(list(wikimedia.read(tmp_path / "a.xml"))) == kept
+
+
+def test_globs_of_dumps_are_dumps(tmp_path):
+    for name in ("enwiki-1.xml.bz2", "enwiki-2.xml.bz2"):
+        (tmp_path / name).write_bytes(bz2.compress(DUMP))
+    source = Source(f"{tmp_path}/enwiki-*.xml.bz2", None, "text", "row")
+    assert len(list(source.read("train"))) == 4
+
+
 def test_other_xml_is_refused(tmp_path):
     (tmp_path / "a.xml").write_text("<html><body>x</body></html>")
     with pytest.raises(UserError, match="no Wikimedia dump: it opens with <html>"):

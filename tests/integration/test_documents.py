@@ -57,7 +57,7 @@ def test_shown_make_targets_exist(command):
 
 
 def test_documented_keys_exist():
-    _, keys = known(str(ROOT / "conf"), "train")
+    _, keys = known(str(ROOT / "conf"), "train", [])
     groups = {key.split(".")[0] for key in keys if "." in key}
     for path in DOCUMENTS:
         for key in re.findall(r"`((?:\w+\.)+\w+)(?:=[^`]*)?`", path.read_text()):

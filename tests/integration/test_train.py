@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import math
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from lightning import Callback, LightningModule
 
 from maskwright.callbacks import NonFiniteLossError
-from maskwright.errors import UserError
+from maskwright.errors import Interrupted, UserError
 from maskwright.tasks import MaskedLanguageModeling
 
 
@@ -175,7 +176,7 @@ GOLDEN = [
 
 
 def test_hardware_changes_no_result(run, tmp_path):
-    """The loss of a step is the mean over its micro-batches: the same tokens, summed in another order."""
+    """The same blocks and masks; a step's loss is the mean of its pieces' means, which nearly is its own."""
     plain = run(KEEP, run_dir=tmp_path / "a")
     pieces = run(KEEP, "hardware.accumulate=4", run_dir=tmp_path / "b")
     for name in ("validation/loss", "test/loss"):
@@ -241,6 +242,79 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     summary = json.loads(Path(f"{run_dir}/summary.json").read_text())
     assert summary["status"] == "failed"
     assert "step 5" in summary["error"]
+
+
+class RuinAtEnd(Callback):
+    """Makes the weights infinite behind a step, when its loss is known already."""
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if trainer.global_step == 4:
+            with torch.no_grad():
+                pl_module.encoder.final_norm.weight.fill_(float("nan"))
+
+
+def test_ruined_weights_are_never_saved(run, tmp_path):
+    with pytest.raises(NonFiniteLossError, match=r"weights are not finite behind step 4"):
+        run(
+            f"+callbacks.ruin._target_={__name__}.RuinAtEnd", "trainer.val_check_interval=2", run_dir=tmp_path / "a"
+        )
+    for name in ("best.ckpt", "last.ckpt"):
+        kept = torch.load(tmp_path / "a" / "checkpoints" / name, weights_only=True)
+        assert all(tensor.isfinite().all() for tensor in kept["state_dict"].values())
+    json.loads((tmp_path / "a" / "summary.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_lower_precision_trains_on_the_same_masks(run, tmp_path, precision):
+    plain = run(run_dir=tmp_path / "a")
+    low = run(f"hardware.precision={precision}", run_dir=tmp_path / "b")
+    assert low.metrics["test/loss"] == pytest.approx(plain.metrics["test/loss"], abs=0.1)
+
+
+def test_evaluation_hides_the_same_tokens_whatever_training_hides(run, tmp_path):
+    shown = []
+    for number, overrides in enumerate([(), ("seed=2",), ("mask=token", "mask.ratio=0.5"), ("mask.ratio=0.3",)]):
+        result = run("trainer.max_steps=1", *overrides, run_dir=tmp_path / str(number))
+        batch = next(iter(result.data.val_dataloader()))
+        masked = result.task.evaluation_masker(batch)
+        shown.append(masked.input_ids)
+        assert masked.valid.sum() / (batch["words"] >= 0).sum() == pytest.approx(0.15, abs=0.02)
+    assert all(torch.equal(ids, shown[0]) for ids in shown)
+
+
+def test_a_run_can_go_on_in_other_pieces(run, tmp_path):
+    settings = (KEEP, "trainer.max_steps=12", "trainer.val_check_interval=4")
+    whole = run(*settings, run_dir=tmp_path / "whole")
+    for stop in (4, 6):
+        stopped = tmp_path / f"stopped-{stop}"
+        with pytest.raises(Stop):
+            run(*settings, f"+callbacks.stop={{_target_: {__name__}.StopAt, step: {stop}}}", run_dir=stopped)
+        resumed = run(*settings, "hardware.accumulate=2", f"ckpt_path={stopped}", run_dir=tmp_path / f"on-{stop}")
+        found = losses(resumed)
+        assert list(found) == list(range(stop + 1, 13))
+        assert list(found.values()) == pytest.approx([losses(whole)[step] for step in found], abs=0.05)
+
+
+class SignalInValidation(Callback):
+    """A Ctrl-C while the run validates."""
+
+    def on_validation_start(self, trainer, pl_module):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("interval", [3, 6])
+def test_ctrl_c_in_a_validation_stops_behind_it(run, tmp_path, interval):
+    settings = (KEEP, f"trainer.val_check_interval={interval}")
+    with pytest.raises(Interrupted, match=f"behind step {interval}"):
+        run(*settings, f"+callbacks.signal._target_={__name__}.SignalInValidation", run_dir=tmp_path / "a")
+    assert torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == interval
+    assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] == "interrupted"
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(run, tmp_path):
+    run("trainer.max_steps=3", run_dir=tmp_path / "a")
+    with pytest.raises(UserError, match=r"has trained 3 steps, and trainer\.max_steps=3 leaves nothing to do"):
+        run("trainer.max_steps=3", f"ckpt_path={tmp_path}/a", run_dir=tmp_path / "b")
 
 
 def test_a_full_device_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
@@ -318,8 +392,11 @@ def test_a_resumed_run_takes_the_best_checkpoint_along(run, tmp_path):
     )
     assert second.metrics["validation/loss"] > first.metrics["validation/loss"]
     assert second.metrics["test/loss"] == first.metrics["test/loss"]
-    best = torch.load(tmp_path / "b" / "checkpoints" / "best.ckpt", weights_only=True)
-    assert best["global_step"] == 6
+    kept = {
+        name: torch.load(tmp_path / "b" / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"]
+        for name in ("best", "last")
+    }
+    assert kept == {"best": 6, "last": 9}
 
 
 class Ruin(Callback):
@@ -386,6 +463,20 @@ def test_wandb_works_offline(run):
         (["trainer.max_steps=-1"], r"trainer\.max_steps=-1 and trainer\.max_time=null"),
         (["schedule.warmup=2"], r"schedule\.warmup"),
         (["data.cleaning=[html_tag]"], "Did you mean 'html_tags'"),
+        (["seed=-1"], r"seed=-1"),
+        (["seed=abc"], r"seed='abc'"),
+        (["trainer.max_steps=abc"], r"trainer\.max_steps='abc'"),
+        (["trainer.max_time=1h"], r"trainer\.max_time='1h'"),
+        (["hardware.accelerator=gpuu"], r"hardware\.accelerator='gpuu'"),
+        (["hardware.precision=fp16"], r"hardware\.precision='fp16'"),
+        (["hardware.workers=-1"], r"hardware\.workers=-1"),
+        (["+hardware.compil=true"], r"hardware\.compil is no setting of Hardware. Did you mean 'compile'"),
+        (["+optimiser.lr=1"], r"no key 'optimiser'. Did you mean 'optimizer'"),
+        (["data.evaluation_limit=0"], r"data\.evaluation_limit=0"),
+        (["optimizer.lr=-1"], r"optimizer\.lr=-1"),
+        (["model.intermediate_size=0"], r"model\.intermediate_size=0"),
+        (["objective=validation/los"], r"objective='validation/los' is no metric. Did you mean 'validation/loss'"),
+        (["callbacks.checkpoint.monitor=val_loss"], r"callbacks\.checkpoint\.monitor='val_loss' is no metric"),
         (["data.source=nothing.txt"], r"data\.source='nothing\.txt' does not exist"),
         (["optimizer.betas=[0.9]"], r"optimizer\.betas"),
     ],

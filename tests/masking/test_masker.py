@@ -175,7 +175,8 @@ def test_weights_follow_the_exponential_race():
         ([-1, -1, -1, -1], 0),  # nothing maskable
         ([-1, 0, -1, -1], 1),  # one token: at least one is masked
         ([-1, 0, 0, -1], 2),  # one word over its budget of one
-        ([-1, *[0] * 60, -1], 0),  # one giant word, far over the budget of nine
+        ([-1, *[0] * 60, -1], 9),  # one giant word, far over the budget of nine: single tokens
+        ([-1, *[0] * 30, *[1] * 30, *[2] * 30, *[3] * 36, -1], 19),  # no word fits: single tokens
     ],
 )
 def test_short_rows(words, expected):

@@ -51,6 +51,19 @@ def test_words_are_the_words_of_the_text(tokenizer):
     assert words(tokenizer, "the old sailor, crosses (in 1984) the well-known river.") == expected
 
 
+def test_line_ends_are_in_no_word(tokenizer):
+    found = [word for word in words(tokenizer, "the river\nthe old harbour\n\nsong") if word]
+    assert found == ["the", "river", "the", "old", "harbour", "song"]
+
+
+def test_letters_of_several_bytes_stay_in_their_word():
+    """In the byte alphabet, half of a letter looks like punctuation: ç ends in the byte that is written §."""
+    texts = ["a façade in Málaga (the garçon said “no”)"] * 20
+    tokenizer = Trained("bpe", 270, lowercase=False).make(lambda: iter([texts]))
+    expected = ["a", "façade", "in", "Málaga", "(", "the", "garçon", "said", "“", "no", "”", ")"]
+    assert words(tokenizer, texts[0]) == expected
+
+
 def test_words_longer_than_a_token_stay_whole(tokenizer):
     [(ids, _)] = tokenizer.encode(["unforgettable"])
     assert len(ids) > 1
@@ -139,6 +152,14 @@ def test_pretrained_loads_a_folder(tmp_path):
     assert ids.tolist() == expected.tolist()
     assert starts.tolist() == expected_starts.tolist()
     assert loaded.special_ids == trained.special_ids
+
+
+def test_a_changed_folder_has_another_digest(tmp_path):
+    Trained("wordpiece", 200, lowercase=True).make(lambda: iter([TEXTS])).save(tmp_path)
+    before = Pretrained(str(tmp_path)).digest()
+    assert before == Pretrained(str(tmp_path)).digest() != ""
+    Trained("wordpiece", 100, lowercase=True).make(lambda: iter([TEXTS])).save(tmp_path)
+    assert Pretrained(str(tmp_path)).digest() != before
 
 
 def test_pretrained_that_does_not_exist(tmp_path):

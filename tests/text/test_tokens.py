@@ -28,7 +28,15 @@ def folder(tmp_path_factory):
 
 def write(folder, tokenizer_folder, workers=1, **options) -> Tokens:
     folder.mkdir()
-    write_tokens(folder, _open, {"train": len(TEXTS)}, tokenizer_folder, workers, lambda *_: None, **options)
+    write_tokens(
+        folder,
+        _open,
+        {"train": [(i, i + 30) for i in range(0, len(TEXTS), 30)]},
+        tokenizer_folder,
+        workers,
+        lambda *_: None,
+        **options,
+    )
     return Tokens.open(folder / "train")
 
 
@@ -102,6 +110,15 @@ def test_words_and_documents_of_a_block(folder, tmp_path):
     inside = words[:-1, 1:-1]
     both = (inside[:, 1:] >= 0) & (inside[:, :-1] >= 0)
     assert ((np.diff(inside, axis=1) == 1) == content[:, 1:].astype(bool))[both].all()
+
+
+def test_unknown_tokens_are_not_to_be_masked(folder, tmp_path):
+    tokenizer = Tokenizer.load(folder)
+    unknown = tokenizer.backend.token_to_id("[UNK]")
+    ids = np.array([7, unknown, 8, 9, tokenizer.sep_id], dtype=np.uint16)
+    tokens = Tokens(ids, np.ones(5, dtype=np.uint8), np.array([5]), 0.0)
+    [words] = PackedBlocks(tokens, tokenizer, 8).read(np.array([0]))["words"].tolist()
+    assert words == [-1, 0, -1, 2, 3, -1, -1, -1]
 
 
 def test_blocks_are_the_same_in_any_order(folder, tmp_path):

@@ -33,6 +33,7 @@ class Interrupt(Callback):
         self.path = path
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._validated = -1  # the step at which validation ended last
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,7 +42,7 @@ class Interrupt(Callback):
     def _receive(self, number: int, frame: Any) -> None:
         self.received = signal.Signals(number)
         self._restore()
-        print(f"\n{self.received.name}: finishing the step; once more stops at once.", flush=True)
+        print(f"\n{self.received.name}: finishing what is under way; once more stops at once.", flush=True)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -51,11 +52,27 @@ class Interrupt(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self.received is not None and not trainer.fit_loop._should_accumulate():
             trainer.save_checkpoint(self.path)
-            raise Interrupted(
-                f"Stopped by {self.received.name} behind step {trainer.global_step}. "
-                f"Go on with the same command and ckpt_path={self.path}",
-                self.received,
-            )
+            self._stop(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validated = trainer.global_step
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        # a signal that came during validation, at whose end a checkpoint was written
+        if self.received is not None and self._validated == trainer.global_step and self.path.exists():
+            self._stop(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.received is not None:
+            self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
+        assert self.received is not None
+        raise Interrupted(
+            f"Stopped by {self.received.name} behind step {trainer.global_step}. "
+            f"Go on with the same command and ckpt_path={self.path}",
+            self.received,
+        )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._restore()
@@ -91,15 +108,22 @@ class FiniteLoss(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._check()
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keeps a checkpoint from being written whose weights the last step has ruined."""
+        self._check()
+        if not torch.stack([parameter.isfinite().all() for parameter in pl_module.parameters()]).all():
+            self._refuse(f"The weights are not finite behind step {trainer.global_step}.")
+
     def _check(self) -> None:
-        if self.first_bad is None or (step := int(self.first_bad)) < 0:
-            return
+        if self.first_bad is not None and (step := int(self.first_bad)) >= 0:
+            self._refuse(f"The training loss is not finite at step {step}.")
+
+    def _refuse(self, found: str) -> None:
         kept = (
             f"The last good checkpoint is {self.last_good}."
             if self.last_good.exists()
             else ("No checkpoint had been saved before.")
         )
         raise NonFiniteLossError(
-            f"The training loss is not finite at step {step}. {kept} "
-            "Try a lower optimizer.lr, a longer schedule.warmup, or hardware.precision=32-true."
+            f"{found} {kept} Try a lower optimizer.lr, a longer schedule.warmup, or hardware.precision=32-true."
         )

@@ -5,11 +5,13 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from maskwright.data import wikimedia
 from maskwright.data.source import Source
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 _CHARACTERS_PER_PIECE = 200_000
+_BYTES_PER_RUN = 1_000_000
 _SCHEMA = pa.schema({"text": pa.string()})
 _FORMAT = 1  # to be raised when the same settings no longer give the same documents
 
@@ -172,9 +175,16 @@ def _open(folder: Path, split: str) -> pa.Table:
     return pa.ipc.open_stream(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
 
 
-def count_documents(folder: Path) -> dict[str, int]:
-    """How many documents each split has."""
-    return {split: _open(folder, split).num_rows for split in SPLITS}
+def pieces(folder: Path) -> dict[str, list[tuple[int, int]]]:
+    """For each split runs of documents, (first, behind the last), of about the same amount of text."""
+    return {split: _runs(pc.binary_length(_open(folder, split).column("text")).to_numpy()) for split in SPLITS}
+
+
+def _runs(lengths: np.ndarray) -> list[tuple[int, int]]:
+    """Cuts documents of these lengths, in bytes, into runs; one longer than a run is a run by itself."""
+    run = np.cumsum(lengths, dtype=np.int64) // _BYTES_PER_RUN
+    edges = [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), len(lengths)]
+    return [(first, last) for first, last in pairwise(edges) if first < last]
 
 
 def open_documents(folder: Path) -> "DatasetDict":

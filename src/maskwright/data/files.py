@@ -18,13 +18,14 @@ def read(path: Path, column: str, document: str) -> Iterator[str]:
     Raises:
         UserError: the file is not UTF-8, has no such column, or is not of the format its name says.
     """
-    if path.suffix not in READERS:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
         raise UserError(
             f"data.source: {path} is of no known kind; the endings are {', '.join(READERS)}, "
             "and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         )
     try:
-        yield from documents(READERS[path.suffix](path, column), document)
+        yield from documents(reader(path, column), document)
     except UnicodeDecodeError:
         offset = _first_bad_byte(path)
         raise UserError(
@@ -51,12 +52,12 @@ def documents(rows: Iterable[str], document: str) -> Iterator[str]:
 
 
 def _read_text(path: Path, column: str) -> Iterator[str]:
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         yield from file
 
 
 def _read_jsonl(path: Path, column: str) -> Iterator[str]:
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
@@ -72,10 +73,13 @@ def _read_jsonl(path: Path, column: str) -> Iterator[str]:
 def _read_csv(path: Path, column: str) -> Iterator[str]:
     csv.field_size_limit(sys.maxsize)
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        check_column(column, reader.fieldnames or [], str(path))
-        for row in reader:
-            yield _text_of(row, column, f"{path}, line {reader.line_num},")
+        reader = csv.DictReader(file, strict=True)
+        try:
+            check_column(column, reader.fieldnames or [], str(path))
+            for row in reader:
+                yield _text_of(row, column, f"{path}, line {reader.line_num},")
+        except csv.Error as error:
+            raise UserError(f"{path} is not CSV up to its end, line {reader.line_num}: {error}.") from None
 
 
 def _read_parquet(path: Path, column: str) -> Iterator[str]:
@@ -87,8 +91,11 @@ def _read_parquet(path: Path, column: str) -> Iterator[str]:
     except pyarrow.ArrowInvalid as error:
         raise UserError(f"{path} is not a parquet file: {error}") from None
     check_column(column, file.schema_arrow.names, str(path))
-    for batch in file.iter_batches(batch_size=256, columns=[column]):
-        yield from (as_text(value, column, str(path)) for value in batch.column(0).to_pylist())
+    try:
+        for batch in file.iter_batches(batch_size=256, columns=[column]):
+            yield from (as_text(value, column, str(path)) for value in batch.column(0).to_pylist())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {

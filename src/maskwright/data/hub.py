@@ -35,7 +35,7 @@ def read(source: str, config: str | None, split: str, column: str) -> Iterator[s
         check_column(column, rows.column_names or next(iter(rows), {}), where)
         for batch in rows.select_columns([column]).iter(batch_size=256):
             yield from (as_text(value, column, where) for value in batch[column])
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: also of text that is not UTF-8
         if is_disk_full(error):
             raise
         raise UserError(f"{where} cannot be read to its end: {error}") from error

@@ -53,16 +53,16 @@ class Source:
         source = self.source
         if source.startswith(PACKAGE):
             source = _packaged(source)
-        if glob.has_magic(source):
-            paths = sorted(Path(p) for p in glob.glob(source, recursive=True) if Path(p).is_file())
-            if not paths:
-                raise UserError(f"data.source='{source}' matches no file.")
-            return "files", paths
         path = Path(source).expanduser()
         if path.is_file():
             return ("dump" if _DUMP.search(path.name) else "files"), [path]
         if path.is_dir():
             return _folder(path)
+        if glob.has_magic(source):
+            paths = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
+            if not paths:
+                raise UserError(f"data.source='{source}' matches no file.")
+            return ("dump" if all(_DUMP.search(p.name) for p in paths) else "files"), paths
         if not _HUB_NAME.fullmatch(source) or path.suffix in files.READERS or _DUMP.search(path.name):
             beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
             raise UserError(f"data.source='{source}' does not exist.{nearest(path.name, beside)}")
@@ -110,8 +110,9 @@ def _packaged(source: str) -> str:
 
 def _folder(folder: Path) -> tuple[str, list[Path]]:
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
-    readable = [p for p in paths if p.suffix in files.READERS]
-    if any(p.suffix == ".parquet" for p in readable) or (folder / "README.md").is_file():
+    readable = [p for p in paths if p.suffix.lower() in files.READERS]
+    card = folder / "README.md"  # of a data set of the hub, which opens with its configurations
+    if any(p.suffix == ".parquet" for p in readable) or (card.is_file() and card.read_bytes().startswith(b"---")):
         return "folder", paths
     if not readable:
         raise UserError(

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from maskwright.data import order
-from maskwright.data.documents import SPLITS, Documents, count_documents, open_documents, open_texts
+from maskwright.data.documents import SPLITS, Documents, open_documents, open_texts, pieces
 from maskwright.data.source import Source
 from maskwright.errors import UserError
 from maskwright.progress import bar
@@ -134,23 +134,24 @@ class TextData(LightningDataModule):
 
     def _prepare_tokenizer(self, documents: Path) -> Path:
         settings: list[Any] = [_FORMAT, asdict(self.choice)]
-        if isinstance(self.choice, Trained):
-            settings.append(documents.name)
+        settings.append(documents.name if isinstance(self.choice, Trained) else self.choice.digest())
 
         def write(folder: Path) -> None:
-            texts, count = open_texts(documents)["train"], count_documents(documents)["train"]
-            with bar(f"Tokenizer: {self.choice}", self.choice.passes * count) as progress:
-                self.choice.make(lambda: _batches(texts, count, progress.advance)).save(folder)
+            texts, runs = open_texts(documents)["train"], pieces(documents)["train"]
+            with bar(f"Tokenizer: {self.choice}", self.choice.passes * runs[-1][1]) as progress:
+                self.choice.make(lambda: _batches(texts, runs, progress.advance)).save(folder)
 
         return write_once(self.cache / f"tokenizer-{fingerprint(settings)}", write)
 
     def _prepare_tokens(self, documents: Path) -> Path:
-        settings = [_FORMAT, documents.name, self.tokenizer_folder.name, self.id_type]
+        # what the tokenizer is, not how it came about: training one again may give another
+        tokenizer = (self.tokenizer_folder / "tokenizer.json").read_text()
+        settings = [_FORMAT, documents.name, tokenizer, self.id_type]
 
         def write(folder: Path) -> None:
-            counts = count_documents(documents)
+            runs = pieces(documents)
             began, written = time.monotonic(), 0
-            with bar("Tokenizing documents", sum(counts.values())) as progress:
+            with bar("Tokenizing documents", sum(split[-1][1] for split in runs.values())) as progress:
 
                 def advance(finished: int, tokens: int) -> None:
                     nonlocal written
@@ -160,7 +161,7 @@ class TextData(LightningDataModule):
 
                 texts = partial(open_texts, documents)
                 workers = self.preparation_workers
-                write_tokens(folder, texts, counts, self.tokenizer_folder, workers, advance, self.id_type)
+                write_tokens(folder, texts, runs, self.tokenizer_folder, workers, advance, self.id_type)
 
         return write_once(self.cache / f"tokens-{fingerprint(settings)}", write)
 
@@ -201,13 +202,14 @@ class TextData(LightningDataModule):
             collate_fn=_to_tensors,  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent,
         )
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _InOrder:
@@ -241,9 +243,8 @@ def _to_tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
 
 
 def _batches(
-    texts: Callable[[int, int], list[str]], documents: int, advance: Callable[[int], None]
+    texts: Callable[[int, int], list[str]], runs: list[tuple[int, int]], advance: Callable[[int], None]
 ) -> Iterator[list[str]]:
-    for first in range(0, documents, 64):
-        batch = texts(first, min(first + 64, documents))
-        yield batch
-        advance(len(batch))
+    for first, last in runs:
+        yield texts(first, last)
+        advance(last - first)

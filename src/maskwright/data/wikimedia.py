@@ -13,8 +13,9 @@ from maskwright.errors import UserError
 
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
 _REDIRECT = re.compile(r"\s*#\s*redirect\b", re.IGNORECASE)
-_DISAMBIGUATION = re.compile(
-    r"\{\{\s*(?:[\w /-]+ )?(?:disambiguation|disambig|disamb|dab|hndis|geodis|surname|given name)\b[^{}]*\}\}",
+_DISAMBIGUATION = re.compile(  # {{disambiguation needed}} and {{Infobox given name}} stand in articles
+    r"\{\{\s*(?:(?!infobox)[\w-]+ ){0,2}(?:disambiguation(?: page)?|disambig|disamb|dab|hndis|geodis)\s*(?:\||\}\})"
+    r"|\{\{\s*(?:surname|given name)\s*(?:\||\}\})",
     re.IGNORECASE,
 )
 
@@ -27,6 +28,7 @@ _TABLE = re.compile(
 _NO_LETTER = re.compile(r"^(?:(?!\n)[\W\d_])+$", re.MULTILINE)  # rules, and cells of numbers
 _EMPTY_BRACKETS = re.compile(r"\(\s*[,;:.]*\s*\)|\[\s*\]|\{\s*\}")
 _AFTER_BRACKET = re.compile(r"\(\s*[,;]\s*")
+_BEFORE_MARK = re.compile(r"[^\S\n]+(?=[,;.](?:\s|$))")  # left by what stood in brackets or templates
 _MAGIC = re.compile(r"__[A-Z]+__")
 
 
@@ -73,5 +75,5 @@ def plain_text(markup: str) -> str:
     text = _BULLET.sub("", text)
     text = _HEADING.sub(r"\2", text)
     text = _AFTER_BRACKET.sub("(", text)
-    text = _EMPTY_BRACKETS.sub("", text)
+    text = _BEFORE_MARK.sub("", _EMPTY_BRACKETS.sub("", text))
     return _NO_LETTER.sub("", text)

@@ -24,8 +24,9 @@ class Masker(nn.Module):
     Units come in an order drawn without replacement in proportion to their weights (the exponential
     race of Efraimidis and Spirakis, 2006). They are taken while they bring the number of hidden tokens
     nearer to the budget, round(ratio * maskable tokens) and at least 1; so a row hides its budget
-    within half a unit, and no more on average. A unit over twice the budget long comes last. Nothing
-    depends on the other rows of the batch.
+    within half a unit, and no more on average. A unit far longer than the budget (by an eighth and 8
+    tokens) is not taken; a row that holds nothing else hides single tokens instead. Nothing depends on
+    the other rows of the batch.
 
     Args:
         units, weights, ratio, corruption: see the modules of those names; `ratio` may be a number.
@@ -75,20 +76,26 @@ class Masker(nn.Module):
         """(B, T) bool: the positions to hide."""
         maskable = units >= 0
         ids = units.clamp(min=0)
+        index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         ratio = self.ratio(progress, draws)
-        budget = (ratio * maskable.sum(1) + 0.5).long().clamp(min=1)[:, None]
+        # in float64, whatever the default type is: the hardware must not change a mask
+        budget = (ratio * maskable.sum(1).double() + 0.5).long().clamp(min=1)[:, None]
+        capacity = _capacity(budget)
         length = torch.zeros_like(ids).scatter_add_(1, ids, maskable.long()).gather(1, ids)
+        fits = maskable & (length <= capacity)
+        # where no unit fits, as in a script without blanks, tokens are masked one by one
+        whole = fits.any(1, keepdim=True)
+        ids, length = torch.where(whole, ids, index), torch.where(whole, length, 1)
 
         order = draws.uniform("order", ids)
         if (weight := self.weights(batch, units)) is not None:
             order = (1 - weight / order.log()).reciprocal()  # -log(u) / weight, brought back into (0, 1)
             maskable = maskable & (weight > 0)
-        order = torch.where(length > 2 * budget, order + 1, order)
+        order = torch.where(length > capacity, order + 1, order)
         order = torch.where(maskable, order, 3.0)
 
         # sorted by order, the tokens of a unit stand together; `before` counts the tokens ahead of their unit
         order, place = order.sort(dim=1, stable=True)
-        index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         opens = torch.ones_like(maskable)
         opens[:, 1:] = order[:, 1:] != order[:, :-1]
         before = torch.where(opens, index, 0).cummax(1).values
@@ -96,7 +103,7 @@ class Masker(nn.Module):
         # taken half in its budget: a coin, else every such unit would make the row's share too large
         coin = (draws.uniform("tie", torch.zeros_like(budget)) < 0.5).long()
         nearer = 2 * before + length + coin <= 2 * budget
-        taken = (nearer | (before == 0)) & (before + length <= _capacity(budget)) & (order < 3.0)
+        taken = (nearer | (before == 0)) & (before + length <= capacity) & (order < 3.0)
         return torch.zeros_like(maskable).scatter_(1, place, taken)
 
     def bound(self, length: int) -> int:

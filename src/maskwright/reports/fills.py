@@ -30,11 +30,14 @@ class Fill:
 
 
 def sentences(texts: Iterable[str], each: int, words: tuple[int, int] = (8, 25)) -> Iterator[str]:
-    """Up to `each` whole sentences of each text, of a fitting number of words, spread over the text."""
+    """Up to `each` whole sentences of each text, of a fitting number of words, spread over the text.
+
+    The first, often a title run together with a sentence, is left out where there are others.
+    """
     for text in texts:
         fitting = [
             sentence
-            for sentence in _SENTENCE.split(text)[1:]
+            for sentence in _SENTENCE.split(text)[1:] or [text]
             if words[0] <= len(sentence.split()) <= words[1] and sentence.endswith(".") and "\n" not in sentence
         ]
         yield from fitting[:: max(len(fitting) // each, 1)][:each]

@@ -51,7 +51,9 @@ class MaskedLanguageModeling(LightningModule):
         self.seed, self.cross_document_attention = seed, cross_document_attention
         self.save_hyperparameters(hyperparameters or {}, logger=False)
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.modules())
-        self.evaluation_loss, self.evaluation_accuracy = MeanMetric(), MeanMetric()
+        # torchmetrics would leave out losses that are no numbers
+        self.evaluation_loss = MeanMetric(nan_strategy="disable")
+        self.evaluation_accuracy = MeanMetric(nan_strategy="disable")
 
     def progress(self, step: float | None = None) -> float:
         """The share of the run that is done, in [0, 1].
@@ -102,7 +104,9 @@ class MaskedLanguageModeling(LightningModule):
         loss, accuracy, _ = self.loss(batch, self.masker(batch, self.progress()))
         self.log("train/loss", loss)
         self.log("train/accuracy", accuracy)
-        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            # a number of the host's: copying it to a GPU at each step would make the host wait
+            self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
     def _evaluate(self, batch: dict[str, Tensor]) -> None:
@@ -145,3 +149,26 @@ class MaskedLanguageModeling(LightningModule):
             group.update(settings)
             group["lr"] = settings["initial_lr"] * factor
         self.lr_schedulers().base_lrs = [settings["initial_lr"] for settings in self._settings]  # type: ignore[union-attr]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the norm; Lightning itself refuses to where a fused optimizer meets mixed precision."""
+        if not gradient_clip_val:
+            return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # a fused optimizer leaves that to its step, which comes later
+        torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Counts micro-batches anew, for a run that cuts its steps into another number of pieces."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        ready = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        for counts in (progress["total"], progress["current"]):
+            behind = {name: counts["ready"] - counts[name] for name in ("started", "processed", "completed")}
+            counts["ready"] = ready
+            counts.update({name: ready - lag for name, lag in behind.items()})

@@ -18,6 +18,8 @@ class PackedBlocks:
     def __init__(self, tokens: Tokens, tokenizer: Tokenizer, block_size: int):
         self.tokens, self.block_size = tokens, block_size
         self.pad_id, self.cls_id, self.sep_id = tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id
+        self.is_special = np.zeros(len(tokenizer), dtype=bool)
+        self.is_special[tokenizer.special_ids] = True
 
     def __len__(self) -> int:
         return -(-len(self.tokens.ids) // (self.block_size - 2))
@@ -35,11 +37,12 @@ class PackedBlocks:
         real = index < len(self.tokens.ids)
         index = np.minimum(index, len(self.tokens.ids) - 1)
         ids = np.where(real, self.tokens.ids[index], self.pad_id)
-        special = (ids == self.sep_id) | ~real
+        special = self.is_special[ids] | ~real
+        separates = (ids == self.sep_id) | ~real
 
         starts = (self.tokens.flags[index] & WORD_START).astype(bool)
         starts[:, 0] = True  # a word that the previous block began
-        words = np.where(special, -1, np.cumsum(starts & ~special, axis=1) - 1)
+        words = np.where(special, -1, np.cumsum(starts & ~separates, axis=1) - 1)
         closed = np.cumsum(ids == self.sep_id, axis=1)
         documents = np.where(real, closed - (ids == self.sep_id), -1)
 

@@ -1,5 +1,6 @@
 """Tokenizers: trained on the corpus, or loaded; and the word that each token belongs to."""
 
+import hashlib
 import json
 import sys
 import unicodedata
@@ -19,7 +20,6 @@ from maskwright.network import go_offline_without_network
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 Texts = Callable[[], Iterator[list[str]]]
-_WORD_MARKS = "▁Ġ"  # SentencePiece and byte-level BPE write a word's leading blank so
 
 
 class Tokenizer:
@@ -72,14 +72,15 @@ class Tokenizer:
         A lone word mark belongs to the token behind it.
         """
         ids = np.array(encoding.ids, dtype=np.int64)
-        if self._continues is not None:
-            return ~self._continues[ids]
         starts = np.ones(len(ids), dtype=bool)
         if len(ids) > 1:
-            words = np.array(encoding.word_ids, dtype=np.int64)
-            punctuation, mark = self._is_punctuation[ids], self._is_mark[ids]
-            starts[1:] = (words[1:] != words[:-1]) | punctuation[1:] | punctuation[:-1]
-            starts[1:] &= ~mark[:-1]
+            if self._continues is not None:
+                starts = ~self._continues[ids]
+            else:
+                words = np.array(encoding.word_ids, dtype=np.int64)
+                starts[1:] = words[1:] != words[:-1]
+            alone, mark = self._stands_alone[ids], self._is_mark[ids]
+            starts[1:] = (starts[1:] | alone[1:] | alone[:-1]) & ~mark[:-1]
         return starts
 
     @cached_property
@@ -97,9 +98,9 @@ class Tokenizer:
         return table
 
     @cached_property
-    def _is_punctuation(self) -> np.ndarray:
-        """(V,) bool: the token is all punctuation, but for a word mark."""
-        return self._property(lambda text: bool(text) and all(_punctuates(character) for character in text))
+    def _stands_alone(self) -> np.ndarray:
+        """(V,) bool: the token is all punctuation, or a line end that the tokenizer kept, but for a word mark."""
+        return self._property(lambda text: bool(text) and all(_punctuates(c) or c.isspace() for c in text))
 
     @cached_property
     def _is_mark(self) -> np.ndarray:
@@ -107,9 +108,13 @@ class Tokenizer:
         return self._property(lambda text: not text)
 
     def _property(self, holds: Callable[[str], bool]) -> np.ndarray:
+        """(V,) bool: what holds for the text that each token stands for, its word mark left out."""
+        bytewise = '"type":"ByteLevel"' in self.backend.to_str()
+        special = set(self.special_ids)
         table = np.zeros(len(self), dtype=bool)
         for token, i in self.backend.get_vocab(with_added_tokens=True).items():
-            table[i] = holds(token.removeprefix("##").strip(_WORD_MARKS)) and i not in self.special_ids
+            text = _from_bytes(token) if bytewise else token.removeprefix("##").replace("▁", " ")
+            table[i] = i not in special and text is not None and holds(text.strip(" "))
         return table
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -134,6 +139,21 @@ class Tokenizer:
         config = json.loads((folder / "tokenizer_config.json").read_text())
         special = {r: config[f"{r}_token"] for r in SPECIAL_TOKENS if config.get(f"{r}_token")}
         return cls(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), special)
+
+
+def _from_bytes(token: str) -> str | None:
+    """The text of a byte-level token, or None where it holds but a part of a character.
+
+    GPT-2 writes each byte as a printable character: those of Latin-1 as themselves, the others as the
+    characters from U+0100 on, in order.
+    """
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    table = {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+    try:
+        return bytes(table[character] for character in token).decode("utf-8")
+    except (KeyError, UnicodeDecodeError):
+        return None
 
 
 def _punctuates(character: str) -> bool:
@@ -259,8 +279,12 @@ class Trained:
     def _unigram(self, texts: Texts) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.Unigram())
         backend.normalizer = self._normalizer(normalizers.NFKC())
-        # Metaspace alone would leave punctuation glued to the word before it
-        words = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
+        # Metaspace alone would leave line ends inside words, and punctuation glued to the word before it
+        words = [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(),
+            pre_tokenizers.Punctuation("isolated"),
+        ]
         backend.pre_tokenizer = pre_tokenizers.Sequence(words)
         backend.decoder = decoders.Metaspace()
         trainer = trainers.UnigramTrainer(
@@ -288,6 +312,14 @@ class Pretrained:
     @property
     def passes(self) -> int:
         return 0
+
+    def digest(self) -> str:
+        """A digest of the files of a folder; empty for a name on the hub."""
+        folder, digest = Path(self.name).expanduser(), hashlib.blake2b(digest_size=8)
+        files = sorted(p for p in folder.glob("*") if p.suffix in (".json", ".txt", ".model"))
+        for path in files:
+            digest.update(path.read_bytes())
+        return digest.hexdigest() if files else ""
 
     def make(self, texts: Texts) -> Tokenizer:
         """Loads it; the texts are not looked at.

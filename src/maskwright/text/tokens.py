@@ -10,7 +10,7 @@ A folder holds three arrays and their description:
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from maskwright.text.parallel import parallel_map
 from maskwright.text.tokenizer import Tokenizer
 
 WORD_START = 1
-_DOCUMENTS_PER_PIECE = 64
 
 TextSlice = Callable[[int, int], list[str]]  # (first, last) -> texts of the documents [first, last)
 
@@ -69,7 +68,7 @@ class Tokens:
 def write_tokens(
     folder: Path,
     open_texts: Callable[[], dict[str, TextSlice]],
-    documents: dict[str, int],
+    pieces: dict[str, list[tuple[int, int]]],
     tokenizer_folder: Path,
     workers: int,
     advance: Callable[[int, int], None],
@@ -79,7 +78,7 @@ def write_tokens(
 
     Args:
         open_texts: picklable; called once in each process, answers what reads the texts of each split.
-        documents: how many documents each split has.
+        pieces: for each split the runs of documents, (first, behind the last), that are tokenized at once.
         advance: called with the numbers of documents and of tokens that were just finished.
         id_type: `uint16`, `uint32`, or `auto` for the smaller that holds the vocabulary.
     """
@@ -87,10 +86,11 @@ def write_tokens(
     dtype = id_type
     if id_type == "auto":
         dtype = "uint16" if len(tokenizer) <= 2**16 else "uint32"
-    writers = {split: _Writer(folder / split, dtype, tokenizer) for split in documents}
+    writers = {split: _Writer(folder / split, dtype, tokenizer) for split in pieces}
     opening = (open_texts, tokenizer_folder, dtype)
+    jobs = ((split, first, last) for split, runs in pieces.items() for first, last in runs)
     try:
-        for split, ids, flags, lengths in parallel_map(_encode, _pieces(documents), workers, _open_worker, opening):
+        for split, ids, flags, lengths in parallel_map(_encode, jobs, workers, _open_worker, opening):
             writers[split].write(ids, flags, lengths)
             advance(len(lengths), len(ids) - len(lengths))
     finally:
@@ -132,12 +132,6 @@ def entropy(counts: np.ndarray) -> float:
     """Entropy in nats of the distribution that `counts` estimate; 0 where there are none."""
     shares = counts[counts > 0] / max(counts.sum(), 1)
     return float(-(shares * np.log(shares)).sum()) + 0.0
-
-
-def _pieces(documents: dict[str, int]) -> Iterator[tuple[str, int, int]]:
-    for split, count in documents.items():
-        for first in range(0, count, _DOCUMENTS_PER_PIECE):
-            yield split, first, min(first + _DOCUMENTS_PER_PIECE, count)
 
 
 _worker: tuple[dict[str, TextSlice], Tokenizer, str] | None = None
