@@ -122,7 +122,7 @@ class FiniteLoss(Callback):
         kept = (
             f"The last good checkpoint is {self.last_good}."
             if self.last_good.exists()
-            else ("No checkpoint had been saved before.")
+            else "No checkpoint had been saved before."
         )
         raise NonFiniteLossError(
             f"{found} {kept} Try a lower optimizer.lr, a longer schedule.warmup, or hardware.precision=32-true."

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from rich.table import Table
 
@@ -57,7 +58,7 @@ def fill(
         if len(fills) == number:
             break
         encoding = tokenizer.backend.encode(sentence, add_special_tokens=False)
-        starts = [*tokenizer.word_starts(encoding), True]
+        starts = [*tokenizer.word_starts(np.array(encoding.ids), encoding), True]
         spans = [slice(*span) for span in encoding.offsets]
         whole = [
             i for i, span in enumerate(spans) if starts[i] and starts[i + 1] and _WORD.fullmatch(sentence[span])

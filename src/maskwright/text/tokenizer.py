@@ -62,16 +62,16 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Of each text the token ids (int64), without special tokens, and whether each starts a word (bool)."""
         encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
-        return [(np.array(encoding.ids, dtype=np.int64), self.word_starts(encoding)) for encoding in encodings]
+        ids = [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+        return [(i, self.word_starts(i, encoding)) for i, encoding in zip(ids, encodings, strict=True)]
 
-    def word_starts(self, encoding: Encoding) -> np.ndarray:
-        """Whether each token starts a word.
+    def word_starts(self, ids: np.ndarray, encoding: Encoding) -> np.ndarray:
+        """Whether each token of an encoding, of the given ids, starts a word.
 
         A word is what the pre-tokenizer says, and a token of punctuation is a word by itself even
         where the pre-tokenizer left it glued to its neighbour (SentencePiece splits at blanks only).
         A lone word mark belongs to the token behind it.
         """
-        ids = np.array(encoding.ids, dtype=np.int64)
         starts = np.ones(len(ids), dtype=bool)
         if len(ids) > 1:
             if self._continues is not None:
@@ -141,17 +141,24 @@ class Tokenizer:
         return cls(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), special)
 
 
-def _from_bytes(token: str) -> str | None:
-    """The text of a byte-level token, or None where it holds but a part of a character.
+def _byte_alphabet() -> dict[str, int]:
+    """The byte of each character of GPT-2's alphabet.
 
-    GPT-2 writes each byte as a printable character: those of Latin-1 as themselves, the others as the
+    It writes each byte as a printable character: those of Latin-1 as themselves, the others as the
     characters from U+0100 on, in order.
     """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
-    table = {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTES = _byte_alphabet()
+
+
+def _from_bytes(token: str) -> str | None:
+    """The text of a byte-level token, or None where it holds but a part of a character."""
     try:
-        return bytes(table[character] for character in token).decode("utf-8")
+        return bytes(_BYTES[character] for character in token).decode("utf-8")
     except (KeyError, UnicodeDecodeError):
         return None
 
@@ -235,10 +242,8 @@ class Trained:
         which lets `BpeTrainer` learn the merges, and that one goes by a fixed order once it is given
         its alphabet.
         """
-        normalizer, words = (
-            normalizers.BertNormalizer(lowercase=self.lowercase),
-            pre_tokenizers.BertPreTokenizer(),
-        )
+        normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
+        words = pre_tokenizers.BertPreTokenizer()
         learner = tokenizers.Tokenizer(models.BPE())
         learner.normalizer = normalizer
         marks = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
