@@ -38,7 +38,7 @@ def test_help_is_for_people(tmp_path):
     [
         (
             "mask=wholword",
-            "mask=wholword does not exist. Did you mean 'wholeword'? The options of mask are: token, wholeword.",
+            "mask=wholword does not exist. Did you mean 'wholeword'? The options of mask are: adaptive, block,",
         ),
         (
             "optimiser=adam",

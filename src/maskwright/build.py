@@ -46,12 +46,7 @@ def verify(node: Any, path: str, given: Iterable[str] = ()) -> Any:
         UserError: the target does not exist, a key is unknown to it or missing, or a value is of
             another type than it takes.
     """
-    if not _is_node(node):
-        raise UserError(f"{path} has no _target_: choose one of the options of conf/{path.replace('.', '/')}/.")
-    try:
-        target = hydra.utils.get_object(node["_target_"])
-    except Exception as error:
-        raise UserError(f"{path}._target_='{node['_target_']}' cannot be imported: {error}") from error
+    target = find_target(node, path)
     keys = {key: value for key, value in node.items() if key not in _RESERVED}
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -74,6 +69,29 @@ def verify(node: Any, path: str, given: Iterable[str] = ()) -> Any:
         elif key in hints:
             check_type(value, hints[key], f"{path}.{key}")
     return target
+
+
+def find_target(node: Any, path: str) -> Any:
+    """The class or function that a config node names.
+
+    Raises:
+        UserError: the node names none, or one that cannot be imported.
+    """
+    if not _is_node(node):
+        raise UserError(f"{path} has no _target_: choose one of the options of conf/{path.replace('.', '/')}/.")
+    try:
+        return hydra.utils.get_object(node["_target_"])
+    except Exception as error:
+        raise UserError(f"{path}._target_='{node['_target_']}' cannot be imported: {error}") from error
+
+
+def takes(node: Any, path: str, name: str) -> bool:
+    """Whether the target of a config node has a parameter of a name that the config need not set.
+
+    Raises:
+        UserError: the node has no target, or one that does not exist.
+    """
+    return name in inspect.signature(find_target(node, path)).parameters
 
 
 def _is_node(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, StrictBool
 
 from maskwright.build import check_type, verify
 from maskwright.errors import UserError, nearest
@@ -13,7 +13,21 @@ TOP = (  # what conf/train.yaml is made of
     "task data tokenizer mask evaluation_mask model optimizer schedule hardware logger callbacks "
     "seed trainer ckpt_path run_dir objective"
 ).split()
+MASK = ("units", "weights", "ratio", "corruption", "dynamic")
 METRICS = [f"{split}/{name}" for split in ("validation", "test") for name in ("loss", "perplexity", "accuracy")]
+
+
+def check_mask(node: Any, path: str) -> None:
+    """Refuses a mask that is not made of its parts; the parts are checked when they are built."""
+    if not isinstance(node, dict):
+        raise UserError(f"{path}={node!r} holds no settings; choose one of the options of conf/mask/.")
+    for key in node:
+        if key not in MASK:
+            raise UserError(f"There is no key '{path}.{key}'.{nearest(key, MASK)} A mask has {', '.join(MASK)}.")
+    for key in MASK:
+        if key not in node:
+            raise UserError(f"{path}.{key} is missing; a mask has {', '.join(MASK)}.")
+    check_type(node["dynamic"], StrictBool, f"{path}.dynamic")
 
 
 def check(config: dict[str, Any]) -> None:
@@ -30,6 +44,8 @@ def check(config: dict[str, Any]) -> None:
     for group in ("trainer", "data", "model", "optimizer", "schedule", "hardware", "callbacks", "logger"):
         if not isinstance(config[group], dict):
             raise UserError(f"{group}={config[group]!r} holds no settings; see conf/{group}/ or conf/train.yaml.")
+    for name in ("mask", "evaluation_mask"):
+        check_mask(config[name], name)
     data, hardware, model, trainer = (config[name] for name in ("data", "hardware", "model", "trainer"))
     check_type(config["seed"], Annotated[int, Field(ge=0, lt=2**32)], "seed")
     verify({"_target_": "maskwright.machine.Hardware", **hardware}, "hardware")

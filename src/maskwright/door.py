@@ -22,10 +22,15 @@ USER_ERROR = 2  # exit status, as argparse has it
 SIGNALLED = 128  # and the signal's number added, as shells have it
 
 
-def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def door(
+    config_name: str, literal: tuple[str, ...] = ()
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Decorates `main(cfg)` of a program in src/ with Hydra, over `conf/<config_name>.yaml` beside src/.
 
     What the user got wrong is said in one message, without a traceback.
+
+    Args:
+        literal: keys whose values are texts: commas, quotes and brackets in them mean nothing to Hydra.
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -50,6 +55,7 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 sys.exit(SIGNALLED + signal.SIGINT)
 
         def enter() -> None:
+            sys.argv[1:] = [quoted(argument, literal) for argument in sys.argv[1:]]
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
             try:
                 hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
@@ -60,6 +66,16 @@ def door(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         return enter
 
     return decorate
+
+
+def quoted(argument: str, literal: tuple[str, ...]) -> str:
+    """An override whose key is in `literal` with its value in quotes, unless it is a list, quoted or null."""
+    key, equals, value = argument.partition("=")
+    if key not in literal or not equals or value == "null" or value[:1] in ("[", "'", '"'):
+        return argument
+    for special in ("'", "${"):
+        value = value.replace(special, f"\\{special}")
+    return f"{key}='{value}'"
 
 
 def _say(message: str) -> None:

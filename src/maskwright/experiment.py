@@ -12,14 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from maskwright.build import build
 from maskwright.checks import check
-from maskwright.data.text import TextData
 from maskwright.machine import compile_in_place, make_trainer
-from maskwright.masking import Masker
 from maskwright.models import MaskedLMHead
-from maskwright.resuming import check_checkpoint, find_checkpoint, vocabulary_digest
+from maskwright.parts import make_data, make_maskers, mask_parts
+from maskwright.resuming import check_checkpoint, find_checkpoint
 from maskwright.running import Result, Run
-
-EVALUATION_SEED = 0  # validation and test see the same masks whatever the seed of the run
 
 
 def train(cfg: DictConfig) -> Result:
@@ -35,19 +32,16 @@ def train(cfg: DictConfig) -> Result:
     check(config)
     checkpoint = find_checkpoint(config["ckpt_path"], Path(config["run_dir"]))
     lightning.seed_everything(config["seed"], verbose=False)
-    parts = {name: _mask_parts(config[name], name) for name in ("mask", "evaluation_mask")}
+    parts = mask_parts(config)
     schedule = build(config["schedule"], "schedule")
 
-    data = _data(config)
+    data = make_data(config, parts)
     data.prepare_data()
     data.setup()
     tokenizer = data.tokenizer
     encoder = build(config["model"], "model", vocabulary_size=len(tokenizer))
     shared = {key: config["model"][key] for key in ("norm_epsilon", "initial_std") if key in config["model"]}
-    maskers = {
-        name: Masker(**parts[name], mask_id=tokenizer.mask_id, ordinary_ids=tokenizer.ordinary_ids, seed=seed)
-        for name, seed in (("mask", config["seed"]), ("evaluation_mask", EVALUATION_SEED))
-    }
+    maskers = make_maskers(config, data)
     task = build(
         config["task"],
         "task",
@@ -61,7 +55,7 @@ def train(cfg: DictConfig) -> Result:
         cross_document_attention=config["data"]["cross_document_attention"],
         hyperparameters={
             "config": config,
-            "vocabulary": vocabulary_digest(tokenizer),
+            "vocabulary": tokenizer.digest,
         },
     )
     changes = [] if checkpoint is None else check_checkpoint(checkpoint, task)
@@ -77,28 +71,6 @@ def train(cfg: DictConfig) -> Result:
     run = Run(config, run_dir, task, data, trainer, began, checkpoint)
     run.introduce(changes)
     return run.execute()
-
-
-def _mask_parts(node: dict[str, Any], path: str) -> dict[str, Any]:
-    """Units, weights, ratio and corruption of a masker; a ratio given as a number is a constant one."""
-    node = dict(node)
-    if not isinstance(node["ratio"], dict):
-        node["ratio"] = {"_target_": "maskwright.masking.Constant", "value": node["ratio"]}
-    return {part: build(node[part], f"{path}.{part}") for part in ("units", "weights", "ratio", "corruption")}
-
-
-def _data(config: dict[str, Any]) -> TextData:
-    node, hardware = dict(config["data"]), config["hardware"]
-    del node["cross_document_attention"]  # the task's concern
-    return build(
-        node,
-        "data",
-        tokenizer=build(config["tokenizer"], "tokenizer"),
-        seed=config["seed"],
-        accumulate=hardware["accumulate"],
-        workers=hardware["workers"],
-        preparation_workers=hardware["preparation_workers"],
-    )
 
 
 def _keep_metrics(run_dir: Path) -> None:

@@ -1,6 +1,5 @@
 """Which checkpoint a run goes on from, and whether it can."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import torch
 from lightning import LightningModule
 
 from maskwright.errors import UserError
-from maskwright.text.tokenizer import Tokenizer
 
 
 def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
@@ -33,12 +31,6 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
     if found is None:
         raise UserError(f"ckpt_path=last: no run below {runs} has a checkpoint yet. Name one: ckpt_path=<file>.")
     return found
-
-
-def vocabulary_digest(tokenizer: Tokenizer) -> str:
-    """A digest of which id means which token."""
-    tokens = sorted(tokenizer.backend.get_vocab(with_added_tokens=True).items())
-    return hashlib.blake2b(repr(tokens).encode(), digest_size=8).hexdigest()
 
 
 def check_checkpoint(path: Path, task: LightningModule) -> list[str]:

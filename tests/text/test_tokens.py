@@ -116,7 +116,7 @@ def test_unknown_tokens_are_not_to_be_masked(folder, tmp_path):
     tokenizer = Tokenizer.load(folder)
     unknown = tokenizer.backend.token_to_id("[UNK]")
     ids = np.array([7, unknown, 8, 9, tokenizer.sep_id], dtype=np.uint16)
-    tokens = Tokens(ids, np.ones(5, dtype=np.uint8), np.array([5]), 0.0)
+    tokens = Tokens(ids, np.ones(5, dtype=np.uint8), np.array([5]), np.zeros(0), 0.0)
     [words] = PackedBlocks(tokens, tokenizer, 8).read(np.array([0]))["words"].tolist()
     assert words == [-1, 0, -1, 2, 3, -1, -1, -1]
 

@@ -3,6 +3,7 @@
 from maskwright.callbacks.checkpoints import Checkpoints, WholeCheckpoints
 from maskwright.callbacks.curve import LossCurve
 from maskwright.callbacks.ending import FiniteLoss, Interrupt, NonFiniteLossError, ValidateAtEnd
+from maskwright.callbacks.mask_picture import MaskPicture
 from maskwright.callbacks.throughput import Throughput
 from maskwright.callbacks.training_bar import TrainingBar
 
@@ -11,6 +12,7 @@ __all__ = [
     "FiniteLoss",
     "Interrupt",
     "LossCurve",
+    "MaskPicture",
     "NonFiniteLossError",
     "Throughput",
     "TrainingBar",

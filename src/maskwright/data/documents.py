@@ -15,8 +15,11 @@ import pyarrow.compute as pc
 
 from maskwright.data import wikimedia
 from maskwright.data.source import Source
+from maskwright.data.tagged import Tagged
 from maskwright.errors import UserError
 from maskwright.progress import bar
+from maskwright.text.annotations import Documents as TaggedDocuments
+from maskwright.text.annotations import Spans
 from maskwright.text.cache import fingerprint, write_once
 from maskwright.text.cleaning import cleaner
 from maskwright.text.parallel import parallel_map
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 _CHARACTERS_PER_PIECE = 200_000
 _BYTES_PER_RUN = 1_000_000
-_SCHEMA = pa.schema({"text": pa.string()})
-_FORMAT = 1  # to be raised when the same settings no longer give the same documents
+# tags: the first character of each tagged span and the one behind its last, one after the other
+_SCHEMA = pa.schema({"text": pa.string(), "tags": pa.list_(pa.int32())})
+_FORMAT = 2  # to be raised when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,12 @@ class Documents:
         writers = {split: pa.ipc.new_stream(str(folder / f"{split}.arrow"), _SCHEMA) for split in SPLITS}
         try:
             with bar("Reading and cleaning documents", self.limit) as progress:
-                for split, texts in self._cleaned(workers):
-                    writers[split].write_batch(pa.record_batch([pa.array(texts, pa.string())], schema=_SCHEMA))
-                    counts[split] += len(texts)
-                    progress.advance(len(texts))
+                for split, rows in self._cleaned(workers):
+                    columns = zip(zip(*rows, strict=True), _SCHEMA, strict=True)
+                    arrays = [pa.array(column, field.type) for column, field in columns]
+                    writers[split].write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+                    counts[split] += len(rows)
+                    progress.advance(len(rows))
         finally:
             for writer in writers.values():
                 writer.close()
@@ -104,8 +110,8 @@ class Documents:
                     "(data.document=paragraph or row for files, a larger data.limit) or a larger share."
                 )
 
-    def _cleaned(self, workers: int) -> Iterator[tuple[str, list[str]]]:
-        """Batches of clean texts, each with the split that they belong to."""
+    def _cleaned(self, workers: int) -> Iterator[tuple[str, list["_Row"]]]:
+        """Batches of clean rows, each with the split that they belong to."""
         is_dump = self.source.find()[0] == "dump"
         for name in dict.fromkeys(split for split in self.splits.values() if isinstance(split, str)):
             target = next(split for split, taken in self.splits.items() if taken == name)
@@ -116,8 +122,11 @@ class Documents:
                 yield from cleaned.items()
 
 
-def _pieces(texts: Iterator[str]) -> Iterator[list[str]]:
-    piece: list[str] = []
+_Row = tuple[str, list[int] | None]  # text and tags
+
+
+def _pieces(texts: Iterator[str | Tagged]) -> Iterator[list[str | Tagged]]:
+    piece: list[str | Tagged] = []
     characters = 0
     for text in texts:
         piece.append(text)
@@ -130,15 +139,20 @@ def _pieces(texts: Iterator[str]) -> Iterator[list[str]]:
 
 
 def _clean(
-    texts: list[str], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
-) -> dict[str, list[str]]:
+    texts: list[str | Tagged], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
+) -> dict[str, list[_Row]]:
     """The texts, clean, by split; those of which nothing is left are dropped."""
     clean = cleaner(steps)
-    by_split: dict[str, list[str]] = {}
-    for text in texts:
-        text = clean(wikimedia.plain_text(text) if is_dump else text)
+    by_split: dict[str, list[_Row]] = {}
+    for document in texts:
+        tags = None
+        if isinstance(document, Tagged):
+            text, spans = document.plain(clean)
+            tags = [edge for span in spans for edge in span]
+        else:
+            text = clean(wikimedia.plain_text(document) if is_dump else document)
         if text:
-            by_split.setdefault(split_of(text, shares, target), []).append(text)
+            by_split.setdefault(split_of(text, shares, target), []).append((text, tags))
     return by_split
 
 
@@ -167,6 +181,18 @@ def open_texts(folder: Path) -> dict[str, TextSlice]:
     return {split: partial(_slice, _open(folder, split)) for split in SPLITS}
 
 
+def open_tagged(folder: Path) -> dict[str, TaggedDocuments]:
+    """For each split a function from (first, last) to the texts of those documents and their tagged spans."""
+    return {split: partial(_tagged_slice, _open(folder, split)) for split in SPLITS}
+
+
+def _tagged_slice(table: pa.Table, first: int, last: int) -> tuple[list[str], list[Spans | None]]:
+    rows = table.slice(first, last - first)
+    edges = rows.column("tags").to_pylist()
+    spans = [None if e is None else list(zip(e[::2], e[1::2], strict=True)) for e in edges]
+    return rows.column("text").to_pylist(), spans
+
+
 def _slice(table: pa.Table, first: int, last: int) -> list[str]:
     return table.slice(first, last - first).column("text").to_pylist()
 
@@ -192,5 +218,8 @@ def open_documents(folder: Path) -> "DatasetDict":
     import datasets  # takes a second to import
 
     return datasets.DatasetDict(
-        {split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")) for split in SPLITS}
+        {
+            split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")).select_columns(["text"])
+            for split in SPLITS
+        }
     )

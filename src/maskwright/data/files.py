@@ -106,12 +106,12 @@ READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
 }
 
 
-def check_column(column: str, columns: Iterable[str], where: str) -> None:
-    """Raises a UserError that lists the columns unless `column` is one of them."""
+def check_column(column: str, columns: Iterable[str], where: str, key: str = "data.column") -> None:
+    """Raises a UserError that lists the columns unless `column`, which the config names as `key`, is one."""
     columns = list(columns)
     if column not in columns:
         raise UserError(
-            f"{where} has no column '{column}' (data.column).{nearest(column, columns)} "
+            f"{where} has no column '{column}' ({key}).{nearest(column, columns)} "
             f"Its columns are: {', '.join(columns)}."
         )
 

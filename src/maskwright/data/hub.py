@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 
 from maskwright.data.files import as_text, check_column
+from maskwright.data.tagged import Tagged, tagged
 from maskwright.errors import UserError, is_disk_full, nearest
 from maskwright.network import go_offline_without_network
 
 
-def read(source: str, config: str | None, split: str, column: str) -> Iterator[str]:
-    """The texts of one split, row by row; a hub data set is downloaded into the hub's cache first.
+def read(
+    source: str, config: str | None, split: str, column: str, tags: str | None = None
+) -> Iterator[str | Tagged]:
+    """The documents of one split, row by row; a hub data set is downloaded into the hub's cache first.
+
+    They are texts, or, where `tags` names a column beside that of their words, tagged words.
 
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
@@ -32,7 +38,16 @@ def read(source: str, config: str | None, split: str, column: str) -> Iterator[s
         raise _explain(error, source, config, split, local) from error
     where = f"data.source='{source}'"
     try:
-        check_column(column, rows.column_names or next(iter(rows), {}), where)
+        present: Any = rows.column_names or next(iter(rows), {})
+        check_column(column, present, where)
+        if tags is not None:
+            check_column(tags, present, where, "data.tags")
+            kind = getattr((rows.features or {}).get(tags), "feature", None)
+            names = getattr(kind, "names", None)
+            for batch in rows.select_columns([column, tags]).iter(batch_size=256):
+                for words, numbers in zip(batch[column], batch[tags], strict=True):
+                    yield tagged(words, numbers, names, where, (column, tags))
+            return
         for batch in rows.select_columns([column]).iter(batch_size=256):
             yield from (as_text(value, column, where) for value in batch[column])
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: also of text that is not UTF-8

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maskwright.data import files, hub, wikimedia
+from maskwright.data.tagged import Tagged
 from maskwright.errors import UserError, nearest
 
 PACKAGE = "pkg://"  # a file inside an installed package, as in Hydra's search path
@@ -29,12 +30,14 @@ class Source:
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
             ` = Title = `, as in WikiText).
+        tags: the column of IOB tags beside a column of words, in data sets of the hub and in its layout.
     """
 
     source: str
     config: str | None
     column: str
     document: Literal["row", "paragraph", "file", "article"]
+    tags: str | None = None
 
     def __post_init__(self) -> None:
         known = ("row", "paragraph", "file", "article")
@@ -72,9 +75,9 @@ class Source:
         """What the documents depend on, without reading them: for files their sizes and times of change."""
         kind, paths = self.find()
         stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
-        return [kind, self.source if kind == "hub" else stamps, self.config, self.column, self.document]
+        return [kind, self.source if kind == "hub" else stamps, self.config, self.column, self.document, self.tags]
 
-    def read(self, split: str) -> Iterator[str]:
+    def read(self, split: str) -> Iterator[str | Tagged]:
         """The raw documents of one split of the source; dumps and files have the one split `train`.
 
         Raises:
@@ -82,9 +85,14 @@ class Source:
         """
         kind, paths = self.find()
         if kind in ("hub", "folder"):
-            rows = hub.read(self.source, self.config, split, self.column)
-            yield from files.documents(rows, self.document)
+            rows = hub.read(self.source, self.config, split, self.column, self.tags)
+            yield from rows if self.tags is not None else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
+        if self.tags is not None:
+            raise UserError(
+                f"data.tags={self.tags}: tagged words are read from data sets of the hub or in its layout, and "
+                f"data.source='{self.source}' is none. Set data.tags=null."
+            )
         if split != "train":
             raise UserError(
                 f"data.splits takes the split '{split}' of data.source='{self.source}', which has none: "

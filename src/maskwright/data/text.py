@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -16,12 +16,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from maskwright.data import order
-from maskwright.data.documents import SPLITS, Documents, open_documents, open_texts, pieces
+from maskwright.data.documents import SPLITS, Documents, open_documents, open_tagged, open_texts, pieces
 from maskwright.data.source import Source
 from maskwright.errors import UserError
 from maskwright.progress import bar
+from maskwright.text.annotations import Annotation, Piece, piece_of_texts, read_annotation, write_annotation
 from maskwright.text.cache import fingerprint, write_once
-from maskwright.text.packing import PackedBlocks
+from maskwright.text.packing import PackedBlocks, rows_of_piece
 from maskwright.text.parallel import cores
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
 from maskwright.text.tokens import Tokens, write_tokens
@@ -29,7 +30,7 @@ from maskwright.text.tokens import Tokens, write_tokens
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-_FORMAT = 1  # to be raised when the same settings no longer give the same tokens
+_FORMAT = 2  # to be raised when the same settings no longer give the same tokens
 
 
 class TextData(LightningDataModule):
@@ -52,6 +53,8 @@ class TextData(LightningDataModule):
         accumulate: micro-batches that each device cuts its part of a step into.
         workers: processes that load batches; 0 loads in the training process.
         preparation_workers: processes that prepare the corpus; None takes one per core.
+        tags: see `Source`.
+        annotations: what masks know about tokens beyond their ids; comes with each batch by its name.
     Raises:
         UserError: the settings do not fit together.
     """
@@ -76,9 +79,11 @@ class TextData(LightningDataModule):
         accumulate: int = 1,
         workers: int = 0,
         preparation_workers: int | None = None,
+        tags: str | None = None,
+        annotations: Sequence[Annotation] = (),
     ):
         super().__init__()
-        where = Source(source, config, column, document)
+        where = Source(source, config, column, document, tags)
         self.recipe = Documents(where, tuple(cleaning), dict(splits), limit)
         self.choice = tokenizer
         self.block_size, self.batch_size = block_size, batch_size
@@ -87,6 +92,8 @@ class TextData(LightningDataModule):
         self.cache = Path(cache_dir).expanduser()
         self.accumulate, self.workers = accumulate, workers
         self.preparation_workers = preparation_workers or cores()
+        self.annotations = {annotation.name: annotation for annotation in annotations}
+        self.annotation_folders: dict[str, Path] = {}
         self.seconds: dict[str, float] = {}
         self._folder: Path | None = None
 
@@ -106,7 +113,11 @@ class TextData(LightningDataModule):
                 f"({self.choice}). Set data.id_type=auto or uint32."
             )
         with self._timed("tokens"):
-            self._folder = self._prepare_tokens(documents)
+            folder = self._prepare_tokens(documents)
+        for name, annotation in self.annotations.items():
+            with self._timed(name):
+                self.annotation_folders[name] = self._prepare_annotation(annotation, folder)
+        self._folder = folder
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` wrote.
@@ -118,7 +129,8 @@ class TextData(LightningDataModule):
         assert self._folder is not None
         self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
         self.blocks = {
-            split: PackedBlocks(tokens, self.tokenizer, self.block_size) for split, tokens in self.tokens.items()
+            split: PackedBlocks(tokens, self.tokenizer, self.block_size, self._annotated(split))
+            for split, tokens in self.tokens.items()
         }
         if len(self.tokens["train"].ids) < self.block_size - 2:
             raise UserError(
@@ -164,6 +176,45 @@ class TextData(LightningDataModule):
                 write_tokens(folder, texts, runs, self.tokenizer_folder, workers, advance, self.id_type)
 
         return write_once(self.cache / f"tokens-{fingerprint(settings)}", write)
+
+    def _prepare_annotation(self, annotation: Annotation, tokens: Path) -> Path:
+        settings = [_FORMAT, annotation.name, tokens.name, annotation.settings()]
+
+        def write(folder: Path) -> None:
+            documents = sum(Tokens.open(tokens / split).documents for split in SPLITS)
+            with bar(f"Annotating tokens: {annotation.name}", documents) as progress:
+                write_annotation(
+                    folder,
+                    annotation,
+                    tokens,
+                    SPLITS,
+                    self.tokenizer_folder,
+                    partial(open_tagged, self.documents_folder),
+                    self.preparation_workers,
+                    progress.advance,
+                )
+
+        return write_once(self.cache / f"{annotation.name}-{fingerprint(settings)}", write)
+
+    def _annotated(self, split: str) -> dict[str, np.ndarray]:
+        return {
+            name: read_annotation(self.annotation_folders[name], annotation, split)
+            for name, annotation in self.annotations.items()
+        }
+
+    def encode(self, texts: Sequence[str]) -> tuple[dict[str, Tensor], Piece]:
+        """Texts as a batch that masks take, one row each, and the piece that tells where its tokens stand.
+
+        Rows are as long as the longest, [CLS] and [SEP] included; `attention_mask` says where the others end.
+        """
+        piece = piece_of_texts(list(texts), self.tokenizer)
+        numbers = {
+            name: annotation.open(self.annotation_folders[name], self.tokenizer)(piece)
+            for name, annotation in self.annotations.items()
+        }
+        rows = rows_of_piece(piece, numbers, self.tokenizer)
+        order = np.arange(len(texts))
+        return _to_tensors(rows | {"examples": order, "epochs": np.zeros_like(order)}), piece
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -18,14 +18,22 @@ class Draws:
     """
 
     def __init__(self, seed: int, epochs: Tensor, examples: Tensor):
-        self.seed, self.epochs, self.examples = seed, epochs, examples
+        self.examples = examples
+        key = torch.full_like(epochs, hashing.start(seed))
+        self._rows = hashing.fold(hashing.fold(key, epochs), examples)[:, None]
 
-    def uniform(self, stream: str, index: Tensor) -> Tensor:
-        """Numbers in (0, 1) for each of `index` (B, N) int64, independent between streams.
+    def hashes(self, stream: str, index: Tensor) -> Tensor:
+        """64 random bits for each of `index`, (B, N) or (1, N) int64, independent between streams.
 
         Returns:
-            (B, N) float64; equal indices of a row get equal numbers.
+            (B, N) int64; equal indices of a row get equal numbers.
         """
-        key = hashing.start(self.seed, zlib.crc32(stream.encode()))
-        rows = hashing.fold(hashing.fold(torch.full_like(self.epochs, key), self.epochs), self.examples)
-        return hashing.uniform(hashing.fold(rows[:, None], index))
+        return hashing.fold(hashing.fold(self._rows, zlib.crc32(stream.encode())), index)
+
+    def row(self, stream: str) -> Tensor:
+        """One number in (0, 1) for each row, (B, 1) float64."""
+        return hashing.uniform(hashing.fold(self._rows, zlib.crc32(stream.encode())))
+
+    def uniform(self, stream: str, index: Tensor) -> Tensor:
+        """Numbers in (0, 1), float64, for the indices that `hashes` takes."""
+        return hashing.uniform(self.hashes(stream, index))

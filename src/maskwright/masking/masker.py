@@ -1,12 +1,18 @@
 """Units x weights x ratio x corruption: a batch with some of its tokens hidden."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from maskwright.masking.draws import Draws
+
+MARGIN = 8  # of units that name none of their own
+
+_SLOT = 0xFFFF  # the low bits of a key number the unit; so a row holds at most 65,536 positions
+_LAST = 2**63 - 1  # a key behind all others
 
 
 class Masked(NamedTuple):
@@ -19,38 +25,48 @@ class Masked(NamedTuple):
 
 
 class Masker(nn.Module):
-    """Hides whole units until the budget of each row is reached.
+    """Hides whole units until the budget of each row, round(ratio * maskable tokens) and at least 1, is met.
 
     Units come in an order drawn without replacement in proportion to their weights (the exponential
-    race of Efraimidis and Spirakis, 2006). They are taken while they bring the number of hidden tokens
-    nearer to the budget, round(ratio * maskable tokens) and at least 1; so a row hides its budget
-    within half a unit, and no more on average. A unit far longer than the budget (by an eighth and 8
-    tokens) is not taken; a row that holds nothing else hides single tokens instead. Nothing depends on
-    the other rows of the batch.
+    race of Efraimidis and Spirakis, 2006). Each is taken while the tokens of those before it lie below
+    the budget less half the length of the unit that covers a random token. So whether a unit is hidden
+    does not depend on its length, and a row hides its budget on average, and within its longest unit
+    always; a row whose units hold no more than the budget hides them all. A unit longer than the budget
+    and its margin is not taken; a row that holds nothing else hides single tokens instead. Nothing
+    depends on the other rows of the batch.
 
     Args:
-        units, weights, ratio, corruption: see the modules of those names; `ratio` may be a number.
+        units, weights, ratio, corruption: see the modules of those names.
         mask_id: id of the mask token.
         ordinary_ids: ids that may stand in as random replacements: all but the special tokens.
         seed: masks differ between seeds.
+        dynamic: whether each epoch draws new masks; else all show those of the first.
+        counts: (V,) how often each id occurs in training, for replacements drawn by frequency.
     """
 
     ordinary_ids: Tensor
+    cumulative: Tensor
 
     def __init__(
         self,
         units: Callable[..., Tensor],
         weights: Callable[..., Tensor | None],
         ratio: Any,
-        corruption: Callable[..., Tensor],
+        corruption: Any,
         mask_id: int,
-        ordinary_ids: list[int],
+        ordinary_ids: Sequence[int],
         seed: int,
+        dynamic: bool = True,
+        counts: Sequence[int] | np.ndarray | None = None,
     ):
         super().__init__()
         self.units, self.weights, self.ratio, self.corruption = units, weights, ratio, corruption
-        self.mask_id, self.seed = mask_id, seed
-        self.register_buffer("ordinary_ids", torch.tensor(ordinary_ids), persistent=False)
+        self.mask_id, self.seed, self.dynamic = mask_id, seed, dynamic
+        ids = torch.tensor(ordinary_ids)
+        # one is added to each count, so that every token of the vocabulary may stand in
+        often = torch.ones(len(ids)).double() if counts is None else torch.as_tensor(counts)[ids].double() + 1
+        self.register_buffer("ordinary_ids", ids, persistent=False)
+        self.register_buffer("cumulative", often.cumsum(0) / often.sum(), persistent=False)
 
     @torch.no_grad()
     def forward(self, batch: dict[str, Tensor], progress: float = 0.0) -> Masked:
@@ -58,73 +74,146 @@ class Masker(nn.Module):
 
         Args:
             batch: `input_ids` (B, T); `words` (B, T), -1 where nothing may be masked; `examples` (B,);
-                `epochs` (B,).
+                `epochs` (B,); and what else units and weights ask for.
             progress: how much of the run is done, in [0, 1].
         """
-        input_ids = batch["input_ids"]
-        draws = Draws(self.seed, batch["epochs"], batch["examples"])
-        units = self.units(batch, draws)
-        chosen = self._choose(batch, units, draws, progress)
-        shown = self.corruption(input_ids, chosen, units, draws, self.mask_id, self.ordinary_ids)
-        # the exact width costs a look at the data, for which the host would have to wait on a GPU
-        exact = chosen.device.type == "cpu"
-        width = max(int(chosen.sum(1).max()), 1) if exact else self.bound(input_ids.shape[1])
-        positions, valid = gather(chosen, width)
-        return Masked(shown, positions, input_ids.gather(1, positions), valid)
+        input_ids, draws = batch["input_ids"], self.draws(batch)
+        budget = self.budget(batch, draws, progress)
+        units = self.units(batch, draws, budget)
+        positions, valid = self._choose(batch, units, draws, budget)
+        targets = input_ids.gather(1, positions)
+        lots = units.gather(1, positions) if self.corruption.per == "unit" else positions
+        shown = self.corruption(targets, positions, lots, draws, self.mask_id, self)
+        # a row's padding writes once more what its first position shows, which changes nothing
+        shown = torch.where(valid, shown, torch.where(valid[:, :1], shown[:, :1], targets[:, :1]))
+        index = torch.where(valid, positions, positions[:, :1])
+        return Masked(input_ids.scatter(1, index, shown), positions, targets, valid)
 
-    def _choose(self, batch: dict[str, Tensor], units: Tensor, draws: Draws, progress: float) -> Tensor:
-        """(B, T) bool: the positions to hide."""
-        maskable = units >= 0
-        ids = units.clamp(min=0)
-        index = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    def begin_step(self, step: int) -> None:
+        """Tells weights that learn that an optimizer step begins, `step` of them being done."""
+        if hasattr(self.weights, "begin_step"):
+            self.weights.begin_step(step)
+
+    def observe(self, masked: Masked, right: Tensor) -> None:
+        """Tells weights that learn which masked tokens (B, K) the model predicted right."""
+        if hasattr(self.weights, "observe"):
+            self.weights.observe(masked.targets, right, masked.valid)
+
+    def draws(self, batch: dict[str, Tensor]) -> Draws:
+        """The random numbers of a batch."""
+        epochs = batch["epochs"] if self.dynamic else torch.zeros_like(batch["epochs"])
+        return Draws(self.seed, epochs, batch["examples"])
+
+    def budget(self, batch: dict[str, Tensor], draws: Draws, progress: float) -> Tensor:
+        """(B, 1) int64: how many tokens of each row are to be hidden, at least 1."""
         ratio = self.ratio(progress, draws)
         # in float64, whatever the default type is: the hardware must not change a mask
-        budget = (ratio * maskable.sum(1).double() + 0.5).long().clamp(min=1)[:, None]
-        capacity = _capacity(budget)
-        length = torch.zeros_like(ids).scatter_add_(1, ids, maskable.long()).gather(1, ids)
-        fits = maskable & (length <= capacity)
-        # where no unit fits, as in a script without blanks, tokens are masked one by one
-        whole = fits.any(1, keepdim=True)
-        ids, length = torch.where(whole, ids, index), torch.where(whole, length, 1)
-
-        order = draws.uniform("order", ids)
-        if (weight := self.weights(batch, units)) is not None:
-            order = (1 - weight / order.log()).reciprocal()  # -log(u) / weight, brought back into (0, 1)
-            maskable = maskable & (weight > 0)
-        order = torch.where(length > capacity, order + 1, order)
-        order = torch.where(maskable, order, 3.0)
-
-        # sorted by order, the tokens of a unit stand together; `before` counts the tokens ahead of their unit
-        order, place = order.sort(dim=1, stable=True)
-        opens = torch.ones_like(maskable)
-        opens[:, 1:] = order[:, 1:] != order[:, :-1]
-        before = torch.where(opens, index, 0).cummax(1).values
-        length = length.gather(1, place)
-        # taken half in its budget: a coin, else every such unit would make the row's share too large
-        coin = (draws.uniform("tie", torch.zeros_like(budget)) < 0.5).long()
-        nearer = 2 * before + length + coin <= 2 * budget
-        taken = (nearer | (before == 0)) & (before + length <= capacity) & (order < 3.0)
-        return torch.zeros_like(maskable).scatter_(1, place, taken)
+        maskable = (batch["words"] >= 0).sum(1).double()
+        return (ratio * maskable + 0.5).long().clamp(min=1)[:, None]
 
     def bound(self, length: int) -> int:
         """The most positions that a row of `length` positions can hide, whatever it holds."""
-        return min(int(_capacity(max(int(self.ratio.maximum * length + 0.5), 1))), length)
+        return min(int(self._room(max(int(self.ratio.maximum * length + 0.5), 1))), length)
+
+    def _room(self, budget: Any) -> Any:
+        """The most positions that a row with this budget hides: a bound known without looking at the data."""
+        margin = getattr(self.units, "margin", MARGIN)
+        return budget + margin + budget // 8 if margin else budget
+
+    def _choose(
+        self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The positions (B, K) to hide, in order, and which of them are valid."""
+        length = units.shape[1]
+        if length > _SLOT + 1:
+            raise ValueError(f"rows of {length:,} positions; a masker takes at most {_SLOT + 1:,}")
+        # the exact width costs a look at the data, for which the host would have to wait on a GPU
+        exact = units.device.type == "cpu"
+        room = self._room(budget)
+        most = min(int(room.max()), length) if exact and len(units) else self.bound(length)
+        if getattr(self.units, "single", False):
+            places, taken = self._first(batch, units >= 0, draws, budget, most)
+            chosen_places = torch.where(taken, places, length)
+        else:
+            chosen = self._whole(batch, units, draws, budget, room, most)
+            chosen_places = torch.where(chosen, torch.arange(length, device=units.device), length)
+        positions = _sort(chosen_places)[:, :most]
+        valid = positions < length
+        if exact:
+            width = max(int(valid.sum(1).max()), 1) if len(valid) else 1
+            positions, valid = positions[:, :width], valid[:, :width]
+        return positions.where(valid, 0), valid
+
+    def _first(
+        self, batch: dict[str, Tensor], maskable: Tensor, draws: Draws, budget: Tensor, most: int
+    ) -> tuple[Tensor, Tensor]:
+        """Where each position is a unit: the first of them (B, most) in the drawn order, and which are taken."""
+        slots = torch.arange(maskable.shape[1], device=maskable.device)[None]
+        weight = self.weights(batch)
+        eligible = maskable if weight is None else maskable & (weight > 0)
+        keys = _sort(_keys(draws, slots, weight, eligible))[:, :most]
+        taken = (keys < _LAST) & (torch.arange(most, device=keys.device) < budget)
+        return keys & _SLOT, taken
+
+    def _whole(
+        self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor, room: Tensor, most: int
+    ) -> Tensor:
+        """(B, T) bool: the positions of the units that are taken."""
+        maskable, ids = units >= 0, units.clamp(min=0)
+        slots = torch.arange(units.shape[1], device=units.device)[None]
+        length = torch.zeros_like(ids).scatter_add_(1, ids, maskable.long())
+        eligible = length > 0
+        weight = self.weights(batch)
+        if weight is not None:
+            at_positions, weight = weight, _mean(weight.double(), ids, maskable, length)
+        long = length > room
+        if units.device.type != "cpu" or bool(long.any()):  # a look that spares work, where it costs no waiting
+            # where no unit fits, as in a script without blanks, tokens are masked one by one
+            whole = (eligible & ~long).any(1, keepdim=True)
+            ids, length = torch.where(whole, ids, slots), torch.where(whole, length, maskable.long())
+            if weight is not None:
+                weight = torch.where(whole, weight, at_positions.double())
+            eligible = (length > 0) & (length <= room)
+            length = length.where(eligible, 0)
+        if weight is not None:
+            eligible = eligible & (weight > 0)
+            length = length.where(eligible, 0)
+
+        keys = _sort(_keys(draws, slots, weight, eligible))[:, :most]
+        number = units.shape[1]
+        unit = torch.where(keys < _LAST, keys & _SLOT, number)
+        size = torch.where(keys < _LAST, length.gather(1, unit.clamp(max=number - 1)), 0)
+        behind = size.cumsum(1)
+        before = behind - size
+        available = length.sum(1, keepdim=True)
+        # half the length of the unit that a random token stands in: what the last unit exceeds a limit by
+        excess = (length * length).sum(1, keepdim=True).double() / (2 * available.clamp(min=1))
+        limit = (budget + 0.5 - excess + draws.row("limit")).floor().clamp(min=1)
+        taken = ((before < limit) | (available <= budget)) & (behind <= room) & (size > 0)
+        flags = torch.zeros(len(units), number + 1, dtype=torch.bool, device=units.device)
+        return flags.scatter_(1, unit, taken).gather(1, ids) & maskable
 
 
-def _capacity(budget: Any) -> Any:
-    """The most positions that a row with this budget hides: a bound known without looking at the data."""
-    return budget + 8 + budget // 8
+def _mean(values: Tensor, ids: Tensor, maskable: Tensor, length: Tensor) -> Tensor:
+    """(B, T) for each unit the mean of the values at its positions."""
+    return torch.zeros_like(values).scatter_add_(1, ids, values.where(maskable, 0.0)) / length.clamp(min=1)
 
 
-def gather(chosen: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """The chosen positions of each row, in order, and which of them are valid; both (B, width).
+def _keys(draws: Draws, slots: Tensor, weight: Tensor | None, eligible: Tensor) -> Tensor:
+    """(B, T) int64 keys, the smaller the sooner; each holds the number of its unit in its low bits.
 
-    Args:
-        chosen: (B, T) bool, at most `width` in a row.
+    Keys are distinct, so every way to sort them gives the same order on every device.
     """
-    rank = torch.where(chosen, chosen.cumsum(1) - 1, width)
-    index = torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
-    positions = torch.zeros(len(chosen), width + 1, dtype=torch.long, device=chosen.device)
-    positions = positions.scatter_(1, rank, index)[:, :width]
-    valid = torch.arange(width, device=chosen.device) < chosen.sum(1, keepdim=True)
-    return positions.where(valid, 0), valid
+    if weight is None:
+        bits = draws.hashes("order", slots) & (_LAST ^ _SLOT)
+    else:
+        race = -draws.uniform("order", slots).log() / weight.double()
+        bits = race.view(torch.int64) & (_LAST ^ _SLOT)  # positive floats are ordered as their bits are
+    return torch.where(eligible, bits | slots, _LAST)
+
+
+def _sort(keys: Tensor) -> Tensor:
+    """The keys of each row in rising order."""
+    if keys.device.type == "cpu":  # NumPy's sort is many times faster
+        return torch.from_numpy(np.sort(keys.numpy(), axis=1))
+    return keys.sort(dim=1).values

@@ -4,9 +4,20 @@ A ratio has `maximum`, the most that it ever answers, and is called with the pro
 [0, 1] and the batch's draws. It answers a float, or a (B,) tensor of one share per row.
 """
 
+import itertools
+import math
+from typing import Literal
+
+import torch
 from torch import Tensor
 
 from maskwright.masking.draws import Draws
+
+
+def _check(name: str, value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} is {value}; a share of the tokens lies above 0 and is at most 1")
+    return float(value)
 
 
 class Constant:
@@ -17,9 +28,103 @@ class Constant:
     """
 
     def __init__(self, value: float):
-        if not 0 < value <= 1:
-            raise ValueError(f"mask.ratio is {value}; a share of the tokens lies above 0 and is at most 1")
-        self.value = self.maximum = float(value)
+        self.value = self.maximum = _check("mask.ratio", value)
 
     def __call__(self, progress: float, draws: Draws) -> float | Tensor:
         return self.value
+
+
+class Linear:
+    """From `start` to `end` along a straight line (down from 0.3 to 0.15: Yang et al., 2023).
+
+    Raises:
+        ValueError: a share is not in (0, 1].
+    """
+
+    def __init__(self, start: float, end: float):
+        self.start, self.end = _check("mask.ratio.start", start), _check("mask.ratio.end", end)
+        self.maximum = max(self.start, self.end)
+
+    def __call__(self, progress: float, draws: Draws) -> float | Tensor:
+        return self.start + (self.end - self.start) * progress
+
+
+class Cosine(Linear):
+    """From `start` to `end` along half a cosine, slow at both ends (Yang et al., 2023).
+
+    Raises:
+        ValueError: a share is not in (0, 1].
+    """
+
+    def __call__(self, progress: float, draws: Draws) -> float | Tensor:
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class Steps:
+    """One share after the other.
+
+    Args:
+        values: the shares.
+        boundaries: rising points of the run's progress, in (0, 1), at which the next share begins; one
+            fewer than there are shares.
+    Raises:
+        ValueError: a share is not in (0, 1], or the boundaries do not fit.
+    """
+
+    def __init__(self, values: list[float], boundaries: list[float]):
+        self.values = [_check(f"mask.ratio.values[{i}]", value) for i, value in enumerate(values)]
+        inside = [0.0, *boundaries, 1.0]
+        if len(values) != len(boundaries) + 1 or any(not a < b for a, b in itertools.pairwise(inside)):
+            raise ValueError(
+                f"mask.ratio.boundaries is {boundaries} for the {len(values)} shares of mask.ratio.values; it "
+                "takes one number fewer, rising, between 0 and 1: where the next share begins"
+            )
+        self.boundaries, self.maximum = boundaries, max(self.values)
+
+    def __call__(self, progress: float, draws: Draws) -> float | Tensor:
+        return self.values[sum(progress >= boundary for boundary in self.boundaries)]
+
+
+class Sampled:
+    """A share of its own for each example and epoch.
+
+    Args:
+        distribution: `uniform` between `low` and `high`; `cosine`, low + (high - low) * cos(pi / 2 * u)
+            with a uniform u, which prefers large shares (MaskGIT, Chang et al., 2022); or `set`, one of
+            `values` with equal chances.
+    Raises:
+        ValueError: the distribution is unknown, or a share is not in (0, 1]; `low` itself, which is
+            never drawn, may be 0.
+    """
+
+    def __init__(
+        self,
+        distribution: Literal["uniform", "cosine", "set"],
+        low: float = 0.0,
+        high: float = 1.0,
+        values: list[float] | None = None,
+    ):
+        if distribution not in ("uniform", "cosine", "set"):
+            raise ValueError(
+                f"mask.ratio.distribution is '{distribution}'; it is one of 'uniform', 'cosine', 'set'"
+            )
+        if distribution == "set":
+            if not values:
+                raise ValueError("mask.ratio.values is empty; mask.ratio.distribution=set draws from it")
+            self.values = [_check(f"mask.ratio.values[{i}]", value) for i, value in enumerate(values)]
+        elif not 0 <= low < high <= 1:
+            raise ValueError(f"mask.ratio is drawn from low={low} to high={high}; 0 <= low < high <= 1 must hold")
+        self.distribution, self.low, self.high = distribution, float(low), float(high)
+        self.maximum = max(self.values) if distribution == "set" else self.high
+
+    def __call__(self, progress: float, draws: Draws) -> float | Tensor:
+        u = draws.row("ratio")[:, 0]
+        if self.distribution == "set":
+            # comparisons instead of a table: a list copied to a GPU would make the host wait
+            share = torch.full_like(u, self.values[-1])
+            for i in range(len(self.values) - 1, 0, -1):
+                share = torch.where(u < i / len(self.values), self.values[i - 1], share)
+            return share
+        if self.distribution == "cosine":
+            u = (u * (math.pi / 2)).cos()
+        return self.low + (self.high - self.low) * u

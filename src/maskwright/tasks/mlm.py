@@ -87,13 +87,16 @@ class MaskedLanguageModeling(LightningModule):
 
         The loss of a batch with nothing to predict is 0, and so are its gradients.
         """
+        loss, right, count = self._score(batch, masked)
+        return loss, right.sum() / count.clamp(min=1), count
+
+    def _score(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean loss, which of the masked tokens (B, K) are predicted right, and their number."""
         logits = self(batch, masked)
-        valid = masked.valid.flatten()
-        targets = masked.targets.flatten().where(valid, -100)
-        total = F.cross_entropy(logits.flatten(0, 1).float(), targets, ignore_index=-100, reduction="sum")
-        count = valid.sum()
-        right = (logits.detach().argmax(-1).flatten() == targets).sum()
-        return total / count.clamp(min=1), right / count.clamp(min=1), count
+        targets = masked.targets.where(masked.valid, -100)
+        total = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
+        count = masked.valid.sum()
+        return total / count.clamp(min=1), logits.detach().argmax(-1) == targets, count
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         if self.has_dropout:  # dropout is a function of the step too, so that a resumed run draws the same
@@ -101,9 +104,14 @@ class MaskedLanguageModeling(LightningModule):
             torch.manual_seed(hashing.start(self.seed, micro, self.global_rank))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        loss, accuracy, _ = self.loss(batch, self.masker(batch, self.progress()))
+        micro = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
+        if micro % self.trainer.accumulate_grad_batches == 0:
+            self.masker.begin_step(self.trainer.global_step)
+        masked = self.masker(batch, self.progress())
+        loss, right, count = self._score(batch, masked)
+        self.masker.observe(masked, right)
         self.log("train/loss", loss)
-        self.log("train/accuracy", accuracy)
+        self.log("train/accuracy", right.sum() / count.clamp(min=1))
         if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             # a number of the host's: copying it to a GPU at each step would make the host wait
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -165,7 +173,15 @@ class MaskedLanguageModeling(LightningModule):
         torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Counts micro-batches anew, for a run that cuts its steps into another number of pieces."""
+        """Fits a checkpoint to a run whose settings are not those of the run that wrote it."""
+        # what a masker has learned goes on where it is of use, and else starts anew
+        saved, own = checkpoint["state_dict"], self.state_dict()
+        for name in [name for name in {**saved, **own} if name.startswith(("masker.", "evaluation_masker."))]:
+            if name not in own:
+                del saved[name]
+            elif name not in saved or saved[name].shape != own[name].shape:
+                saved[name] = own[name]
+        # micro-batches are counted anew where the run cuts its steps into another number of pieces
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         ready = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
         for counts in (progress["total"], progress["current"]):

@@ -8,6 +8,7 @@ block is padded.
 
 import numpy as np
 
+from maskwright.text.annotations import Piece
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import WORD_START, Tokens
 
@@ -15,11 +16,17 @@ from maskwright.text.tokens import WORD_START, Tokens
 class PackedBlocks:
     """Blocks of `block_size` positions, read from disk as they are asked for."""
 
-    def __init__(self, tokens: Tokens, tokenizer: Tokenizer, block_size: int):
+    def __init__(
+        self,
+        tokens: Tokens,
+        tokenizer: Tokenizer,
+        block_size: int,
+        annotations: dict[str, np.ndarray] | None = None,
+    ):
         self.tokens, self.block_size = tokens, block_size
+        self.annotations = annotations or {}
         self.pad_id, self.cls_id, self.sep_id = tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id
-        self.is_special = np.zeros(len(tokenizer), dtype=bool)
-        self.is_special[tokenizer.special_ids] = True
+        self.is_special = tokenizer.is_special
 
     def __len__(self) -> int:
         return -(-len(self.tokens.ids) // (self.block_size - 2))
@@ -31,6 +38,8 @@ class PackedBlocks:
             input_ids: (B, T) int64.
             words: (B, T) int64, numbering the words of each block from 0; -1 at special tokens.
             documents: (B, T) int64, numbering the documents of each block from 0; -1 at padding.
+            And each annotation under its name, (B, T): units numbered as `words` are, or float32 weights,
+            0 at special tokens.
         """
         content = self.block_size - 2
         index = np.asarray(blocks, dtype=np.int64)[:, None] * content + np.arange(content)
@@ -40,9 +49,12 @@ class PackedBlocks:
         special = self.is_special[ids] | ~real
         separates = (ids == self.sep_id) | ~real
 
-        starts = (self.tokens.flags[index] & WORD_START).astype(bool)
-        starts[:, 0] = True  # a word that the previous block began
-        words = np.where(special, -1, np.cumsum(starts & ~separates, axis=1) - 1)
+        open_units = {"words": (self.tokens.flags[index] & WORD_START).astype(bool)}
+        weights: dict[str, np.ndarray] = {}
+        for name, numbers in self.annotations.items():
+            (open_units if numbers.dtype == bool else weights)[name] = numbers[index]
+        inside = {name: number_units(starts, special, separates) for name, starts in open_units.items()}
+        inside |= {name: np.where(special, np.float32(0), array) for name, array in weights.items()}
         closed = np.cumsum(ids == self.sep_id, axis=1)
         documents = np.where(real, closed - (ids == self.sep_id), -1)
 
@@ -50,8 +62,7 @@ class PackedBlocks:
         input_ids = np.full((rows, self.block_size), self.pad_id, dtype=np.int64)
         input_ids[:, 0] = self.cls_id
         input_ids[:, 1:-1] = ids
-        words_out = np.full_like(input_ids, -1)
-        words_out[:, 1:-1] = words
+        framed = {name: frame(array) for name, array in inside.items()}
         documents_out = np.full_like(input_ids, -1)
         documents_out[:, 0] = 0
         documents_out[:, 1:-1] = documents
@@ -60,4 +71,53 @@ class PackedBlocks:
         row = np.arange(rows)
         input_ids[row, last + 1] = self.sep_id
         documents_out[row, last + 1] = documents[row, last - 1]
-        return {"input_ids": input_ids, "words": words_out, "documents": documents_out}
+        return {"input_ids": input_ids, "documents": documents_out} | framed
+
+
+def number_units(starts: np.ndarray, special: np.ndarray, separates: np.ndarray) -> np.ndarray:
+    """(B, T) int64: the units of each row numbered from 0, -1 at special tokens.
+
+    Args:
+        starts: (B, T) bool, where units begin; a row begins with one, though it began before.
+        special: (B, T) bool, what belongs to no unit.
+        separates: (B, T) bool, what is no unit by itself.
+    """
+    opens = starts & ~separates
+    opens[:, 0] = ~separates[:, 0]
+    return np.where(special, -1, np.cumsum(opens, axis=1) - 1)
+
+
+def frame(array: np.ndarray) -> np.ndarray:
+    """(B, T + 2): with a place before and behind each row for [CLS] and [SEP], which -1 or 0.0 marks."""
+    framed = np.zeros((len(array), array.shape[1] + 2), array.dtype)
+    if array.dtype != np.float32:
+        framed -= 1
+    framed[:, 1:-1] = array
+    return framed
+
+
+def rows_of_piece(piece: Piece, annotations: dict[str, np.ndarray], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+    """Each document of a piece in a row of its own, [CLS] before and [SEP] behind it, padded to the longest.
+
+    Returns:
+        What `PackedBlocks.read` does, and `attention_mask` (B, T) bool where rows are padded.
+    """
+    begins = np.concatenate([[0], piece.ends[:-1]])
+    lengths = piece.ends - begins
+    index = begins[:, None] + np.arange(lengths.max(initial=1))
+    real = np.arange(index.shape[1]) < lengths[:, None]  # the separator included
+    index = np.where(real, index, 0)
+    ids = np.where(real, piece.ids[index], tokenizer.pad_id)
+    special = tokenizer.is_special[ids] | ~real
+    separates = (ids == tokenizer.sep_id) | ~real
+    rows = {"words": number_units(piece.starts[index], special, separates)}
+    for name, numbers in annotations.items():
+        if numbers.dtype == bool:
+            rows[name] = number_units(numbers[index], special, separates)
+        else:
+            rows[name] = np.where(special, np.float32(0), numbers[index].astype(np.float32))
+    rows = {name: frame(array)[:, :-1] for name, array in rows.items()}
+    rows["input_ids"] = np.pad(ids, ((0, 0), (1, 0)), constant_values=tokenizer.cls_id)
+    seen = np.pad(real, ((0, 0), (1, 0)), constant_values=True)
+    rows["documents"] = np.where(seen, 0, -1)
+    return rows if seen.all() else rows | {"attention_mask": seen}

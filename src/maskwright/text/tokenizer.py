@@ -79,7 +79,7 @@ class Tokenizer:
             else:
                 words = np.array(encoding.word_ids, dtype=np.int64)
                 starts[1:] = words[1:] != words[:-1]
-            alone, mark = self._stands_alone[ids], self._is_mark[ids]
+            alone, mark = self.is_punctuation[ids], self._is_mark[ids]
             starts[1:] = (starts[1:] | alone[1:] | alone[:-1]) & ~mark[:-1]
         return starts
 
@@ -98,7 +98,7 @@ class Tokenizer:
         return table
 
     @cached_property
-    def _stands_alone(self) -> np.ndarray:
+    def is_punctuation(self) -> np.ndarray:
         """(V,) bool: the token is all punctuation, or a line end that the tokenizer kept, but for a word mark."""
         return self._property(lambda text: bool(text) and all(_punctuates(c) or c.isspace() for c in text))
 
@@ -116,6 +116,19 @@ class Tokenizer:
             text = _from_bytes(token) if bytewise else token.removeprefix("##").replace("▁", " ")
             table[i] = i not in special and text is not None and holds(text.strip(" "))
         return table
+
+    @cached_property
+    def is_special(self) -> np.ndarray:
+        """(V,) bool: the token is a special one."""
+        table = np.zeros(len(self), dtype=bool)
+        table[self.special_ids] = True
+        return table
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that say which id means which token."""
+        tokens = sorted(self.backend.get_vocab(with_added_tokens=True).items())
+        return hashlib.blake2b(repr(tokens).encode(), digest_size=8).hexdigest()
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens left out."""

@@ -1,11 +1,12 @@
 """Tokens on disk: a corpus as flat, memory-mapped arrays.
 
-A folder holds three arrays and their description:
+A folder holds four arrays and their description:
 
 * `ids.bin`: the ids of all documents, each document closed by a separator token; uint16 where the
   vocabulary allows, else uint32.
 * `flags.bin`: uint8 per id; bit 0 says that the token starts a word.
 * `ends.bin`: int64 per document, the index behind its separator.
+* `counts.bin`: int64 per token of the vocabulary, how often it occurs; separators not counted.
 * `metadata.json`: counts, types, and `unigram_entropy`, in nats per token.
 """
 
@@ -32,12 +33,14 @@ class Tokens:
         ids: (N,) of all tokens and separators.
         flags: (N,) uint8.
         ends: (D,) int64.
+        counts: (V,) int64, occurrences of each id.
         unigram_entropy: entropy of the distribution of tokens, in nats; separators not counted.
     """
 
     ids: np.ndarray
     flags: np.ndarray
     ends: np.ndarray
+    counts: np.ndarray
     unigram_entropy: float
 
     @property
@@ -61,6 +64,7 @@ class Tokens:
             array("ids.bin", metadata["dtype"]),
             array("flags.bin", "uint8"),
             array("ends.bin", "int64"),
+            np.fromfile(folder / "counts.bin", "int64"),
             metadata["unigram_entropy"],
         )
 
@@ -120,6 +124,7 @@ class _Writer:
         for file in self.files:
             file.close()
         self.counts[self.separator] = 0
+        self.counts.tofile(self.folder / "counts.bin")
         metadata = {
             "dtype": self.dtype,
             "documents": self.documents,

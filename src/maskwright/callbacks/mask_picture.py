@@ -1,0 +1,53 @@
+"""What the run's masks hide, as a picture."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+from maskwright.reports import fills, masks
+from maskwright.tasks import MaskedLanguageModeling
+
+
+class MaskPicture(Callback):
+    """`masks.png`: a few validation texts under the training mask, drawn at the first validation.
+
+    It also goes to TensorBoard and to W&B.
+
+    Args:
+        path: where the picture is written.
+        texts: how many sentences of the validation split it shows, each of a document of its own.
+    """
+
+    def __init__(self, path: str, texts: int = 4):
+        self.path, self.texts = Path(path), texts
+        self._drawn = False
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._drawn or not trainer.is_global_zero:
+            return
+        self._drawn = True
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        documents = (row["text"] for row in data.documents["validation"])
+        texts = list(islice(fills.sentences(documents, each=1), self.texts))
+        if not texts:
+            return
+        assert isinstance(pl_module, MaskedLanguageModeling)
+        batch, piece = data.encode(texts)
+        batch = {name: tensor.to(pl_module.device) for name, tensor in batch.items()}
+        cuts = masks.parts(pl_module.masker, data.tokenizer, batch, piece, pl_module.progress())
+        rows = [(f"text {i}", cut) for i, cut in enumerate(cuts, 1)]
+        masks.write(masks.Picture(f"Training mask at step {trainer.global_step}", rows), self.path)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("masks", _pixels(self.path), trainer.global_step, dataformats="HWC")
+            elif isinstance(logger, WandbLogger):
+                logger.log_image("masks", [str(self.path)], step=trainer.global_step)
+
+
+def _pixels(path: Path) -> np.ndarray:
+    from matplotlib.image import imread
+
+    return imread(path)[..., :3]

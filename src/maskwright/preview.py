@@ -1,0 +1,62 @@
+"""What a mask does to a text: drawn a few times on the terminal, with statistics over many draws."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+
+from maskwright.build import check_type, verify
+from maskwright.checks import check_mask
+from maskwright.errors import UserError
+from maskwright.parts import make_data, make_maskers, mask_parts
+from maskwright.progress import console
+from maskwright.reports import fills, masks
+
+_STATISTICS = 1000  # draws
+
+
+def preview(cfg: DictConfig) -> masks.Statistics:
+    """Shows what a composed `conf/mask.yaml` describes; returns the statistics.
+
+    Raises:
+        UserError: the config or the data does not allow it.
+    """
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    check_mask(config["mask"], "mask")
+    verify({"_target_": "maskwright.machine.Hardware", **config["hardware"]}, "hardware")
+    output = None if config["output"] is None else Path(config["output"]).expanduser()
+    if output is not None and output.suffix not in (".html", ".png"):
+        raise UserError(f"output={config['output']} is no picture that can be written; it ends in .html or .png.")
+    check_type(config["progress"], Annotated[float, Field(ge=0, le=1)], "progress")
+    if not isinstance(config["draws"], int) or config["draws"] < 1:
+        raise UserError(f"draws={config['draws']!r} is not a whole number of at least 1.")
+    data = make_data(config, mask_parts(config))
+    data.prepare_data()
+    data.setup()
+    texts = config["text"]
+    if texts is None:
+        documents = (row["text"] for row in data.documents["validation"])
+        texts = list(fills.sentences(documents, each=1))[:1]
+    texts = [texts] if isinstance(texts, str) else texts
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise UserError(f"text={config['text']!r} is no text. Give one: text='A sentence to mask.'")
+    masker = make_maskers(config, data)["mask"]
+    batch, piece = data.encode(texts)
+
+    out = console()
+    rows = []
+    for draw in range(config["draws"]):
+        batch["epochs"] = batch["epochs"].new_full((len(texts),), draw)
+        cuts = masks.parts(masker, data.tokenizer, batch, piece, config["progress"])
+        rows += [(f"draw {draw + 1}", cut) for cut in cuts]
+    for title, cut in rows:
+        out.print(f"{title}: ", end="")
+        out.print(masks.on_terminal(cut))
+    out.print(masks.legend())
+    found = masks.statistics(masker, batch, piece, _STATISTICS, config["progress"])
+    out.print(masks.table(found, _STATISTICS))
+    if output is not None:
+        masks.write(masks.Picture(config["title"], rows), output)
+        out.print(f"The picture is in {output}")
+    return found

@@ -1,0 +1,208 @@
+"""What masks know about tokens comes with each batch, whatever the corpus and however it is read."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from maskwright.data.text import TextData
+from maskwright.errors import UserError
+from maskwright.masking import Collocations, Entities, Frequency, Lexicon, Tfidf
+from maskwright.masking.testing import make_masker
+from maskwright.text.tokenizer import Trained
+from tests.conftest import make_text
+
+SETTINGS = {
+    "config": None,
+    "column": "text",
+    "document": "row",
+    "cleaning": ["whitespace"],
+    "splits": {"train": "train", "validation": 0.1, "test": 0.1},
+    "limit": None,
+    "block_size": 32,
+    "batch_size": 8,
+    "evaluation_batch_size": 8,
+    "evaluation_limit": None,
+    "id_type": "auto",
+    "seed": 1,
+    "preparation_workers": 1,
+}
+
+
+@pytest.fixture
+def make(corpus, cache):
+    def make_data(*annotations, **changes) -> TextData:
+        settings = SETTINGS | {"source": str(corpus), "cache_dir": str(cache)}
+        settings["tokenizer"] = Trained("wordpiece", 300, lowercase=True)
+        data = TextData(**settings | changes, annotations=annotations)
+        data.prepare_data()
+        data.setup()
+        return data
+
+    return make_data
+
+
+def take(loader, number: int) -> list[dict[str, torch.Tensor]]:
+    iterator = iter(loader)
+    return [next(iterator) for _ in range(number)]
+
+
+ALL = (Collocations(), Entities(), Frequency(), Tfidf(), Lexicon())
+
+
+def test_units_hold_whole_words_and_weights_are_those_of_words(make):
+    for batch in take(make(*ALL).train_dataloader(), 5):
+        words = batch["words"]
+        for name in ("collocations", "entities"):
+            units = batch[name]
+            assert torch.equal(units >= 0, words >= 0)
+            joined = 0
+            for row, own in zip(units, words, strict=True):
+                for word in own[own >= 0].unique():
+                    assert len(row[own == word].unique()) == 1
+                joined += len(own.unique()) - len(row.unique())
+            assert joined > 0 or name == "entities"  # of which this text has none of several words
+            assert units.max() < units.shape[1]
+        for name in ("frequency", "tfidf", "lexicon"):
+            weights = batch[name]
+            assert weights.dtype == torch.float32
+            assert (weights[words < 0] == 0).all()
+            assert (weights >= 0).all()
+            for row, own in zip(weights, words, strict=True):
+                for word in own[own >= 0].unique():
+                    assert len(row[own == word].unique()) == 1
+        assert (batch["frequency"][words >= 0] > 0).all()
+
+
+def test_a_block_shows_what_its_documents_have(make):
+    """The numbers of the blocks, one behind the other, are those of whole documents, encoded by themselves."""
+    data = make(*ALL)
+    texts = data.documents["validation"]["text"][:]
+    rows, piece = data.encode(texts)
+    blocks = data.blocks["validation"].read(np.arange(len(data.blocks["validation"])))
+    real = (blocks["documents"] >= 0)[:, 1:-1] & (np.arange(30) < (blocks["documents"] >= 0).sum(1)[:, None] - 2)
+    for name in ("frequency", "tfidf", "lexicon"):
+        packed = blocks[name][:, 1:-1][real]
+        alone = torch.cat(
+            [row[1 : 1 + n] for row, n in zip(rows[name], np.diff(piece.ends, prepend=0), strict=True)]
+        )
+        assert np.allclose(packed, alone.numpy())
+    for name in ("words", "collocations", "entities"):
+        # units are numbered anew in each block, but open where they open in the documents
+        opens = np.diff(blocks[name], axis=1)[:, 1:-1] > 0
+        packed = np.concatenate([np.zeros((len(opens), 1), bool), opens], axis=1)
+        own = np.concatenate(
+            [
+                np.diff(row.numpy(), prepend=-1)[1 : 1 + n] > 0
+                for row, n in zip(rows[name], np.diff(piece.ends, prepend=0), strict=True)
+            ]
+        )
+        inside = np.zeros_like(real)
+        inside[:, 1:] = (blocks[name][:, 1:-2] >= 0) & (blocks[name][:, 2:-1] >= 0)
+        assert (packed[real & inside] == own[(real & inside)[real]]).all()
+
+
+def test_processes_change_nothing(make, tmp_path):
+    one = make(*ALL)
+    two = make(*ALL, preparation_workers=2, cache_dir=str(tmp_path))
+    for split in ("train", "validation", "test"):
+        for name in one.annotations:
+            assert np.array_equal(one.blocks[split].annotations[name], two.blocks[split].annotations[name])
+
+
+def test_loading_workers_change_no_mask(make):
+    def masked(**changes):
+        batches = take(make(*ALL, **changes).train_dataloader(), 4)
+        for units in (Collocations(), Entities()):
+            yield torch.cat([make_masker(units=units)(batch).input_ids for batch in batches])
+        for weights in (Frequency(), Tfidf(), Lexicon()):
+            yield torch.cat([make_masker(weights=weights)(batch).input_ids for batch in batches])
+
+    for one, two in zip(masked(), masked(workers=2), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_they_are_prepared_once(make, monkeypatch):
+    make(*ALL)
+    monkeypatch.setattr("maskwright.data.text.write_annotation", None)
+    first = make(*ALL)
+    assert (first.annotation_folders["collocations"] / "collocations.tsv").is_file()
+    with pytest.raises(TypeError):  # other settings are prepared anew
+        make(Frequency(0.25))
+
+
+def test_statistics_come_from_the_training_split_only(make, monkeypatch):
+    seen = []
+    learn = Frequency.learn
+
+    def listen(self, folder, pieces, tokenizer):
+        seen.extend(len(piece.ends) for piece in pieces())
+        learn(self, folder, pieces, tokenizer)
+
+    monkeypatch.setattr(Frequency, "learn", listen)
+    data = make(Frequency(0.125))
+    assert sum(seen) == data.tokens["train"].documents
+
+
+@pytest.fixture
+def tagged(tmp_path):
+    """A folder in the hub's layout with words and tags, as CoNLL-2003's."""
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    folder = tmp_path / "tagged"
+    folder.mkdir()
+    features = Features(
+        {
+            "tokens": Sequence(Value("string")),
+            "ner_tags": Sequence(ClassLabel(names=["O", "B-PER", "I-PER", "B-LOC"])),
+        }
+    )
+    sentence = {"tokens": ["Ada", "King", "of", "London", "wrote", "."], "ner_tags": [1, 2, 0, 3, 0, 0]}
+    plain = {"tokens": make_text(3, 2).split(), "ner_tags": [0] * len(make_text(3, 2).split())}
+    for split in ("train", "validation", "test"):
+        rows = Dataset.from_list([sentence, plain] * 20, features=features)
+        rows.to_parquet(folder / f"{split}-0.parquet")
+    return folder
+
+
+TAGGED = {
+    "column": "tokens",
+    "tags": "ner_tags",
+    "splits": {"train": "train", "validation": "validation", "test": "test"},
+}
+
+
+def test_tags_of_a_corpus_become_units(make, tagged, tmp_path):
+    data = make(Entities(), source=str(tagged), **TAGGED)
+    assert data.documents["train"]["text"][0] == "Ada King of London wrote ."
+    # the rule would have left out the word that opens the sentence
+    [row] = data.blocks["train"].read(np.array([0]))["entities"]
+    words = data.blocks["train"].read(np.array([0]))["words"][0]
+    first = [row[words == word].tolist()[0] for word in range(6)]
+    assert first == [0, 0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tags": "pos"}, r"has no column 'pos' \(data\.tags\)"),
+        ({"column": "ner_tags", "tags": "tokens"}, r"has the tag 'Ada' in 'tokens' \(data\.tags\)"),
+    ],
+)
+def test_tags_that_are_none_are_refused(make, tagged, changes, message):
+    with pytest.raises(UserError, match=message):
+        make(Entities(), source=str(tagged), **TAGGED | changes)
+
+
+def test_tags_of_text_are_refused(make, tagged, tmp_path, corpus):
+    pq.write_table(pa.table({"tokens": ["a b"], "ner_tags": [["O"]]}), tmp_path / "bad-train.parquet")
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (tmp_path / "bad-train.parquet").rename(folder / "train-0.parquet")
+    with pytest.raises(UserError, match="does not hold a list of words and as many tags"):
+        make(Entities(), source=str(folder), **TAGGED | {"splits": SETTINGS["splits"]})
+    with pytest.raises(UserError, match=r"data\.tags=ner_tags: tagged words are read from data sets of the hub"):
+        make(Entities(), tags="ner_tags")
+    with pytest.raises(UserError, match=r"mask\.units\.source=tags, but the corpus has no tags"):
+        make(Entities("tags"))

@@ -1,0 +1,160 @@
+"""`python src/mask.py`, from its config to what it prints and writes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from maskwright.door import quoted
+from maskwright.errors import UserError
+from maskwright.preview import preview
+from tests.conftest import ROOT
+from tests.masking.test_strategies import STRATEGIES
+
+TEXT = "The old sailor, they say, crosses the harbour with great care in 1984."
+
+
+@pytest.fixture
+def settings(corpus, cache) -> list[str]:
+    return [
+        "data=text",
+        f"data.source={corpus}",
+        f"data.cache_dir={cache}",
+        "tokenizer.vocabulary_size=300",
+        "hardware.preparation_workers=1",
+        "title=test",
+    ]
+
+
+@pytest.fixture
+def look(settings):
+    def look_at(*overrides: str):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return preview(compose("mask", [*settings, *(quoted(o, ("text",)) for o in overrides)]))
+
+    return look_at
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_can_be_looked_at(look, capsys, strategy):
+    found = look(f"mask={strategy}", f"text={TEXT}", "draws=2")
+    shown = capsys.readouterr().out
+    assert "draw 1:" in shown
+    assert "draw 2:" in shown
+    assert "most often hidden" in shown
+    words = dict(found.words)
+    assert {"old", "sailor", ",", "1984"} <= words.keys()
+    if strategy == "none":
+        assert (found.ratio, found.units) == (0, {})
+        return
+    assert sum(found.units.values()) == pytest.approx(1)
+    assert max(words.values()) > 0.1
+    if strategy in ("span", "ngram", "pmi"):
+        assert max(found.units) > 1
+    if strategy in ("token", "wholeword", "frequency", "tfidf", "adaptive"):
+        assert set(found.units) == {1}
+        assert found.ratio == pytest.approx(0.15, abs=0.04)
+    if strategy == "lexicon":
+        assert words["sailor"] == 0
+
+
+def test_what_is_hidden_is_marked(look, capsys):
+    look("mask=wholeword", "mask/corruption=mask_only", f"text={TEXT}", "draws=1", "mask.ratio=1.0")
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("draw 1"))
+    assert line.startswith("draw 1: [The] [old] [sailor][,] [they] [say][,] [crosses]")
+    look("mask=token", "mask/corruption=keep_only", f"text={TEXT}", "draws=1", "mask.ratio=1.0")
+    assert "[1984 =]" in capsys.readouterr().out
+    look("mask=wholeword", "mask/corruption=random_only", f"text={TEXT}", "draws=1", "mask.ratio=1.0")
+    assert "[old → " in capsys.readouterr().out
+
+
+def test_statistics_are_counted(look):
+    found = look("mask=span", "mask.ratio=1.0", f"text={TEXT}", "draws=1")
+    assert found.ratio == 1
+    assert {share for _, share in found.words} == {1.0}
+    assert max(found.units) <= 10
+
+
+def test_a_text_of_the_corpus_is_the_default(look, capsys):
+    look("mask=token", "draws=1")
+    assert len(capsys.readouterr().out.split("draw 1: ")[1]) > 20
+
+
+def test_several_texts(look, capsys):
+    look("mask=token", "text=[one sailor,two painters cross the river]", "draws=1")
+    assert capsys.readouterr().out.count("draw 1:") == 2
+
+
+@pytest.mark.parametrize("ending", ["html", "png"])
+def test_pictures_are_written(look, tmp_path, ending):
+    path = tmp_path / "deep" / f"mask.{ending}"
+    look("mask=span", "text=A <b> & $5 sailor says it's [so]; " + TEXT * 3, f"output={path}", "draws=2")
+    content = path.read_bytes()
+    if ending == "png":
+        assert content.startswith(b"\x89PNG")
+        return
+    page = content.decode()
+    assert page.count("<h2>draw") == 2
+    assert "<b>" not in page
+    assert '<mark class="mask">' in page
+    assert [p.name for p in path.parent.iterdir()] == ["mask.html"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["output=mask.pdf"], r"output=mask\.pdf is no picture .* \.html or \.png"),
+        (["draws=0"], "draws=0 is not a whole number"),
+        (["text="], "is no text"),
+        (["mask.ratio=2"], r"mask\.ratio is 2"),
+        (["mask.dynamic=1"], r"mask\.dynamic=1"),
+        (["progress=2"], r"progress=2"),
+    ],
+)
+def test_mistakes_are_told(look, overrides, message):
+    with pytest.raises(UserError, match=message):
+        look(*overrides)
+
+
+def test_the_door(settings, tmp_path):
+    """As typed in a shell, with a text that Hydra's grammar would not take."""
+    text = "text=What a day, isn't it: [well], {good} (x=1) ${home} 100% \\\\ 'said' she!"
+    result = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "src" / "mask.py"),
+            "mask=span",
+            text,
+            "mask.ratio=0.1",
+            *settings,
+            "output=m.html",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "m.html").read_text()
+    plain = page.replace("</mark>", "")
+    for part in ("${home}", "[well]", "{good}"):
+        assert part.strip("[]{}$") in plain
+    assert [path.name for path in tmp_path.iterdir()] == ["m.html"]  # nothing else is left behind
+
+
+def test_help_and_typos(tmp_path):
+    def mask(*arguments):
+        command = [sys.executable, str(ROOT / "src" / "mask.py"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    shown = mask("--help")
+    assert shown.returncode == 0
+    assert "Look at what a mask does to a text" in shown.stdout
+    wrong = mask("mask=spam")
+    assert wrong.returncode == 2
+    assert "mask=spam does not exist. Did you mean 'span'?" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    wrong = mask("txt=hello")
+    assert "There is no key or group 'txt'. Did you mean 'text'?" in wrong.stderr

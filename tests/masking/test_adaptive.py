@@ -1,0 +1,92 @@
+"""Weights that follow what the model gets wrong (AMLM)."""
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from scipy import stats
+
+from maskwright.masking import Adaptive, Tokens, testing
+
+
+def observe(weights, targets, right, valid=None):
+    targets, right = torch.tensor([targets]), torch.tensor([right])
+    weights.observe(targets, right, torch.ones_like(right) if valid is None else torch.tensor([valid]))
+
+
+def test_difficulty_is_a_running_average_of_what_was_wrong():
+    weights = Adaptive(5, rate=0.2, every=2)
+    observe(weights, [1, 1, 1, 1, 2, 3], [True, True, True, False, False, True], [True] * 5 + [False])
+    weights.begin_step(1)  # not yet
+    assert weights.difficulty.tolist() == [1] * 5
+    observe(weights, [2, 1], [True, True])
+    weights.begin_step(2)
+    # 1: 4 of 5 right; 2: 1 of 2 right; others unseen, also the one that was only padding
+    assert weights.difficulty.tolist() == pytest.approx([1, 0.8 + 0.2 * 0.2, 0.8 + 0.2 * 0.5, 1, 1])
+    observe(weights, [1], [True])
+    weights.begin_step(4)
+    assert weights.difficulty[1].item() == pytest.approx(0.8 * 0.84)
+    weights.begin_step(6)  # nothing seen since
+    assert weights.difficulty[1].item() == pytest.approx(0.8 * 0.84)
+
+
+def test_the_ratio_stays_and_difficult_tokens_are_masked_more_often():
+    weights = Adaptive(testing.VOCABULARY, rate=1.0, every=1, floor=0.1)
+    easy = torch.arange(testing.VOCABULARY // 2)[None]
+    weights.observe(easy, torch.ones_like(easy, dtype=torch.bool), torch.ones_like(easy, dtype=torch.bool))
+    weights.begin_step(1)
+    batch = testing.make_batch(2000, 66)
+    masker = testing.make_masker(units=Tokens(), weights=weights)
+    hidden = testing.chosen(masker(batch), 66)
+    assert (hidden.sum(1) == 10).all()
+    is_easy = (batch["input_ids"] < testing.VOCABULARY // 2) & (batch["words"] >= 0)
+    first = testing.chosen(testing.make_masker(units=Tokens(), weights=weights, ratio=1 / 64)(batch), 66)
+    # the first draw of a row takes an easy token with probability 0.1 * easy / (0.1 * easy + difficult)
+    number = is_easy.sum(1).double()
+    expected = (0.1 * number / (0.1 * number + 64 - number)).sum().item()
+    found = (first & is_easy).sum().item()
+    assert stats.chisquare([found, 2000 - found], [expected, 2000 - expected]).pvalue > 1e-4
+
+
+def test_what_was_learned_is_in_the_state():
+    weights = Adaptive(5, every=1)
+    observe(weights, [1, 2], [True, False])
+    other = Adaptive(5, every=1)
+    other.load_state_dict(weights.state_dict())
+    for one in (weights, other):
+        one.begin_step(1)
+    assert torch.equal(weights.difficulty, other.difficulty)
+    assert weights.difficulty[1] == pytest.approx(0.8)
+
+
+def _rank(rank: int, address: str, out: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
+    weights = Adaptive(4, every=1)
+    observe(weights, [1, 1], [rank == 0, rank == 0])
+    weights.begin_step(1)
+    observe(weights, [2 + rank], [True])
+    torch.save(weights.state_dict(), f"{out}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_all_ranks_know_the_same(tmp_path):
+    mp.spawn(_rank, (str(tmp_path / "address"), str(tmp_path)), nprocs=2)
+    one, two = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    for name in one:
+        assert torch.equal(one[name], two[name])
+    assert one["difficulty"].tolist() == pytest.approx([1, 0.9, 1, 1])  # half of both ranks' four were right
+    assert one["counts"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": 0.0}, "rate is 0"),
+        ({"every": 0}, "every is 0"),
+        ({"floor": 0.0}, "floor is 0"),
+        ({"floor": 2.0}, "floor is 2"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=rf"mask\.weights\.{message}"):
+        Adaptive(5, **settings)

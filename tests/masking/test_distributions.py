@@ -1,0 +1,176 @@
+"""Distributions match their definitions: lengths, weights, ratios, replacements."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from maskwright.masking import Constant, Cosine, Linear, Ngrams, Sampled, Spans, Steps, Tokens, Words, testing
+
+
+def lengths_of_runs(units: torch.Tensor, words: torch.Tensor) -> np.ndarray:
+    """(B, T) at each position the number of words of its unit; the last unit of a row, which the end cuts, is 0."""
+    out = np.zeros(units.shape, int)
+    for row, (ids, numbers) in enumerate(zip(units.numpy(), words.numpy(), strict=True)):
+        for unit in range(ids.max()):
+            out[row, ids == unit] = len(np.unique(numbers[ids == unit]))
+    return out
+
+
+def geometric(p: float, longest: int) -> np.ndarray:
+    shares = p * (1 - p) ** np.arange(longest)
+    return shares / shares.sum()
+
+
+def test_the_default_spans_have_a_mean_of_3_8_words():
+    assert (geometric(0.2, 10) * np.arange(1, 11)).sum() == pytest.approx(3.8, abs=0.01)
+    assert Spans().shares == pytest.approx(geometric(0.2, 10).tolist())
+
+
+@pytest.mark.parametrize(
+    ("units", "shares"),
+    [
+        (Spans(), geometric(0.2, 10)),
+        (Spans(p=0.5, max_words=4), geometric(0.5, 4)),
+        (Ngrams(3, "inverse"), np.array([6, 3, 2]) / 11),
+        (Ngrams(4, "uniform"), np.ones(4) / 4),
+        (Ngrams(3, [0.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0])),
+    ],
+    ids=["spans", "short spans", "inverse", "uniform", "list"],
+)
+def test_lengths_of_hidden_runs_follow_the_distribution(units, shares):
+    """Chi-squared of the lengths of whole runs, of those that were drawn and of those that were hidden."""
+    batch = testing.make_batch(1500, 256, continues=0.2)
+    masker = testing.make_masker(units=units)
+    drawn = units(batch, masker.draws(batch), None)
+    lengths = lengths_of_runs(drawn, batch["words"])
+    hidden = testing.chosen(masker(batch), 256).numpy()
+    opens = np.ones(lengths.shape, bool)
+    opens[:, 1:] = drawn.numpy()[:, 1:] != drawn.numpy()[:, :-1]
+    for counted in (opens & (lengths > 0), opens & (lengths > 0) & hidden):
+        counts = np.bincount(lengths[counted], minlength=len(shares) + 1)[1:]
+        assert len(counts) == len(shares)
+        assert counts[shares == 0].sum() == 0
+        possible = shares > 0
+        if possible.sum() > 1:
+            assert stats.chisquare(counts[possible], shares[possible] * counts.sum()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("continues", [0.0, 0.3, 0.7])
+def test_whether_a_word_is_hidden_does_not_depend_on_its_length(continues):
+    batch = testing.make_batch(3000, 128, continues=continues)
+    masker = testing.make_masker(units=Words())
+    hidden = testing.chosen(masker(batch), 128).numpy()
+    words = batch["words"].numpy()
+    number = words + np.arange(len(words))[:, None] * 128
+    _, first, length = np.unique(number[words >= 0], return_index=True, return_counts=True)
+    masked = hidden[words >= 0][first]
+    shares = [(masked[length == n].mean(), (length == n).sum()) for n in range(1, 9) if (length == n).sum() > 2000]
+    overall = masked.mean()
+    for share, count in shares:
+        assert abs(share - overall) < 5 * math.sqrt(overall * (1 - overall) / count)
+
+
+def test_a_row_hides_its_budget_on_average_whatever_its_words_are():
+    """Within 1 % over 3,000 rows, also where words are long: what is taken beyond a limit is made up for."""
+    for continues in (0.0, 0.3, 0.6):
+        for ratio in (0.1, 0.15, 0.3):
+            batch = testing.make_batch(3000, 128, continues=continues)
+            masker = testing.make_masker(units=Words(), ratio=ratio)
+            budget = masker.budget(batch, masker.draws(batch), 0.0).sum()
+            assert masker(batch).valid.sum() / budget == pytest.approx(1, abs=0.01)
+
+
+class ByWord:
+    """Weights by the number of the word."""
+
+    def __init__(self, weights: list[float]):
+        self.weights_of_words = torch.tensor(weights)
+
+    def __call__(self, batch):
+        return self.weights_of_words[batch["words"].clamp(min=0)]
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize("units", [Tokens(), Words()])
+def test_weights_are_those_of_sampling_without_replacement(units, number):
+    """Selection frequencies beside a plain sequential draw: one unit after the other, by weight."""
+    weights, rows = [0.0, 1.0, 2.0, 5.0, 0.5, 1.0], 30_000
+    words = np.tile([-1, 0, 1, 2, 3, 4, 5, -1], (rows, 1))
+    masker = testing.make_masker(units=units, weights=ByWord(weights), ratio=number / 6)
+    found = testing.chosen(masker(testing.batch_of_words(words)), 8)[:, 1:-1].sum(0).numpy()
+
+    draw = np.random.default_rng(0)
+    expected = np.zeros(6)
+    for _ in range(rows):
+        left = list(range(6))
+        for _ in range(number):
+            shares = np.array([weights[i] for i in left])
+            taken = draw.choice(len(left), p=shares / shares.sum())
+            expected[left.pop(taken)] += 1
+    assert found[0] == expected[0] == 0
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        share = (one + other) / 2 / rows
+        assert abs(one - other) < 5 * math.sqrt(2 * rows * share * (1 - share)) + 1e-9
+
+
+def test_a_unit_weighs_the_mean_of_its_positions():
+    """A run of two words of weights 1 and 3 is as likely as one word of weight 2."""
+
+    class Pairs:
+        def __call__(self, batch, draws, budget):
+            return torch.tensor([-1, 0, 0, 1, 2, -1]).expand_as(batch["words"])
+
+    rows = 30_000
+    words = np.tile([-1, 0, 1, 2, 3, -1], (rows, 1))
+    masker = testing.make_masker(units=Pairs(), weights=ByWord([1.0, 3.0, 2.0, 4.0]), ratio=0.25)
+    found = testing.chosen(masker(testing.batch_of_words(words)), 6)[:, [1, 3, 4]].sum(0).numpy()
+    assert stats.chisquare(found, np.array([2, 2, 4]) / 8 * found.sum()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (Constant(0.2), {0.0: 0.2, 1.0: 0.2}),
+        (Linear(0.3, 0.15), {0.0: 0.3, 0.25: 0.2625, 0.5: 0.225, 1.0: 0.15}),
+        (Linear(0.1, 0.5), {0.0: 0.1, 0.5: 0.3, 1.0: 0.5}),
+        (Cosine(0.3, 0.1), {0.0: 0.3, 0.25: 0.1 + 0.2 * (1 + math.sqrt(0.5)) / 2, 0.5: 0.2, 1.0: 0.1}),
+        (Steps([0.4, 0.3, 0.15], [0.25, 0.5]), {0.0: 0.4, 0.24: 0.4, 0.25: 0.3, 0.49: 0.3, 0.5: 0.15, 1.0: 0.15}),
+    ],
+)
+def test_ratios_at_given_points_of_the_run(ratio, expected):
+    batch = testing.make_batch(20, 402)
+    masker = testing.make_masker(units=Tokens(), ratio=ratio)
+    for progress, share in expected.items():
+        assert ratio(progress, None) == pytest.approx(share)
+        assert share <= ratio.maximum + 1e-12
+        assert (masker(batch, progress).valid.sum(1) == int(share * 400 + 0.5)).all()
+
+
+def sampled(ratio: Sampled) -> np.ndarray:
+    batch = testing.make_batch(4000, 102)
+    masked = testing.make_masker(units=Tokens(), ratio=ratio)(batch)
+    drawn = ratio(0.0, testing.make_masker().draws(batch)).numpy()
+    assert (masked.valid.sum(1).numpy() == np.maximum(np.floor(drawn * 100 + 0.5), 1)).all()
+    assert drawn.max() <= ratio.maximum
+    return drawn
+
+
+def test_sampled_ratios_follow_their_distribution():
+    assert stats.kstest(sampled(Sampled("uniform", 0.1, 0.5)), stats.uniform(0.1, 0.4).cdf).pvalue > 1e-4
+    # x = cos(pi / 2 * u): P(X <= x) = 1 - acos(x) / (pi / 2)
+    found = sampled(Sampled("cosine"))
+    assert stats.kstest(found, lambda x: 1 - np.arccos(x) / (math.pi / 2)).pvalue > 1e-4
+    found = sampled(Sampled("set", values=[0.15, 0.3, 0.5]))
+    counts = [np.isclose(found, value).sum() for value in (0.15, 0.3, 0.5)]
+    assert sum(counts) == 4000
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_sampled_ratios_differ_between_epochs():
+    batch = testing.make_batch(50, 102)
+    masker = testing.make_masker(units=Tokens(), ratio=Sampled("uniform", 0.1, 0.9))
+    later = batch | {"epochs": batch["epochs"] + 1}
+    assert not torch.equal(masker(batch).valid.sum(1), masker(later).valid.sum(1))
