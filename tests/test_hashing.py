@@ -19,6 +19,20 @@ def test_numpy_and_torch_agree():
     assert (hashing.uniform(ours) == hashing.uniform(theirs).numpy()).all()
 
 
+def test_what_gpus_compute_is_the_same():
+    keys = torch.from_numpy(np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 1000))
+    assert torch.equal(hashing._mix_tensor(keys), hashing.mix(keys))
+    for number in (0, 1, 2**32 - 1, torch.arange(1000) - 500):
+        product = (
+            hashing._signed(number * hashing._GOLDEN) if isinstance(number, int) else number * hashing._INT64_GOLDEN
+        )
+        assert torch.equal(hashing._mix_tensor(keys + product), hashing.fold(keys, number))
+        assert hashing.fold(keys, number).shape == (1000,)
+    before = keys.clone()
+    hashing.mix(keys)
+    assert torch.equal(keys, before)
+
+
 def test_start_depends_on_each_number_and_on_their_order():
     keys = {hashing.start(*numbers) for numbers in ([], [0], [1], [0, 0], [0, 1], [1, 0], [1, 1], [-1])}
     assert len(keys) == 8

@@ -13,11 +13,12 @@ import numpy as np
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the increment of SplitMix64
 _FACTOR_1 = 0xBF58476D1CE4E5B9
 _FACTOR_2 = 0x94D049BB133111EB
+_ALL = (1 << 64) - 1
 
 
 def _signed(value: int) -> int:
     """The two's complement of a 64-bit pattern: neither library multiplies unsigned everywhere."""
-    value &= (1 << 64) - 1
+    value &= _ALL
     return value - (1 << 64) if value >> 63 else value
 
 
@@ -29,47 +30,46 @@ def mix(x: Any) -> Any:
 
     A bijection on 64 bits: distinct inputs give distinct outputs.
     """
-    return _apply(_mix_array, _mix_tensor, x)
+    return _like(x, _mix_in_place(_unsigned(x).copy())) if _in_numpy(x) else _mix_tensor(x)
 
 
 def fold(key: Any, number: Any) -> Any:
-    """A new key from int64 keys and the next int64 number that they depend on; arguments broadcast."""
-    return _apply(_fold_array, _fold_tensor, key, number)
+    """A new key from int64 keys and the next int64 number, or Python integer, that they depend on.
+
+    Arguments broadcast.
+    """
+    single = isinstance(number, int)
+    if not _in_numpy(key):
+        return _mix_tensor(key + (_signed(number * _GOLDEN) if single else number * _INT64_GOLDEN))
+    # a product of single numbers would warn that it wraps around
+    product = np.uint64(number * _GOLDEN & _ALL) if single else _unsigned(number) * np.uint64(_GOLDEN)
+    return _like(key, _mix_in_place(_unsigned(key) + product))
 
 
-def _apply(array_function: Any, tensor_function: Any, *arguments: Any) -> Any:
+def _in_numpy(x: Any) -> bool:
     """On a CPU NumPy is faster, also for tensors: it shifts unsigned, and its calls cost less."""
-    tensor = next((a for a in arguments if hasattr(a, "device") and not isinstance(a, np.ndarray)), None)
-    if tensor is not None and tensor.device.type != "cpu":
-        return tensor_function(*arguments)
-    arrays = (np.asarray(argument, dtype=np.int64).view(np.uint64) for argument in arguments)
-    with np.errstate(over="ignore"):  # of single numbers; arrays wrap around without a word
-        result = np.asarray(array_function(*arrays)).view(np.int64)
-    return result if tensor is None else _torch().from_numpy(result)
+    return isinstance(x, np.ndarray) or x.device.type == "cpu"
 
 
-def _torch() -> Any:
+def _unsigned(x: Any) -> np.ndarray:
+    return (x if isinstance(x, np.ndarray) else x.numpy()).view(np.uint64)
+
+
+def _like(x: Any, bits: np.ndarray) -> Any:
+    if isinstance(x, np.ndarray):
+        return bits.view(np.int64)
     import torch  # not at the top: processes that only prepare a corpus do without
 
-    return torch
+    return torch.from_numpy(bits.view(np.int64))
 
 
-def _fold_array(key: np.ndarray, number: np.ndarray) -> np.ndarray:
-    return _mix_array(key + number * np.uint64(_GOLDEN))
-
-
-def _mix_array(x: np.ndarray) -> np.ndarray:
-    x = x ^ (x >> np.uint64(30))  # a new array, which what follows changes in place
-    x *= np.uint64(_FACTOR_1)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(_FACTOR_2)
-    x ^= x >> np.uint64(31)
-    return x
-
-
-def _fold_tensor(key: Any, number: Any) -> Any:
-    product = _signed(number * _GOLDEN) if isinstance(number, int) else number * _INT64_GOLDEN
-    return _mix_tensor(key + product)
+def _mix_in_place(x: np.ndarray) -> np.ndarray:
+    shifted = np.empty_like(x)  # memory that is new costs more than the arithmetic
+    np.bitwise_xor(x, np.right_shift(x, np.uint64(30), out=shifted), out=x)
+    np.multiply(x, np.uint64(_FACTOR_1), out=x)
+    np.bitwise_xor(x, np.right_shift(x, np.uint64(27), out=shifted), out=x)
+    np.multiply(x, np.uint64(_FACTOR_2), out=x)
+    return np.bitwise_xor(x, np.right_shift(x, np.uint64(31), out=shifted), out=x)
 
 
 def _mix_tensor(x: Any) -> Any:
@@ -83,9 +83,9 @@ def start(*numbers: int) -> int:
     """A first key, an int64, from Python integers such as a seed and the name of a stream."""
     key = _GOLDEN
     for number in numbers:
-        x = (key + number * _GOLDEN) & ((1 << 64) - 1)
-        x = ((x ^ (x >> 30)) * _FACTOR_1) & ((1 << 64) - 1)
-        x = ((x ^ (x >> 27)) * _FACTOR_2) & ((1 << 64) - 1)
+        x = (key + number * _GOLDEN) & _ALL
+        x = ((x ^ (x >> 30)) * _FACTOR_1) & _ALL
+        x = ((x ^ (x >> 27)) * _FACTOR_2) & _ALL
         key = x ^ (x >> 31)
     return _signed(key)
 

@@ -55,9 +55,13 @@ def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]]) -> TextD
 
 
 def make_maskers(config: dict[str, Any], data: TextData) -> dict[str, Masker]:
-    """The maskers of training and evaluation, by their names in the config."""
+    """The maskers of training and evaluation, by their names in the config.
+
+    Raises:
+        UserError: units or weights answer what they must not.
+    """
     tokenizer = data.tokenizer
-    return {
+    maskers = {
         name: Masker(
             **parts,
             mask_id=tokenizer.mask_id,
@@ -68,3 +72,9 @@ def make_maskers(config: dict[str, Any], data: TextData) -> dict[str, Masker]:
         )
         for name, parts in mask_parts(config, len(tokenizer)).items()
     }
+    for name, masker in maskers.items():
+        try:
+            masker.check(data.sample(8))
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from error
+    return maskers

@@ -26,11 +26,14 @@ def preview(cfg: DictConfig) -> masks.Statistics:
     check_mask(config["mask"], "mask")
     verify({"_target_": "maskwright.machine.Hardware", **config["hardware"]}, "hardware")
     output = None if config["output"] is None else Path(config["output"]).expanduser()
-    if output is not None and output.suffix not in (".html", ".png"):
-        raise UserError(f"output={config['output']} is no picture that can be written; it ends in .html or .png.")
+    if output is not None and output.suffix not in masks.WRITERS:
+        raise UserError(
+            f"output={config['output']} is no picture that can be written; it ends in {', '.join(masks.WRITERS)}."
+        )
     check_type(config["progress"], Annotated[float, Field(ge=0, le=1)], "progress")
     if not isinstance(config["draws"], int) or config["draws"] < 1:
         raise UserError(f"draws={config['draws']!r} is not a whole number of at least 1.")
+    check_type(config["width"], Annotated[int, Field(ge=20)], "width")
     data = make_data(config, mask_parts(config))
     data.prepare_data()
     data.setup()
@@ -57,6 +60,6 @@ def preview(cfg: DictConfig) -> masks.Statistics:
     found = masks.statistics(masker, batch, piece, _STATISTICS, config["progress"])
     out.print(masks.table(found, _STATISTICS))
     if output is not None:
-        masks.write(masks.Picture(config["title"], rows), output)
+        masks.write(masks.Picture(config["title"], rows, config["width"]), output)
         out.print(f"The picture is in {output}")
     return found

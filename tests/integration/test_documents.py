@@ -16,7 +16,8 @@ def shown(pattern: str) -> list[str]:
     text = "\n".join(
         block for path in DOCUMENTS for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)
     )
-    text += (ROOT / "conf" / "hydra" / "help" / "train.yaml").read_text()
+    for path in sorted((ROOT / "conf" / "hydra" / "help").glob("*.yaml")):
+        text += path.read_text()
     commands = [line.split("  #")[0].strip() for line in text.splitlines()]
     return list(dict.fromkeys(command for command in commands if re.match(pattern, command)))
 
@@ -58,6 +59,9 @@ def test_shown_make_targets_exist(command):
 
 def test_documented_keys_exist():
     _, keys = known(str(ROOT / "conf"), "train", [])
+    keys += known(str(ROOT / "conf"), "mask", [])[1]
+    for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # those of the options that are not the default
+        keys += [f"mask.{path.parent.name}.{key}" for key in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)]
     groups = {key.split(".")[0] for key in keys if "." in key}
     for path in DOCUMENTS:
         for key in re.findall(r"`((?:\w+\.)+\w+)(?:=[^`]*)?`", path.read_text()):

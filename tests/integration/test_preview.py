@@ -1,8 +1,10 @@
 """`python src/mask.py`, from its config to what it prints and writes."""
 
 import os
+import shlex
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -11,6 +13,7 @@ from maskwright.door import quoted
 from maskwright.errors import UserError
 from maskwright.preview import preview
 from tests.conftest import ROOT
+from tests.integration.test_documents import shown
 from tests.masking.test_strategies import STRATEGIES
 
 TEXT = "The old sailor, they say, crosses the harbour with great care in 1984."
@@ -60,6 +63,16 @@ def test_every_strategy_can_be_looked_at(look, capsys, strategy):
         assert words["sailor"] == 0
 
 
+@pytest.mark.parametrize("command", shown(r"python src/mask\.py"))
+def test_shown_commands_run(look, tmp_path, capsys, command):
+    overrides = [o for o in shlex.split(command)[2:] if not o.startswith("output=")]
+    if len(overrides) < len(shlex.split(command)[2:]):
+        overrides.append(f"output={tmp_path / 'm.html'}")
+    if "--help" not in overrides and "[" not in command.split()[2]:
+        look(*overrides)
+        assert "draw 1:" in capsys.readouterr().out
+
+
 def test_what_is_hidden_is_marked(look, capsys):
     look("mask=wholeword", "mask/corruption=mask_only", f"text={TEXT}", "draws=1", "mask.ratio=1.0")
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("draw 1"))
@@ -87,7 +100,7 @@ def test_several_texts(look, capsys):
     assert capsys.readouterr().out.count("draw 1:") == 2
 
 
-@pytest.mark.parametrize("ending", ["html", "png"])
+@pytest.mark.parametrize("ending", ["html", "png", "svg"])
 def test_pictures_are_written(look, tmp_path, ending):
     path = tmp_path / "deep" / f"mask.{ending}"
     look("mask=span", "text=A <b> & $5 sailor says it's [so]; " + TEXT * 3, f"output={path}", "draws=2")
@@ -96,6 +109,9 @@ def test_pictures_are_written(look, tmp_path, ending):
         assert content.startswith(b"\x89PNG")
         return
     page = content.decode()
+    if ending == "svg":
+        ElementTree.fromstring(page)
+        return
     assert page.count("<h2>draw") == 2
     assert "<b>" not in page
     assert '<mark class="mask">' in page
@@ -105,7 +121,7 @@ def test_pictures_are_written(look, tmp_path, ending):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["output=mask.pdf"], r"output=mask\.pdf is no picture .* \.html or \.png"),
+        (["output=mask.pdf"], r"output=mask\.pdf is no picture .* \.html, \.png, \.svg"),
         (["draws=0"], "draws=0 is not a whole number"),
         (["text="], "is no text"),
         (["mask.ratio=2"], r"mask\.ratio is 2"),

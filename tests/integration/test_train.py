@@ -604,6 +604,50 @@ def test_a_collocation_list_of_another_tokenizer_is_refused(run, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+class Negative:
+    """Weights as they must not be."""
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def __call__(self, batch):
+        return torch.full(batch["words"].shape, self.value)
+
+
+class Outside:
+    """Units as they must not be."""
+
+    def __call__(self, batch, draws, budget):
+        return batch["words"] + 1000
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["weights={_target_: tests.integration.test_train.Negative, value: -1.0}"],
+            r"mask\.weights: Negative answered the weight -1\.0",
+        ),
+        (
+            ["weights={_target_: tests.integration.test_train.Negative, value: nan}"],
+            r"mask\.weights: Negative answered the weight nan",
+        ),
+        (
+            ["units={_target_: tests.integration.test_train.Outside}"],
+            r"mask\.units: Outside answered .* from -1 to 31",
+        ),
+    ],
+)
+def test_parts_that_answer_wrong_are_refused_at_start(run, tmp_path, overrides, message):
+    with pytest.raises(UserError, match=message):
+        run(
+            "~mask.weights" if "weights" in overrides[0] else "~mask.units",
+            *(f"+mask.{o}" for o in overrides),
+            run_dir=tmp_path / "a",
+        )
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_lexicon_that_fits_nothing_is_refused(run, tmp_path):
     path = tmp_path / "words.tsv"
     path.write_text("schön\t1\n")

@@ -80,8 +80,8 @@ def choose(
     available = sum(sizes)
     limit = math.inf
     if available > budget:
-        excess = sum(size * size for size in sizes) / (2 * available)
-        limit = max(math.floor(budget + 0.5 - excess + draws.uniform("limit")), 1)
+        covering = sum(size * size for size in sizes) / available
+        limit = max(budget - covering * draws.uniform("limit"), 0.5)
     hidden: set[int] = set()
     before = 0
     for unit, size in zip(ranked, sizes, strict=True):

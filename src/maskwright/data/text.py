@@ -202,6 +202,11 @@ class TextData(LightningDataModule):
             for name, annotation in self.annotations.items()
         }
 
+    def sample(self, number: int) -> dict[str, Tensor]:
+        """The first blocks of the training split, at most `number`, as a batch of the first epoch."""
+        blocks = self.blocks["train"]
+        return _to_tensors(_InOrder(blocks).__getitems__(np.arange(min(number, len(blocks)))))
+
     def encode(self, texts: Sequence[str]) -> tuple[dict[str, Tensor], Piece]:
         """Texts as a batch that masks take, one row each, and the piece that tells where its tokens stand.
 

@@ -60,7 +60,7 @@ class Corruption:
         if self.mask + self.random == 0:
             return targets
         lot = draws.uniform("corruption", lots)
-        shown = torch.where(lot < self.mask, mask_id, targets)
+        shown = targets.masked_fill(lot < self.mask, mask_id)
         if self.random == 0:
             return shown
         ordinary, draw = vocabulary.ordinary_ids, draws.uniform("replacement", positions)

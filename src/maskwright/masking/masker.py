@@ -28,10 +28,11 @@ class Masker(nn.Module):
     """Hides whole units until the budget of each row, round(ratio * maskable tokens) and at least 1, is met.
 
     Units come in an order drawn without replacement in proportion to their weights (the exponential
-    race of Efraimidis and Spirakis, 2006). Each is taken while the tokens of those before it lie below
-    the budget less half the length of the unit that covers a random token. So whether a unit is hidden
-    does not depend on its length, and a row hides its budget on average, and within its longest unit
-    always; a row whose units hold no more than the budget hides them all. A unit longer than the budget
+    race of Efraimidis and Spirakis, 2006). Each is taken while those before it hold fewer tokens than a
+    limit, drawn for each row between the budget and the budget less the mean length of the unit that a
+    random token stands in. So whether a unit is hidden does not depend on its length, and a row hides its
+    budget within its longest unit always, and on average where the budget is larger than a few units; a
+    row whose units hold no more than the budget hides them all. A unit longer than the budget
     and its margin is not taken; a row that holds nothing else hides single tokens instead. Nothing
     depends on the other rows of the batch.
 
@@ -79,15 +80,56 @@ class Masker(nn.Module):
         """
         input_ids, draws = batch["input_ids"], self.draws(batch)
         budget = self.budget(batch, draws, progress)
-        units = self.units(batch, draws, budget)
-        positions, valid = self._choose(batch, units, draws, budget)
+        length, room = input_ids.shape[1], self._room(budget)
+        if length > _SLOT + 1:
+            raise ValueError(f"rows of {length:,} positions; a masker takes at most {_SLOT + 1:,}")
+        # the exact width costs a look at the data, for which the host would have to wait on a GPU
+        exact = input_ids.device.type == "cpu" and len(input_ids) > 0
+        most = min(int(room.max()), length) if exact else self.bound(length)
+        if getattr(self.units, "single", False):
+            units, places = None, self._single(batch, draws, budget, most)
+        else:
+            units = self.units(batch, draws, budget)
+            places = self._whole(batch, units, draws, budget, room, most)
+        positions = _sort(places)[:, :most].long()
+        valid = positions < length
+        if exact:
+            width = max(int(valid.sum(1).max()), 1)
+            positions, valid = positions[:, :width], valid[:, :width]
+        positions = positions.where(valid, 0)
         targets = input_ids.gather(1, positions)
-        lots = units.gather(1, positions) if self.corruption.per == "unit" else positions
+        per_unit = units is not None and self.corruption.per == "unit"
+        lots = units.gather(1, positions) if per_unit else positions  # type: ignore[union-attr]
         shown = self.corruption(targets, positions, lots, draws, self.mask_id, self)
         # a row's padding writes once more what its first position shows, which changes nothing
         shown = torch.where(valid, shown, torch.where(valid[:, :1], shown[:, :1], targets[:, :1]))
         index = torch.where(valid, positions, positions[:, :1])
         return Masked(input_ids.scatter(1, index, shown), positions, targets, valid)
+
+    def check(self, batch: dict[str, Tensor]) -> None:
+        """Looks, on a CPU, whether units and weights answer what they may.
+
+        Raises:
+            ValueError: units are no numbers in [-1, T), or weights are negative or not finite.
+        """
+        shape = batch["words"].shape
+        draws = self.draws(batch)
+        units = self.units(batch, draws, self.budget(batch, draws, 0.0))
+        if units.shape != shape or units.dtype != torch.int64 or not ((units >= -1) & (units < shape[1])).all():
+            raise ValueError(
+                f"mask.units: {type(self.units).__name__} answered {units.dtype} of shape {tuple(units.shape)}; "
+                f"units are int64 numbers from -1 to {shape[1] - 1} of shape {tuple(shape)}"
+            )
+        weight = self.weights(batch)
+        if weight is None:
+            return
+        bad = ~((weight >= 0) & weight.isfinite())
+        if weight.shape != shape or bad.any():
+            found = f"the weight {weight[bad][0].item()}" if bad.any() else f"shape {tuple(weight.shape)}"
+            raise ValueError(
+                f"mask.weights: {type(self.weights).__name__} answered {found}; weights are finite numbers of at "
+                f"least 0, of shape {tuple(shape)}"
+            )
 
     def begin_step(self, step: int) -> None:
         """Tells weights that learn that an optimizer step begins, `step` of them being done."""
@@ -120,78 +162,56 @@ class Masker(nn.Module):
         margin = getattr(self.units, "margin", MARGIN)
         return budget + margin + budget // 8 if margin else budget
 
-    def _choose(
-        self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The positions (B, K) to hide, in order, and which of them are valid."""
-        length = units.shape[1]
-        if length > _SLOT + 1:
-            raise ValueError(f"rows of {length:,} positions; a masker takes at most {_SLOT + 1:,}")
-        # the exact width costs a look at the data, for which the host would have to wait on a GPU
-        exact = units.device.type == "cpu"
-        room = self._room(budget)
-        most = min(int(room.max()), length) if exact and len(units) else self.bound(length)
-        if getattr(self.units, "single", False):
-            places, taken = self._first(batch, units >= 0, draws, budget, most)
-            chosen_places = torch.where(taken, places, length)
-        else:
-            chosen = self._whole(batch, units, draws, budget, room, most)
-            chosen_places = torch.where(chosen, torch.arange(length, device=units.device), length)
-        positions = _sort(chosen_places)[:, :most]
-        valid = positions < length
-        if exact:
-            width = max(int(valid.sum(1).max()), 1) if len(valid) else 1
-            positions, valid = positions[:, :width], valid[:, :width]
-        return positions.where(valid, 0), valid
-
-    def _first(
-        self, batch: dict[str, Tensor], maskable: Tensor, draws: Draws, budget: Tensor, most: int
-    ) -> tuple[Tensor, Tensor]:
-        """Where each position is a unit: the first of them (B, most) in the drawn order, and which are taken."""
-        slots = torch.arange(maskable.shape[1], device=maskable.device)[None]
-        weight = self.weights(batch)
-        eligible = maskable if weight is None else maskable & (weight > 0)
+    def _single(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor, most: int) -> Tensor:
+        """(B, most) the positions that are hidden where each is a unit; T where there is none."""
+        eligible = batch["words"] >= 0
+        slots = torch.arange(eligible.shape[1], device=eligible.device)[None]
+        if (weight := self.weights(batch)) is not None:
+            eligible &= weight > 0
         keys = _sort(_keys(draws, slots, weight, eligible))[:, :most]
         taken = (keys < _LAST) & (torch.arange(most, device=keys.device) < budget)
-        return keys & _SLOT, taken
+        return torch.where(taken, keys & _SLOT, eligible.shape[1])
 
     def _whole(
         self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor, room: Tensor, most: int
     ) -> Tensor:
-        """(B, T) bool: the positions of the units that are taken."""
+        """(B, T) int32: each position where its unit is hidden, T elsewhere."""
+        number = units.shape[1]
         maskable, ids = units >= 0, units.clamp(min=0)
-        slots = torch.arange(units.shape[1], device=units.device)[None]
-        length = torch.zeros_like(ids).scatter_add_(1, ids, maskable.long())
+        slots = torch.arange(number, device=units.device)[None]
+        ones = maskable.int()
+        length = torch.zeros_like(ones).scatter_add_(1, ids, ones)
         eligible = length > 0
         weight = self.weights(batch)
         if weight is not None:
             at_positions, weight = weight, _mean(weight.double(), ids, maskable, length)
-        long = length > room
-        if units.device.type != "cpu" or bool(long.any()):  # a look that spares work, where it costs no waiting
+        # a look that spares work, where it costs no waiting
+        if units.device.type != "cpu" or not len(units) or int(length.max()) > int(room.min()):
             # where no unit fits, as in a script without blanks, tokens are masked one by one
-            whole = (eligible & ~long).any(1, keepdim=True)
-            ids, length = torch.where(whole, ids, slots), torch.where(whole, length, maskable.long())
+            whole = (eligible & (length <= room)).any(1, keepdim=True)
+            ids, length = torch.where(whole, ids, slots), torch.where(whole, length, ones)
             if weight is not None:
                 weight = torch.where(whole, weight, at_positions.double())
             eligible = (length > 0) & (length <= room)
             length = length.where(eligible, 0)
         if weight is not None:
-            eligible = eligible & (weight > 0)
+            eligible &= weight > 0
             length = length.where(eligible, 0)
 
         keys = _sort(_keys(draws, slots, weight, eligible))[:, :most]
-        number = units.shape[1]
-        unit = torch.where(keys < _LAST, keys & _SLOT, number)
-        size = torch.where(keys < _LAST, length.gather(1, unit.clamp(max=number - 1)), 0)
+        found = keys < _LAST
+        unit = torch.where(found, keys & _SLOT, number)
+        size = length.gather(1, unit.clamp(max=number - 1)).long().where(found, 0)
         behind = size.cumsum(1)
         before = behind - size
+        # the mean length of the unit that a random token stands in, half of which the last unit exceeds a limit by
         available = length.sum(1, keepdim=True)
-        # half the length of the unit that a random token stands in: what the last unit exceeds a limit by
-        excess = (length * length).sum(1, keepdim=True).double() / (2 * available.clamp(min=1))
-        limit = (budget + 0.5 - excess + draws.row("limit")).floor().clamp(min=1)
-        taken = ((before < limit) | (available <= budget)) & (behind <= room) & (size > 0)
+        covering = length.double().square_().sum(1, keepdim=True) / available.clamp(min=1)
+        limit = (budget - covering * draws.row("limit")).clamp(min=0.5)  # the first unit is always taken
+        taken = ((before < limit) | (available <= budget)) & (behind <= room) & found
         flags = torch.zeros(len(units), number + 1, dtype=torch.bool, device=units.device)
-        return flags.scatter_(1, unit, taken).gather(1, ids) & maskable
+        hidden = flags.scatter_(1, unit, taken).gather(1, ids).logical_and_(maskable)
+        return torch.where(hidden, slots.int(), number)
 
 
 def _mean(values: Tensor, ids: Tensor, maskable: Tensor, length: Tensor) -> Tensor:
@@ -205,15 +225,16 @@ def _keys(draws: Draws, slots: Tensor, weight: Tensor | None, eligible: Tensor) 
     Keys are distinct, so every way to sort them gives the same order on every device.
     """
     if weight is None:
-        bits = draws.hashes("order", slots) & (_LAST ^ _SLOT)
+        keys = draws.hashes("order", slots)
     else:
-        race = -draws.uniform("order", slots).log() / weight.double()
-        bits = race.view(torch.int64) & (_LAST ^ _SLOT)  # positive floats are ordered as their bits are
-    return torch.where(eligible, bits | slots, _LAST)
+        race = draws.uniform("order", slots).log_().neg_() / weight.double()
+        keys = race.view(torch.int64)  # positive floats are ordered as their bits are
+    return keys.bitwise_and_(_LAST ^ _SLOT).bitwise_or_(slots).masked_fill_(~eligible, _LAST)
 
 
 def _sort(keys: Tensor) -> Tensor:
-    """The keys of each row in rising order."""
+    """The keys of each row in rising order; the keys themselves are lost."""
     if keys.device.type == "cpu":  # NumPy's sort is many times faster
-        return torch.from_numpy(np.sort(keys.numpy(), axis=1))
+        keys.numpy().sort(axis=1)
+        return keys
     return keys.sort(dim=1).values

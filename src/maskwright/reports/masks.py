@@ -1,4 +1,4 @@
-"""What a mask hides, to look at: on the terminal, as HTML and as a picture."""
+"""What a mask hides, to look at: on the terminal, as HTML, and as a picture."""
 
 import html
 from collections import Counter
@@ -21,7 +21,7 @@ from maskwright.text.tokenizer import Tokenizer
 Kind = Literal["plain", "mask", "random", "keep"]
 COLOURS: dict[str, str] = {"plain": "#ffffff", "mask": "#ffd54d", "random": "#e7a6f0", "keep": "#a8e0a0"}
 _NAMES = {"mask": "[MASK]", "random": "random token", "keep": "kept, yet predicted"}
-_LINE = 100  # characters of a line of a picture
+WRITERS = (".html", ".png", ".svg")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Picture:
-    """Texts under a mask, each with a title."""
+    """Texts under a mask, each with a title, in lines of `width` characters."""
 
     title: str
     rows: list[tuple[str, list[Part]]]
+    width: int = 100
 
 
 def parts(
@@ -114,12 +115,13 @@ def legend() -> Text:
 
 
 def write(picture: Picture, path: Path) -> None:
-    """Writes a picture as `.html` or `.png`, whole or not at all."""
+    """Writes a picture as what the name of its file says, `.html`, `.png` or `.svg`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".html":
-        write_file(path, lambda temporary: temporary.write_text(as_html(picture), encoding="utf-8"))
-    else:
+    if path.suffix == ".png":
         write_file(path, lambda temporary: _save_png(picture, temporary))
+    else:
+        text = as_html(picture) if path.suffix == ".html" else as_svg(picture)
+        write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def as_html(picture: Picture) -> str:
@@ -153,53 +155,82 @@ def _html(part: Part) -> str:
     return f'<mark class="{part.kind}">{text}{shown}</mark>'
 
 
+def as_svg(picture: Picture) -> str:
+    """A drawing whose text can be searched."""
+    lines, wide, high = _lines(picture), 8.4, 24  # of a character, in pixels
+    size = f'width="{wide * (picture.width + 2):.0f}" height="{high * len(lines)}"'
+    style = "text { font: 14px ui-monospace, Menlo, Consolas, monospace; white-space: pre }"
+    shapes = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>', f"<style>{style}</style>"]
+    shapes.append('<rect width="100%" height="100%" fill="#fff"/>')
+    for number, line in enumerate(lines):
+        column = 0
+        for text, kind in line:
+            x, y, width = wide * (column + 1), high * number, wide * len(text)
+            if kind in _NAMES:
+                box = f'x="{x:.1f}" y="{y + 3}" width="{width:.1f}" height="{high - 6}" rx="3"'
+                shapes.append(f'<rect {box} fill="{COLOURS[kind]}"/>')
+            if shown := text.strip():
+                x += wide * (len(text) - len(text.lstrip()))
+                place = f'x="{x:.1f}" y="{y + 17}" textLength="{wide * len(shown):.1f}"'
+                grey = ' fill="#777"' if kind == "title" else ""
+                shapes.append(f"<text {place}{grey}>{html.escape(shown, quote=False)}</text>")
+            column += len(text)
+    return "\n".join([*shapes, "</svg>\n"])
+
+
 def _save_png(picture: Picture, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    key = [part for kind, name in _NAMES.items() for part in (Part(f" {name} ", kind), Part("  ", "plain"))]  # type: ignore[arg-type]
-    lines = _lines([("", key), *picture.rows])
+    lines = _lines(picture)
     size, character = 10.0, 0.602 * 10.0 / 72  # points; inches of a character of the font
-    figure = Figure(figsize=((_LINE + 2) * character, (len(lines) + 3) * 1.6 * size / 72))
+    figure = Figure(figsize=((picture.width + 2) * character, (len(lines) + 1) * 1.6 * size / 72))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(-1, _LINE + 1)
-    axes.set_ylim(len(lines) + 1.5, -1.5)
+    axes.set_xlim(-1, picture.width + 1)
+    axes.set_ylim(len(lines) + 0.5, -0.5)
     axes.axis("off")
     font: dict[str, Any] = {"family": "DejaVu Sans Mono", "size": size, "va": "center"}
-    axes.text(0, -0.5, picture.title, weight="bold", **font)
     for number, line in enumerate(lines):
         column = 0
         for text, kind in line:
-            if kind in ("mask", "random", "keep"):
+            if kind in _NAMES:
                 axes.add_patch(Rectangle((column, number + 0.1), len(text), 0.8, color=COLOURS[kind], lw=0))
-            # a dollar would begin a formula
             colour = "#777777" if kind == "title" else "#000000"
+            # a dollar would begin a formula
             axes.text(column, number + 0.5, text.replace("$", r"\$"), color=colour, **font)
             column += len(text)
     figure.savefig(path, format="png", dpi=110)
 
 
-def _lines(rows: Sequence[tuple[str, list[Part]]]) -> list[list[tuple[str, str]]]:
-    """The rows broken into lines of `_LINE` characters, each a list of stretches of one kind."""
-    lines: list[list[tuple[str, str]]] = []
-    for title, cut in rows:
-        lines += [[(title, "title")], []] if title else [[]]
-        room = _LINE
+def _lines(picture: Picture) -> list[list[tuple[str, str]]]:
+    """Title, legend and rows in lines of a width, each a list of stretches of one kind."""
+    lines: list[list[tuple[str, str]]] = [[(picture.title, "plain")]]
+    for kind, name in _NAMES.items():
+        if sum(len(text) for text, _ in lines[-1]) + len(name) + 4 > picture.width:
+            lines.append([])
+        lines[-1] += [("  ", "plain")] if lines[-1] else []
+        lines[-1].append((f" {name} ", kind))
+    lines.append([])
+    for title, cut in picture.rows:
+        lines += [[(title, "title")], []]
+        room = picture.width
         for part in cut:
             text = f"{part.text}→{part.shown}" if part.kind == "random" else part.text
             words = text.replace("\n", " ").split(" ")
             for i, word in enumerate(words):
                 piece = word + (" " if i < len(words) - 1 else "")
-                if len(piece.rstrip()) > room and room < _LINE:
+                if len(piece.rstrip()) > room and room < picture.width:
                     lines.append([])
-                    room, piece = _LINE, piece.lstrip() or ""
-                piece = piece[:_LINE]
-                lines[-1].append((piece, part.kind))
+                    room, piece = picture.width, piece.lstrip()
+                piece = piece[: picture.width]
                 room -= len(piece)
+                # what a part has on one line is one stretch
+                before = lines[-1].pop()[0] if i and lines[-1] else ""
+                lines[-1].append((before + piece, part.kind))
         lines.append([])
-    return lines
+    return lines[:-1]
 
 
 @dataclass(frozen=True)

@@ -137,25 +137,34 @@ def write_annotation(
     tokenizer_folder: Path,
     open_documents: Callable[[], dict[str, Documents]],
     workers: int,
-    advance: Callable[[int], None],
+    advance: Callable[[int, str], None],
 ) -> None:
     """Learns from the training split, then writes one array per split, `<split>.bin`.
 
     Args:
         open_documents: picklable; called once in each process, answers what reads the texts and the tags of
             each split.
-        advance: called with the number of documents just finished.
+        advance: called with the number of documents just finished, and with what else is being done.
     """
     tokenizer = Tokenizer.load(tokenizer_folder)
     training = Tokens.open(tokens_folder / "train")
-    annotation.learn(folder, lambda: (read_piece(training, *piece) for piece in pieces_of(training)), tokenizer)
+    passes = 0
+
+    def pieces() -> Iterator[Piece]:
+        nonlocal passes
+        passes += 1
+        for first, last in pieces_of(training):
+            yield read_piece(training, first, last)
+            advance(0, f"learning, pass {passes}: {last:,} documents read")
+
+    annotation.learn(folder, pieces, tokenizer)
     jobs = ((split, *piece) for split in splits for piece in pieces_of(Tokens.open(tokens_folder / split)))
     opening = (annotation, folder, tokens_folder, tokenizer_folder, open_documents)
     files = {split: (folder / f"{split}.bin").open("wb") for split in splits}
     try:
         for split, documents, numbers in parallel_map(_annotate, jobs, workers, _open_worker, opening):
             files[split].write(numbers.data)
-            advance(documents)
+            advance(documents, "")
     finally:
         for file in files.values():
             file.close()

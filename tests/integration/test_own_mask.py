@@ -1,0 +1,58 @@
+"""The worked example of CONTRIBUTING.md: a strategy outside the repository."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, TINY
+
+SECTION = (ROOT / "CONTRIBUTING.md").read_text().split("## How to add a mask")[1].split("\n## ")[0]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """The files of the example, as a reader would write them."""
+    module, test = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+    [config] = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
+    (tmp_path / "my_conf" / "mask").mkdir(parents=True)
+    (tmp_path / "my_masks.py").write_text(module)
+    (tmp_path / "test_my_masks.py").write_text(test)
+    (tmp_path / "my_conf" / "mask" / "chunks.yaml").write_text(config)
+    return tmp_path
+
+
+def call(folder: Path, *command: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": "."}
+    return subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def test_the_example_has_every_property(folder):
+    result = call(folder, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "test_my_masks.py")
+    assert result.returncode == 0, result.stdout
+    assert " passed" in result.stdout
+
+
+@pytest.mark.parametrize("door", ["mask.py", "train.py"])
+def test_the_commands_of_the_example_run(folder, corpus, cache, door):
+    [line] = [line for line in SECTION.splitlines() if f"src/{door}" in line]
+    overrides = re.findall(r'(?:--config-dir )?[\w.-]+(?:="[^"]*"|=\S+)?', line.split(door)[1])
+    arguments = [
+        part.replace('"', "") for word in overrides for part in word.split(" ", 1 if word.startswith("--") else 0)
+    ]
+    data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
+    settings = [*TINY, "trainer.max_steps=2"] if door == "train.py" else ["tokenizer.vocabulary_size=300"]
+    result = call(folder, str(ROOT / "src" / door), *arguments, *data, *settings)
+    assert result.returncode == 0, result.stderr
+    assert ("draw 5:" if door == "mask.py" else "Test: loss") in result.stdout
+
+
+def test_its_mistakes_are_told(folder, corpus, cache):
+    data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}", *TINY]
+    arguments = ["--config-dir", "my_conf", "mask=chunks", "mask.units.length=0", *data]
+    result = call(folder, str(ROOT / "src" / "train.py"), *arguments)
+    assert result.returncode == 2
+    assert "mask.units.length is 0; it is at least 1" in result.stderr
