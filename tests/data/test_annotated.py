@@ -6,53 +6,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from maskwright.data.text import TextData
 from maskwright.errors import UserError
 from maskwright.masking import Collocations, Entities, Frequency, Lexicon, Tfidf
 from maskwright.masking.testing import make_masker
-from maskwright.text.tokenizer import Trained
 from tests.conftest import make_text
-
-SETTINGS = {
-    "config": None,
-    "column": "text",
-    "document": "row",
-    "cleaning": ["whitespace"],
-    "splits": {"train": "train", "validation": 0.1, "test": 0.1},
-    "limit": None,
-    "block_size": 32,
-    "batch_size": 8,
-    "evaluation_batch_size": 8,
-    "evaluation_limit": None,
-    "id_type": "auto",
-    "seed": 1,
-    "preparation_workers": 1,
-}
-
-
-@pytest.fixture
-def make(corpus, cache):
-    def make_data(*annotations, **changes) -> TextData:
-        settings = SETTINGS | {"source": str(corpus), "cache_dir": str(cache)}
-        settings["tokenizer"] = Trained("wordpiece", 300, lowercase=True)
-        data = TextData(**settings | changes, annotations=annotations)
-        data.prepare_data()
-        data.setup()
-        return data
-
-    return make_data
-
-
-def take(loader, number: int) -> list[dict[str, torch.Tensor]]:
-    iterator = iter(loader)
-    return [next(iterator) for _ in range(number)]
-
+from tests.data.conftest import take
 
 ALL = (Collocations(), Entities(), Frequency(), Tfidf(), Lexicon())
 
 
 def test_units_hold_whole_words_and_weights_are_those_of_words(make):
-    for batch in take(make(*ALL).train_dataloader(), 5):
+    for batch in take(make(annotations=ALL).train_dataloader(), 5):
         words = batch["words"]
         for name in ("collocations", "entities"):
             units = batch[name]
@@ -77,7 +41,7 @@ def test_units_hold_whole_words_and_weights_are_those_of_words(make):
 
 def test_a_block_shows_what_its_documents_have(make):
     """The numbers of the blocks, one behind the other, are those of whole documents, encoded by themselves."""
-    data = make(*ALL)
+    data = make(annotations=ALL)
     texts = data.documents["validation"]["text"][:]
     rows, piece = data.encode(texts)
     blocks = data.blocks["validation"].read(np.arange(len(data.blocks["validation"])))
@@ -104,8 +68,8 @@ def test_a_block_shows_what_its_documents_have(make):
 
 
 def test_processes_change_nothing(make, tmp_path):
-    one = make(*ALL)
-    two = make(*ALL, preparation_workers=2, cache_dir=str(tmp_path))
+    one = make(annotations=ALL)
+    two = make(annotations=ALL, preparation_workers=2, cache_dir=str(tmp_path))
     for split in ("train", "validation", "test"):
         for name in one.annotations:
             assert np.array_equal(one.blocks[split].annotations[name], two.blocks[split].annotations[name])
@@ -113,7 +77,7 @@ def test_processes_change_nothing(make, tmp_path):
 
 def test_loading_workers_change_no_mask(make):
     def masked(**changes):
-        batches = take(make(*ALL, **changes).train_dataloader(), 4)
+        batches = take(make(annotations=ALL, **changes).train_dataloader(), 4)
         for units in (Collocations(), Entities()):
             yield torch.cat([make_masker(units=units)(batch).input_ids for batch in batches])
         for weights in (Frequency(), Tfidf(), Lexicon()):
@@ -124,12 +88,12 @@ def test_loading_workers_change_no_mask(make):
 
 
 def test_they_are_prepared_once(make, monkeypatch):
-    make(*ALL)
+    make(annotations=ALL)
     monkeypatch.setattr("maskwright.data.text.write_annotation", None)
-    first = make(*ALL)
+    first = make(annotations=ALL)
     assert (first.annotation_folders["collocations"] / "collocations.tsv").is_file()
     with pytest.raises(TypeError):  # other settings are prepared anew
-        make(Frequency(0.25))
+        make(annotations=[Frequency(0.25)])
 
 
 def test_statistics_come_from_the_training_split_only(make, monkeypatch):
@@ -141,7 +105,7 @@ def test_statistics_come_from_the_training_split_only(make, monkeypatch):
         learn(self, folder, pieces, tokenizer)
 
     monkeypatch.setattr(Frequency, "learn", listen)
-    data = make(Frequency(0.125))
+    data = make(annotations=[Frequency(0.125)])
     assert sum(seen) == data.tokens["train"].documents
 
 
@@ -174,7 +138,7 @@ TAGGED = {
 
 
 def test_tags_of_a_corpus_become_units(make, tagged, tmp_path):
-    data = make(Entities(), source=str(tagged), **TAGGED)
+    data = make(annotations=[Entities()], source=str(tagged), **TAGGED)
     assert data.documents["train"]["text"][0] == "Ada King of London wrote ."
     # the rule would have left out the word that opens the sentence
     [row] = data.blocks["train"].read(np.array([0]))["entities"]
@@ -192,7 +156,7 @@ def test_tags_of_a_corpus_become_units(make, tagged, tmp_path):
 )
 def test_tags_that_are_none_are_refused(make, tagged, changes, message):
     with pytest.raises(UserError, match=message):
-        make(Entities(), source=str(tagged), **TAGGED | changes)
+        make(annotations=[Entities()], source=str(tagged), **TAGGED | changes)
 
 
 def test_tags_of_text_are_refused(make, tagged, tmp_path, corpus):
@@ -201,8 +165,12 @@ def test_tags_of_text_are_refused(make, tagged, tmp_path, corpus):
     folder.mkdir()
     (tmp_path / "bad-train.parquet").rename(folder / "train-0.parquet")
     with pytest.raises(UserError, match="does not hold a list of words and as many tags"):
-        make(Entities(), source=str(folder), **TAGGED | {"splits": SETTINGS["splits"]})
+        make(
+            annotations=[Entities()],
+            source=str(folder),
+            **TAGGED | {"splits": {"train": "train", "validation": 0.1, "test": 0.1}},
+        )
     with pytest.raises(UserError, match=r"data\.tags=ner_tags: tagged words are read from data sets of the hub"):
-        make(Entities(), tags="ner_tags")
+        make(annotations=[Entities()], tags="ner_tags")
     with pytest.raises(UserError, match=r"mask\.units\.source=tags, but the corpus has no tags"):
-        make(Entities("tags"))
+        make(annotations=[Entities("tags")])

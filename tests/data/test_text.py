@@ -5,45 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from maskwright.data.text import TextData
 from maskwright.errors import UserError
 from maskwright.masking import Constant, Corruption, Masker, Uniform, Words
 from maskwright.text.tokenizer import Trained
 from tests.conftest import make_text
-
-
-@pytest.fixture
-def make(corpus, cache):
-    def make_data(**changes) -> TextData:
-        settings = {
-            "source": str(corpus),
-            "config": None,
-            "column": "text",
-            "document": "row",
-            "cleaning": ["whitespace"],
-            "splits": {"train": "train", "validation": 0.1, "test": 0.1},
-            "limit": None,
-            "tokenizer": Trained("wordpiece", 300, lowercase=True),
-            "block_size": 32,
-            "batch_size": 8,
-            "evaluation_batch_size": 8,
-            "evaluation_limit": None,
-            "id_type": "auto",
-            "cache_dir": str(cache),
-            "seed": 1,
-            "preparation_workers": 1,
-        }
-        data = TextData(**settings | changes)
-        data.prepare_data()
-        data.setup()
-        return data
-
-    return make_data
-
-
-def take(loader, number: int) -> list[dict[str, torch.Tensor]]:
-    iterator = iter(loader)
-    return [next(iterator) for _ in range(number)]
+from tests.data.conftest import take
 
 
 def test_an_epoch_sees_every_block_once(make):

@@ -1,0 +1,46 @@
+"""A data module on the small corpus."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from maskwright.data.text import TextData
+from maskwright.text.tokenizer import Trained
+
+
+@pytest.fixture
+def make(corpus, cache) -> Callable[..., TextData]:
+    """Makes and prepares one; takes the settings that are to be others."""
+
+    def make_data(**changes) -> TextData:
+        settings = {
+            "source": str(corpus),
+            "config": None,
+            "column": "text",
+            "document": "row",
+            "cleaning": ["whitespace"],
+            "splits": {"train": "train", "validation": 0.1, "test": 0.1},
+            "limit": None,
+            "tokenizer": Trained("wordpiece", 300, lowercase=True),
+            "block_size": 32,
+            "batch_size": 8,
+            "evaluation_batch_size": 8,
+            "evaluation_limit": None,
+            "id_type": "auto",
+            "cache_dir": str(cache),
+            "seed": 1,
+            "preparation_workers": 1,
+        }
+        data = TextData(**settings | changes)
+        data.prepare_data()
+        data.setup()
+        return data
+
+    return make_data
+
+
+def take(loader, number: int) -> list[dict[str, torch.Tensor]]:
+    """The first batches of a loader."""
+    iterator = iter(loader)
+    return [next(iterator) for _ in range(number)]
