@@ -30,7 +30,7 @@ def mix(x: Any) -> Any:
 
     A bijection on 64 bits: distinct inputs give distinct outputs.
     """
-    return _like(x, _mix_in_place(_unsigned(x).copy())) if _in_numpy(x) else _mix_tensor(x)
+    return _like(x, _mix_in_place(_unsigned(x).copy())) if on_host(x) else _mix_tensor(x)
 
 
 def fold(key: Any, number: Any) -> Any:
@@ -38,27 +38,33 @@ def fold(key: Any, number: Any) -> Any:
 
     Arguments broadcast.
     """
-    single = isinstance(number, int)
-    if not _in_numpy(key):
+    single = isinstance(number, (int, np.integer))
+    number = int(number) if single else number
+    if not on_host(key):
         return _mix_tensor(key + (_signed(number * _GOLDEN) if single else number * _INT64_GOLDEN))
     # a product of single numbers would warn that it wraps around
     product = np.uint64(number * _GOLDEN & _ALL) if single else _unsigned(number) * np.uint64(_GOLDEN)
-    return _like(key, _mix_in_place(_unsigned(key) + product))
+    return _like(key, _mix_in_place(np.asarray(_unsigned(key) + product)))
 
 
-def _in_numpy(x: Any) -> bool:
-    """On a CPU NumPy is faster, also for tensors: it shifts unsigned, and its calls cost less."""
-    return isinstance(x, np.ndarray) or x.device.type == "cpu"
+def on_host(x: Any) -> bool:
+    """Whether an array or tensor is at hand for NumPy, which is faster on a CPU, and for a look at its values."""
+    if isinstance(x, np.ndarray):
+        return True
+    import torch  # not at the top: processes that only prepare a corpus do without
+
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _unsigned(x: Any) -> np.ndarray:
-    return (x if isinstance(x, np.ndarray) else x.numpy()).view(np.uint64)
+    array = x if isinstance(x, np.ndarray) else x.numpy()
+    return array.astype(np.int64, copy=False).view(np.uint64)
 
 
 def _like(x: Any, bits: np.ndarray) -> Any:
     if isinstance(x, np.ndarray):
         return bits.view(np.int64)
-    import torch  # not at the top: processes that only prepare a corpus do without
+    import torch
 
     return torch.from_numpy(bits.view(np.int64))
 

@@ -471,7 +471,7 @@ def test_wandb_works_offline(run):
             ["mask=pmi", "mask@evaluation_mask=pmi", "mask.units.min_count=3"],
             r"evaluation_mask\.units wants other collocations",
         ),
-        (["mask=adaptive", "mask.weights.rate=2"], r"mask\.weights\.rate is 2"),
+        (["mask=adaptive", "mask.weights.decay=2"], r"mask\.weights\.decay is 2"),
         (["mask=span", "mask.units.p=2"], r"mask\.units\.p is 2"),
         (["mask=ngram", "mask.units.distribution=[0.5,0.6,0.2]"], r"mask\.units\.distribution .* add up to 1"),
         (["mask/corruption=mask_only", "mask.corruption.mask=0.9"], "add up to 1"),
@@ -614,6 +614,13 @@ class Negative:
         return torch.full(batch["words"].shape, self.value)
 
 
+class Wide:
+    """Units longer than they say."""
+
+    def __call__(self, batch, draws, budget):
+        return batch["words"].clamp(max=0)
+
+
 class Outside:
     """Units as they must not be."""
 
@@ -631,6 +638,10 @@ class Outside:
         (
             ["weights={_target_: tests.integration.test_train.Negative, value: nan}"],
             r"mask\.weights: Negative answered the weight nan",
+        ),
+        (
+            ["units={_target_: tests.integration.test_train.Wide}"],
+            r"mask\.units: Wide answered a unit of 30 tokens.* `margin`",
         ),
         (
             ["units={_target_: tests.integration.test_train.Outside}"],

@@ -26,6 +26,10 @@ class RowDraws:
         key = fold(self.row, zlib.crc32(stream.encode()))
         return key if index is None else fold(key, index)
 
+    def signed(self, stream: str, index: int) -> int:
+        bits = self.bits(stream, index)
+        return bits - BITS if bits >= BITS // 2 else bits
+
     def uniform(self, stream: str, index: int | None = None) -> float:
         return ((self.bits(stream, index) >> 12) + 0.5) / 2**52
 
@@ -65,18 +69,19 @@ def order(members: dict[int, list[int]], weights: list[float] | None, draws: Row
 
 
 def choose(
-    units: list[int], weights: list[float] | None, budget: int, room: int, draws: RowDraws, single: bool
+    units: list[int], weights: list[float] | None, budget: int, longest: int, draws: RowDraws, single: bool
 ) -> set[int]:
     """The positions that are hidden."""
     members: dict[int, list[int]] = {}
     for position, unit in enumerate(units):
         if unit >= 0:
             members.setdefault(unit, []).append(position)
-    if members and all(len(positions) > room for positions in members.values()):
-        members = {position: [position] for positions in members.values() for position in positions}
-    members = {unit: positions for unit, positions in members.items() if len(positions) <= room}
-    ranked = order(members, weights, draws)
-    sizes = [len(members[unit]) for unit in ranked]
+    fitting = {unit: positions for unit, positions in members.items() if len(positions) <= longest}
+    ranked = order(fitting, weights, draws)
+    if members and not ranked:
+        fitting = {position: [position] for positions in members.values() for position in positions}
+        ranked = order(fitting, weights, draws)
+    sizes = [len(fitting[unit]) for unit in ranked]
     available = sum(sizes)
     limit = math.inf
     if available > budget:
@@ -85,21 +90,48 @@ def choose(
     hidden: set[int] = set()
     before = 0
     for unit, size in zip(ranked, sizes, strict=True):
-        if single and len(hidden) == budget:
+        if before >= (budget if single else limit):
             break
-        if before < limit and before + size <= room:
-            hidden.update(members[unit])
+        hidden.update(fitting[unit])
         before += size
     return hidden
 
 
-def show(ids: list[int], hidden: set[int], units: list[int], corruption, draws: RowDraws, mask_id: int, ordinary):
+def blocks(places: list[int], columns: int, smallest: int, aspect, attempts: int, budget: int, draws: RowDraws):
+    """The cells of each rectangle, in order, on a grid whose cells are numbered line by line."""
+    maskable = len(places)
+    lines = -(-maskable // columns)
+    left, covered, found = min(budget, maskable), set(), []
+    for number in range(attempts):
+        area, shape, top, side = (draws.uniform("blocks", 4 * number + i) for i in range(4))
+        least = min(smallest, left)
+        area = least + area * (left - least)
+        shape = math.exp(math.log(aspect[0]) + shape * (math.log(aspect[1]) - math.log(aspect[0])))
+        height = min(max(round(math.sqrt(area * shape)), 1), lines)
+        width = min(max(round(math.sqrt(area / shape)), 1), columns)
+        top, side = int(top * (lines - height + 1)), int(side * (columns - width + 1))
+        cells = {
+            line * columns + column for line in range(top, top + height) for column in range(side, side + width)
+        }
+        new = {cell for cell in cells if cell < maskable} - covered
+        if new and len(new) <= left:
+            found.append(new)
+            covered |= new
+            left -= len(new)
+    singles = sorted(set(range(maskable)) - covered, key=lambda cell: draws.signed("singles", places[cell]))[:left]
+    return found + [{cell} for cell in singles]
+
+
+def show(ids, hidden: set[int], units, corruption, draws: RowDraws, mask_id: int, ordinary, counts) -> list[int]:
     """What stands in the row."""
+    urn = (
+        [i for i in ordinary for _ in range(counts[i] + 1)] if corruption.replacements == "frequency" else ordinary
+    )
     out = list(ids)
     for position in hidden:
         lot = draws.uniform("corruption", units[position] if corruption.per == "unit" else position)
         if lot < corruption.mask:
             out[position] = mask_id
         elif lot < corruption.mask + corruption.random:
-            out[position] = ordinary[math.floor(draws.uniform("replacement", position) * len(ordinary))]
+            out[position] = urn[math.floor(draws.uniform("replacement", position) * len(urn))]
     return out

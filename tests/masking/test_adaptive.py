@@ -15,26 +15,34 @@ def observe(weights, targets, right, valid=None):
 
 
 def test_difficulty_is_a_running_average_of_what_was_wrong():
-    weights = Adaptive(5, rate=0.2, every=2)
+    weights = Adaptive(5, decay=0.2, every=2)
     observe(weights, [1, 1, 1, 1, 2, 3], [True, True, True, False, False, True], [True] * 5 + [False])
     weights.begin_step(1)  # not yet
     assert weights.difficulty.tolist() == [1] * 5
     observe(weights, [2, 1], [True, True])
     weights.begin_step(2)
-    # 1: 4 of 5 right; 2: 1 of 2 right; others unseen, also the one that was only padding
-    assert weights.difficulty.tolist() == pytest.approx([1, 0.8 + 0.2 * 0.2, 0.8 + 0.2 * 0.5, 1, 1])
+    # 1: 4 of 5 right; 2: 1 of 2; others none of none, also the one that was only padding
+    smoothed = [0.5, 4.5 / 6, 1.5 / 3, 0.5, 0.5]
+    first = [0.2 + 0.8 * (1 - accuracy) for accuracy in smoothed]
+    assert weights.difficulty.tolist() == pytest.approx(first)
     observe(weights, [1], [True])
     weights.begin_step(4)
-    assert weights.difficulty[1].item() == pytest.approx(0.8 * 0.84)
-    weights.begin_step(6)  # nothing seen since
-    assert weights.difficulty[1].item() == pytest.approx(0.8 * 0.84)
+    assert weights.difficulty[1].item() == pytest.approx(0.2 * first[1] + 0.8 * (1 - 1.5 / 2))
+
+
+def test_precision_and_device_do_not_touch_what_was_learned():
+    weights = Adaptive(5, every=1)
+    observe(weights, [1, 2], [True, False])
+    weights.begin_step(1)
+    before = weights.difficulty.clone()
+    weights.bfloat16().double().to("cpu")
+    assert weights.difficulty.dtype == torch.float64
+    assert torch.equal(weights.difficulty, before)
 
 
 def test_the_ratio_stays_and_difficult_tokens_are_masked_more_often():
-    weights = Adaptive(testing.VOCABULARY, rate=1.0, every=1, floor=0.1)
-    easy = torch.arange(testing.VOCABULARY // 2)[None]
-    weights.observe(easy, torch.ones_like(easy, dtype=torch.bool), torch.ones_like(easy, dtype=torch.bool))
-    weights.begin_step(1)
+    weights = Adaptive(testing.VOCABULARY, floor=0.1)
+    weights.difficulty[: testing.VOCABULARY // 2] = 0
     batch = testing.make_batch(2000, 66)
     masker = testing.make_masker(units=Tokens(), weights=weights)
     hidden = testing.chosen(masker(batch), 66)
@@ -56,7 +64,7 @@ def test_what_was_learned_is_in_the_state():
     for one in (weights, other):
         one.begin_step(1)
     assert torch.equal(weights.difficulty, other.difficulty)
-    assert weights.difficulty[1] == pytest.approx(0.8)
+    assert weights.difficulty[1].item() == pytest.approx(0.2 + 0.8 * (1 - 1.5 / 2))
 
 
 def _rank(rank: int, address: str, out: str) -> None:
@@ -74,14 +82,14 @@ def test_all_ranks_know_the_same(tmp_path):
     one, two = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     for name in one:
         assert torch.equal(one[name], two[name])
-    assert one["difficulty"].tolist() == pytest.approx([1, 0.9, 1, 1])  # half of both ranks' four were right
+    assert one["difficulty"].tolist() == pytest.approx([0.6, 0.2 + 0.8 * 0.5, 0.6, 0.6])  # half of four were right
     assert one["counts"].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rate": 0.0}, "rate is 0"),
+        ({"decay": 1.0}, "decay is 1"),
         ({"every": 0}, "every is 0"),
         ({"floor": 0.0}, "floor is 0"),
         ({"floor": 2.0}, "floor is 2"),

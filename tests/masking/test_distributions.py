@@ -83,6 +83,33 @@ def test_a_row_hides_its_budget_on_average_whatever_its_words_are():
             assert masker(batch).valid.sum() / budget == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.parametrize("continues", [0.9, 0.95])
+def test_also_where_words_are_long(continues):
+    """Words of ten tokens and more: those that are not too long are hidden alike, and make up the budget."""
+    batch = testing.make_batch(2000, 256, continues=continues)
+    masker = testing.make_masker(units=Words())
+    hidden = testing.chosen(masker(batch), 256).numpy()
+    budget, units = testing.units_of(masker, batch)
+    assert hidden.sum() / np.minimum(budget, (units >= 0).sum(1)).sum() == pytest.approx(1, abs=0.03)
+    words = batch["words"].numpy()
+    number = words + np.arange(len(words))[:, None] * 256
+    _, first, length = np.unique(number[words >= 0], return_index=True, return_counts=True)
+    masked = hidden[words >= 0][first]
+    longest = 12 + 38 // 8
+    assert not masked[length > longest].any()
+    short, long = (masked[(length >= a) & (length <= b)].mean() for a, b in ((1, 8), (9, longest)))
+    assert long / short == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("length", "least", "most"), [(34, 1.2, 1.4), (66, 1.0, 1.1), (130, 0.98, 1.02)])
+def test_spans_in_short_rows_hide_more_than_their_budget(length, least, most):
+    """Where the budget is that of a span, one span is taken all the same; docs/masking.md tells the numbers."""
+    batch = testing.make_batch(100_000 // length, length)
+    masker = testing.make_masker(units=Spans())
+    share = masker(batch).valid.sum() / masker.budget(batch, masker.draws(batch), 0.0).sum()
+    assert least < share < most
+
+
 class ByWord:
     """Weights by the number of the word."""
 

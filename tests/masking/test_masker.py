@@ -130,6 +130,7 @@ def test_the_suite_finds_what_is_wrong():
     ("make", "message"),
     [
         (lambda: Constant(0), r"mask\.ratio is 0"),
+        (lambda: Constant(True), r"mask\.ratio is True"),
         (lambda: Constant(float("nan")), r"mask\.ratio is nan"),
         (lambda: Linear(0.3, 0.0), r"mask\.ratio\.end is 0\.0"),
         (lambda: Cosine(1.2, 0.1), r"mask\.ratio\.start is 1\.2"),

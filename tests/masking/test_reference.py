@@ -1,5 +1,8 @@
 """Maskers and unit functions, beside a slow reference in plain Python, number by number."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,42 +10,82 @@ from maskwright.masking import Blocks, Corruption, Ngrams, Spans, testing
 from tests.masking import reference
 from tests.masking.test_strategies import STRATEGIES, make_of
 
+BERT = Corruption(0.8, 0.1, 0.1)
+BY_FREQUENCY = Corruption(0.4, 0.5, 0.1, per="unit", replacements="frequency")
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("ratio", [0.02, 0.15, 0.6])
-def test_a_masker_does_what_the_reference_does(strategy, ratio):
-    masker = make_of(strategy)(ratio=ratio, seed=5)
-    batch = testing.make_batch(40, 60, seed=1, continues=0.5)
-    batch["epochs"] += torch.arange(40) % 3
+
+def compare(make, batch, ratio: float, corruption: Corruption, single: bool) -> None:
+    masker = make(ratio=ratio, seed=5, corruption=corruption)
+    batch["epochs"] += torch.arange(len(batch["epochs"])) % 3
     batch["examples"] += 1000
     masked = masker(batch)
     draws = masker.draws(batch)
     units = masker.units(batch, draws, masker.budget(batch, draws, 0.0))
     weights = masker.weights(batch)
-    hidden = testing.chosen(masked, 60)
-    for row in range(40):
+    hidden = testing.chosen(masked, units.shape[1])
+    for row in range(len(units)):
         own = reference.RowDraws(5, int(batch["epochs"][row]), int(batch["examples"][row]))
         budget = max(int(ratio * int((batch["words"][row] >= 0).sum()) + 0.5), 1)
-        margin = getattr(masker.units, "margin", 8)
+        margin = getattr(masker.units, "margin", 12)
         expected = reference.choose(
             units[row].tolist(),
             None if weights is None else weights[row].tolist(),
             budget,
-            budget + margin + budget // 8 if margin else budget,
+            margin + budget // 8 if margin else budget,
             own,
-            strategy in ("token", "adaptive"),
+            single,
         )
         assert set(hidden[row].nonzero()[:, 0].tolist()) == expected
         shown = reference.show(
             batch["input_ids"][row].tolist(),
             expected,
-            units[row].tolist(),
-            masker.corruption,
+            list(range(units.shape[1])) if single else units[row].tolist(),
+            corruption,
             own,
             testing.MASK,
             list(range(testing.SPECIAL, testing.VOCABULARY)),
+            list(range(testing.VOCABULARY)),
         )
         assert masked.input_ids[row].tolist() == shown
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("ratio", "corruption"), [(0.02, BERT), (0.15, BY_FREQUENCY), (0.6, BERT)])
+def test_a_masker_does_what_the_reference_does(strategy, ratio, corruption):
+    batch = testing.make_batch(40, 60, seed=1, continues=0.5)
+    compare(make_of(strategy), batch, ratio, corruption, strategy in ("token", "adaptive"))
+
+
+@pytest.mark.parametrize("strategy", ["wholeword", "lexicon", "span"])
+@pytest.mark.parametrize("continues", [0.9, 0.97])
+def test_also_where_words_are_too_long_to_be_taken(strategy, continues):
+    batch = testing.make_batch(60, 100, seed=1, continues=continues)
+    compare(make_of(strategy), batch, 0.15, BERT, single=False)
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        Blocks(),
+        Blocks(columns=5, smallest=3, aspect=(0.5, 2.0), attempts=4),
+        Blocks(columns=20, smallest=1, attempts=2),
+    ],
+)
+@pytest.mark.parametrize("budget", [1, 20, 78])
+def test_blocks_are_those_of_the_reference(units, budget):
+    batch = testing.make_batch(60, 198, seed=4)
+    batch["words"][::3, 100:] = -1
+    found = units(batch, testing.make_masker(seed=2).draws(batch), torch.full((60, 1), budget))
+    aspect = tuple(math.exp(x) for x in units.aspect)
+    for row in range(60):
+        places = (batch["words"][row] >= 0).nonzero()[:, 0].tolist()
+        own = reference.RowDraws(2, 0, row)
+        expected = reference.blocks(places, units.columns, units.smallest, aspect, units.attempts, budget, own)
+        groups: dict[int, set[int]] = {}
+        for cell, place in enumerate(places):
+            if (unit := int(found[row, place])) >= 0:
+                groups.setdefault(unit, set()).add(cell)
+        assert sorted(map(sorted, groups.values())) == sorted(map(sorted, expected))
 
 
 @pytest.mark.parametrize(
@@ -58,37 +101,19 @@ def test_runs_are_laid_out_as_the_reference_lays_them(units):
         assert found[row].tolist() == reference.runs(batch["words"][row].tolist(), units.shares, own)
 
 
-def test_blocks_are_rectangles_and_meet_the_budget_exactly():
-    """Laid one upon the other in the order of their numbers, as in the text of BEiT."""
-    units = Blocks(columns=14, smallest=16)
-    batch = testing.batch_of_words(testing.np.tile(testing.np.arange(196), (300, 1)))
-    draws = testing.make_masker(seed=3).draws(batch)
-    budget = torch.full((300, 1), 78)
-    found = units(batch, draws, budget)
+def test_blocks_cover_the_grid_evenly_and_meet_the_budget():
+    """14 x 14 cells, of which 78 are hidden, as in BEiT; no corner is forgotten, and few cells stand alone."""
+    batch = testing.batch_of_words(np.tile(np.arange(196), (2000, 1)))
+    found = Blocks()(batch, testing.make_masker(seed=3).draws(batch), torch.full((2000, 1), 78))
     assert ((found >= 0).sum(1) == 78).all()
-    singles, blocks, aspects = 0, 0, []
-    for row in found.view(300, 14, 14):
-        covered = torch.zeros(14, 14, dtype=torch.bool)
-        groups = {int(unit): row == unit for unit in row[row >= 0].unique()}
-        for mask in groups.values():
-            if mask.sum() == 1:
-                singles += 1
-                continue
-            blocks += 1
-        # the largest group lies within a rectangle that only other groups have cut into
-        largest = max(groups.values(), key=lambda mask: int(mask.sum()))
-        lines, columns = largest.any(1).nonzero()[:, 0], largest.any(0).nonzero()[:, 0]
-        box = torch.zeros(14, 14, dtype=torch.bool)
-        box[lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1] = True
-        assert ((row >= 0) | ~box)[box].all()
-        aspects.append(len(lines) / len(columns))
-        covered |= largest
-    assert singles < 0.1 * 78 * 300
-    assert blocks < 8 * 300
-    assert min(aspects) >= 0.2
-    assert max(aspects) <= 5
-    assert min(aspects) < 0.7
-    assert max(aspects) > 1.4
+    share = (found >= 0).double().mean(0).view(14, 14)
+    assert share.min() > 0.02
+    assert share.max() < 0.8
+    for turned in (share.flip(0), share.flip(1), share.T):  # all sides alike, up to 5 standard deviations
+        assert (share - turned).abs().max() < 5 * (2 * 0.25 / 2000) ** 0.5
+    units, sizes = (found + 196 * torch.arange(2000)[:, None])[found >= 0].unique(return_counts=True)
+    assert (sizes == 1).sum() < 2 * 2000
+    assert 2 * 2000 < len(units) < 8 * 2000
 
 
 def test_corruption_per_unit_uses_the_lot_of_the_unit():

@@ -20,7 +20,7 @@ from maskwright.data.documents import SPLITS, Documents, open_documents, open_ta
 from maskwright.data.source import Source
 from maskwright.errors import UserError
 from maskwright.progress import bar
-from maskwright.text.annotations import Annotation, Piece, piece_of_texts, read_annotation, write_annotation
+from maskwright.text.annotations import Annotation, Piece, piece_of_texts, read_annotation, stored, write_annotation
 from maskwright.text.cache import fingerprint, write_once
 from maskwright.text.packing import PackedBlocks, rows_of_piece
 from maskwright.text.parallel import cores
@@ -214,7 +214,7 @@ class TextData(LightningDataModule):
         """
         piece = piece_of_texts(list(texts), self.tokenizer)
         numbers = {
-            name: annotation.open(self.annotation_folders[name], self.tokenizer)(piece)
+            name: stored(annotation.open(self.annotation_folders[name], self.tokenizer)(piece), annotation)
             for name, annotation in self.annotations.items()
         }
         rows = rows_of_piece(piece, numbers, self.tokenizer)

@@ -52,8 +52,8 @@ class Corruption:
 
         Args:
             lots: (B, K) the positions, or where `per` is `unit` the unit ids: equal ones share their lot.
-            vocabulary: has `ordinary_ids` (N,), which may be drawn, and `cumulative` (N,), the shares of
-                the training text that they and those before them have.
+            vocabulary: has `ordinary_ids` (N,), which may be drawn, and `cumulative` (N,) int64, how
+                often they and those before them are to be drawn.
         """
         if self.mask == 1:
             return torch.full_like(targets, mask_id)
@@ -67,5 +67,6 @@ class Corruption:
         if self.replacements == "uniform":
             drawn = (draw * len(ordinary)).long()
         else:
-            drawn = torch.searchsorted(vocabulary.cumulative, draw).clamp(max=len(ordinary) - 1)
+            drawn = (draw * vocabulary.cumulative[-1]).long()
+            drawn = torch.searchsorted(vocabulary.cumulative, drawn, right=True).clamp(max=len(ordinary) - 1)
         return torch.where((lot >= self.mask) & (lot < self.mask + self.random), ordinary[drawn], shown)

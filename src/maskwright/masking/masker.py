@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskwright import hashing
 from maskwright.masking.draws import Draws
 
-MARGIN = 8  # of units that name none of their own
+MARGIN = 12  # of units that name none of their own
 
 _SLOT = 0xFFFF  # the low bits of a key number the unit; so a row holds at most 65,536 positions
 _LAST = 2**63 - 1  # a key behind all others
@@ -30,11 +31,11 @@ class Masker(nn.Module):
     Units come in an order drawn without replacement in proportion to their weights (the exponential
     race of Efraimidis and Spirakis, 2006). Each is taken while those before it hold fewer tokens than a
     limit, drawn for each row between the budget and the budget less the mean length of the unit that a
-    random token stands in. So whether a unit is hidden does not depend on its length, and a row hides its
-    budget within its longest unit always, and on average where the budget is larger than a few units; a
-    row whose units hold no more than the budget hides them all. A unit longer than the budget
-    and its margin is not taken; a row that holds nothing else hides single tokens instead. Nothing
-    depends on the other rows of the batch.
+    random token stands in. The limit does not know how long the next unit is, so in rows of many units
+    long and short ones are hidden alike. A row hides its budget within its longest unit always, and on
+    average where the budget is larger than a few units; a row whose units hold no more than the budget
+    hides them all. A unit longer than its margin and an eighth of the budget is never taken; a row that
+    holds nothing else hides single tokens instead. Nothing depends on the other rows of the batch.
 
     Args:
         units, weights, ratio, corruption: see the modules of those names.
@@ -65,9 +66,9 @@ class Masker(nn.Module):
         self.mask_id, self.seed, self.dynamic = mask_id, seed, dynamic
         ids = torch.tensor(ordinary_ids)
         # one is added to each count, so that every token of the vocabulary may stand in
-        often = torch.ones(len(ids)).double() if counts is None else torch.as_tensor(counts)[ids].double() + 1
+        often = torch.ones_like(ids) if counts is None else torch.as_tensor(counts).long()[ids] + 1
         self.register_buffer("ordinary_ids", ids, persistent=False)
-        self.register_buffer("cumulative", often.cumsum(0) / often.sum(), persistent=False)
+        self.register_buffer("cumulative", often.cumsum(0), persistent=False)  # whole numbers in any precision
 
     @torch.no_grad()
     def forward(self, batch: dict[str, Tensor], progress: float = 0.0) -> Masked:
@@ -84,13 +85,13 @@ class Masker(nn.Module):
         if length > _SLOT + 1:
             raise ValueError(f"rows of {length:,} positions; a masker takes at most {_SLOT + 1:,}")
         # the exact width costs a look at the data, for which the host would have to wait on a GPU
-        exact = input_ids.device.type == "cpu" and len(input_ids) > 0
+        exact = hashing.on_host(input_ids) and input_ids.numel() > 0
         most = min(int(room.max()), length) if exact else self.bound(length)
         if getattr(self.units, "single", False):
             units, places = None, self._single(batch, draws, budget, most)
         else:
             units = self.units(batch, draws, budget)
-            places = self._whole(batch, units, draws, budget, room, most)
+            places = self._whole(batch, units, draws, budget, most)
         positions = _sort(places)[:, :most].long()
         valid = positions < length
         if exact:
@@ -119,6 +120,13 @@ class Masker(nn.Module):
             raise ValueError(
                 f"mask.units: {type(self.units).__name__} answered {units.dtype} of shape {tuple(units.shape)}; "
                 f"units are int64 numbers from -1 to {shape[1] - 1} of shape {tuple(shape)}"
+            )
+        sizes = torch.zeros_like(units).scatter_add_(1, units.clamp(min=0), (units >= 0).long())
+        longest = int(sizes.max())
+        if not hasattr(self.units, "margin") and longest > MARGIN:
+            raise ValueError(
+                f"mask.units: {type(self.units).__name__} answered a unit of {longest} tokens, and units of more "
+                f"than {MARGIN} are not masked; give the class a larger attribute `margin`"
             )
         weight = self.weights(batch)
         if weight is None:
@@ -159,8 +167,15 @@ class Masker(nn.Module):
 
     def _room(self, budget: Any) -> Any:
         """The most positions that a row with this budget hides: a bound known without looking at the data."""
-        margin = getattr(self.units, "margin", MARGIN)
-        return budget + margin + budget // 8 if margin else budget
+        return budget + self._longest(budget) if self._margin else budget
+
+    def _longest(self, budget: Any) -> Any:
+        """The longest unit that a row with this budget may hide."""
+        return self._margin + budget // 8 if self._margin else budget
+
+    @property
+    def _margin(self) -> int:
+        return 0 if getattr(self.units, "single", False) else getattr(self.units, "margin", MARGIN)
 
     def _single(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor, most: int) -> Tensor:
         """(B, most) the positions that are hidden where each is a unit; T where there is none."""
@@ -172,11 +187,9 @@ class Masker(nn.Module):
         taken = (keys < _LAST) & (torch.arange(most, device=keys.device) < budget)
         return torch.where(taken, keys & _SLOT, eligible.shape[1])
 
-    def _whole(
-        self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor, room: Tensor, most: int
-    ) -> Tensor:
+    def _whole(self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor, most: int) -> Tensor:
         """(B, T) int32: each position where its unit is hidden, T elsewhere."""
-        number = units.shape[1]
+        number, longest = units.shape[1], self._longest(budget)
         maskable, ids = units >= 0, units.clamp(min=0)
         slots = torch.arange(number, device=units.device)[None]
         ones = maskable.int()
@@ -184,19 +197,18 @@ class Masker(nn.Module):
         eligible = length > 0
         weight = self.weights(batch)
         if weight is not None:
-            at_positions, weight = weight, _mean(weight.double(), ids, maskable, length)
+            at_positions, weight = weight.double(), _mean(weight.double(), ids, maskable, length)
+            eligible &= weight > 0
         # a look that spares work, where it costs no waiting
-        if units.device.type != "cpu" or not len(units) or int(length.max()) > int(room.min()):
+        if not hashing.on_host(units) or not units.numel() or int(length.max()) > int(longest.min()):
             # where no unit fits, as in a script without blanks, tokens are masked one by one
-            whole = (eligible & (length <= room)).any(1, keepdim=True)
+            eligible &= length <= longest
+            whole = eligible.any(1, keepdim=True)
             ids, length = torch.where(whole, ids, slots), torch.where(whole, length, ones)
             if weight is not None:
-                weight = torch.where(whole, weight, at_positions.double())
-            eligible = (length > 0) & (length <= room)
-            length = length.where(eligible, 0)
-        if weight is not None:
-            eligible &= weight > 0
-            length = length.where(eligible, 0)
+                weight = torch.where(whole, weight, at_positions)
+            eligible = torch.where(whole, eligible, maskable if weight is None else maskable & (weight > 0))
+        length = length.where(eligible, 0)
 
         keys = _sort(_keys(draws, slots, weight, eligible))[:, :most]
         found = keys < _LAST
@@ -208,7 +220,7 @@ class Masker(nn.Module):
         available = length.sum(1, keepdim=True)
         covering = length.double().square_().sum(1, keepdim=True) / available.clamp(min=1)
         limit = (budget - covering * draws.row("limit")).clamp(min=0.5)  # the first unit is always taken
-        taken = ((before < limit) | (available <= budget)) & (behind <= room) & found
+        taken = ((before < limit) | (available <= budget)) & found
         flags = torch.zeros(len(units), number + 1, dtype=torch.bool, device=units.device)
         hidden = flags.scatter_(1, unit, taken).gather(1, ids).logical_and_(maskable)
         return torch.where(hidden, slots.int(), number)
@@ -234,7 +246,7 @@ def _keys(draws: Draws, slots: Tensor, weight: Tensor | None, eligible: Tensor) 
 
 def _sort(keys: Tensor) -> Tensor:
     """The keys of each row in rising order; the keys themselves are lost."""
-    if keys.device.type == "cpu":  # NumPy's sort is many times faster
+    if hashing.on_host(keys):  # NumPy's sort is many times faster
         keys.numpy().sort(axis=1)
         return keys
     return keys.sort(dim=1).values

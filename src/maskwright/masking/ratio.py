@@ -15,7 +15,7 @@ from maskwright.masking.draws import Draws
 
 
 def _check(name: str, value: float) -> float:
-    if not 0 < value <= 1:
+    if isinstance(value, bool) or not 0 < value <= 1:
         raise ValueError(f"{name} is {value}; a share of the tokens lies above 0 and is at most 1")
     return float(value)
 
@@ -35,7 +35,7 @@ class Constant:
 
 
 class Linear:
-    """From `start` to `end` along a straight line (down from 0.3 to 0.15: Yang et al., 2023).
+    """From `start` to `end` along a straight line (down from 0.3 to 0.15: Ankner et al., 2023).
 
     Raises:
         ValueError: a share is not in (0, 1].
@@ -46,7 +46,7 @@ class Linear:
         self.maximum = max(self.start, self.end)
 
     def __call__(self, progress: float, draws: Draws) -> float | Tensor:
-        return self.start + (self.end - self.start) * progress
+        return min(self.start + (self.end - self.start) * progress, self.maximum)
 
 
 class Cosine(Linear):
@@ -57,7 +57,7 @@ class Cosine(Linear):
     """
 
     def __call__(self, progress: float, draws: Draws) -> float | Tensor:
-        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * progress)) / 2
+        return min(self.end + (self.start - self.end) * (1 + math.cos(math.pi * progress)) / 2, self.maximum)
 
 
 class Steps:
@@ -127,4 +127,4 @@ class Sampled:
             return share
         if self.distribution == "cosine":
             u = (u * (math.pi / 2)).cos()
-        return self.low + (self.high - self.low) * u
+        return (self.low + (self.high - self.low) * u).clamp(max=self.high)

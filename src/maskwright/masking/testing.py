@@ -14,8 +14,10 @@ from a batch than ids and words need batches of their own: `holds(make, my_make_
 Needs scipy and hypothesis, which `pip install maskwright[dev]` brings.
 """
 
+import unittest
 from collections.abc import Callable
 from typing import Any, Protocol
+from unittest import mock
 
 import numpy as np
 import torch
@@ -111,22 +113,22 @@ def chosen(masked: Masked, length: int) -> Tensor:
 def units_of(masker: Masker, batch: dict[str, Tensor], progress: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The budget (B,) of each row, and (B, T) the units that may be taken, -1 elsewhere."""
     draws = masker.draws(batch)
-    budget = masker.budget(batch, draws, progress)
-    units = masker.units(batch, draws, budget).numpy().copy()
+    ratio = masker.ratio(progress, draws)
+    budget = np.maximum(np.floor(np.asarray(ratio) * (batch["words"] >= 0).sum(1).numpy() + 0.5), 1).astype(int)
+    units = masker.units(batch, draws, torch.from_numpy(budget)[:, None]).numpy().copy()
     weight = masker.weights(batch)
-    room = masker._room(budget)[:, 0].tolist()
-    for row, limit in zip(units, room, strict=True):
-        sizes = {unit: int((row == unit).sum()) for unit in np.unique(row[row >= 0])}
-        if sizes and min(sizes.values()) > limit:  # nothing fits: each token is a unit
+    weights = np.ones(units.shape) if weight is None else weight.double().numpy()
+    margin = getattr(masker.units, "margin", 12)
+    for row, values, wanted in zip(units, weights, budget, strict=True):
+        longest = margin + wanted // 8 if margin else wanted
+        own = [row == unit for unit in np.unique(row[row >= 0])]
+        taken = [unit for unit in own if unit.sum() <= longest and values[unit].mean() > 0]
+        if not taken:  # nothing fits: each token is a unit
             row[row >= 0] = np.flatnonzero(row >= 0)
+            row[values <= 0] = -1
         else:
-            row[np.isin(row, [unit for unit, size in sizes.items() if size > limit])] = -1
-    if weight is not None:
-        for row, values in zip(units, weight.double().numpy(), strict=True):
-            for unit in np.unique(row[row >= 0]):
-                if values[row == unit].mean() <= 0:
-                    row[row == unit] = -1
-    return budget[:, 0].numpy(), units
+            row[~np.any(taken, axis=0)] = -1
+    return budget, units
 
 
 def budgets_are_met_within_a_unit(make: Make, batches: MakeBatch = make_batch) -> None:
@@ -179,11 +181,11 @@ def replacements_cover_the_vocabulary_but_no_special_token(make: Make, batches: 
     by_frequency = np.arange(VOCABULARY) + 1.0
     for corruption, expected in (
         (Corruption(0, 1, 0), np.ones(VOCABULARY)),
-        (Corruption(0, 1, 0, replacements="frequency"), by_frequency),
+        (Corruption(0.5, 0.5, 0, replacements="frequency"), by_frequency),
     ):
         masked = make(ratio=0.4, corruption=corruption)(batch)
         shown = masked.input_ids.gather(1, masked.positions)[masked.valid]
-        counts = shown.bincount(minlength=VOCABULARY).numpy()
+        counts = shown[shown != MASK].bincount(minlength=VOCABULARY).numpy()
         assert counts[:SPECIAL].sum() == 0
         if counts.sum() > 10 * VOCABULARY:
             expected = expected[SPECIAL:] / expected[SPECIAL:].sum() * counts.sum()
@@ -235,12 +237,36 @@ def masks_do_not_depend_on_the_batch(make: Make, batches: MakeBatch = make_batch
 
 def masks_are_the_same_on_a_gpu(make: Make, batches: MakeBatch = make_batch) -> None:
     """Where there is one."""
-    if torch.cuda.is_available():
-        masker, batch = make(ratio=0.15), batches(256, 128)
-        here = masker(batch)
-        there = masker.cuda()({name: tensor.cuda() for name, tensor in batch.items()})
-        assert torch.equal(here.input_ids, there.input_ids.cpu())
-        assert torch.equal(chosen(here, 128), chosen(Masked(*(tensor.cpu() for tensor in there)), 128))
+    if not torch.cuda.is_available():
+        raise unittest.SkipTest("there is no GPU")
+    masker, batch = make(ratio=0.15), batches(256, 128)
+    here = masker(batch)
+    there = masker.cuda()({name: tensor.cuda() for name, tensor in batch.items()})
+    assert torch.equal(here.input_ids, there.input_ids.cpu())
+    assert torch.equal(chosen(here, 128), chosen(Masked(*(tensor.cpu() for tensor in there)), 128))
+
+
+def what_gpus_compute_is_the_same(make: Make, batches: MakeBatch = make_batch) -> None:
+    """The operations that are used on a GPU, on this CPU: another hash, another sort, no look at the data."""
+    with mock.patch("maskwright.hashing.on_host", lambda x: isinstance(x, np.ndarray)):
+        there = [make(ratio=ratio)(batches(60, length)) for ratio, length in _SIZES]
+    for (ratio, length), far in zip(_SIZES, there, strict=True):
+        near = make(ratio=ratio)(batches(60, length))
+        assert far.valid.shape[1] == make(ratio=ratio).bound(length)
+        assert torch.equal(near.input_ids, far.input_ids)
+        assert torch.equal(chosen(near, length), chosen(far, length))
+        assert torch.equal(near.targets[near.valid], far.targets[far.valid])
+
+
+_SIZES = ((0.02, 40), (0.15, 128), (0.4, 96), (1.0, 30))
+
+
+def precision_changes_no_mask(make: Make, batches: MakeBatch = make_batch) -> None:
+    """A masker that was cast to bfloat16, as in `hardware.precision=bf16-true`, masks what it did before."""
+    batch = batches(100, 96)
+    by_frequency = Corruption(0.2, 0.7, 0.1, replacements="frequency")
+    expected = make(ratio=0.15, corruption=by_frequency)(batch)
+    assert torch.equal(make(ratio=0.15, corruption=by_frequency).bfloat16()(batch).input_ids, expected.input_ids)
 
 
 def seeds_epochs_and_examples_are_uncorrelated(make: Make, batches: MakeBatch = make_batch) -> None:
@@ -399,6 +425,8 @@ PROPERTIES = [
     lots_of_units_are_shared,
     masks_do_not_depend_on_the_batch,
     masks_are_the_same_on_a_gpu,
+    what_gpus_compute_is_the_same,
+    precision_changes_no_mask,
     seeds_epochs_and_examples_are_uncorrelated,
     static_masks_repeat_and_dynamic_ones_do_not,
     odd_rows_have_a_defined_result,

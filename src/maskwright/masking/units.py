@@ -4,8 +4,9 @@ A unit function takes the batch, its draws and the budget (B, 1) of each row, an
 for each position the id, in [0, T), of the unit that it belongs to, and -1 where nothing may be masked
 (special tokens, padding). Positions of a row with equal ids are masked together or not at all.
 
-It may have an attribute `margin`: by how many tokens the last unit of a row may exceed the budget, an
-eighth of the budget not counted; 8 where it has none.
+It may have an attribute `margin`: units of more tokens than that, and an eighth of the budget, are not
+masked, which bounds by how much a row exceeds its budget; 12 where it has none. A margin of 0 says that
+the units of a row hold no more than its budget.
 """
 
 import math
@@ -21,7 +22,6 @@ from maskwright.text import collocations, entities
 class Tokens:
     """Every token by itself, as in BERT (Devlin et al., 2019)."""
 
-    margin = 0
     single = True  # spares the masker to look which positions belong together
 
     def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class Tokens:
 class Words:
     """All tokens of a word together: the whole-word masking of BERT's second release (2019)."""
 
-    margin = 8
+    margin = 12
 
     def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
         return batch["words"]

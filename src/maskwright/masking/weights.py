@@ -5,6 +5,8 @@ where all units are equally likely. A unit weighs the mean of its positions. Uni
 masked, also where the budget is not met without them.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -43,14 +45,14 @@ class Lexicon(lexicon.Lexicon):
 class Adaptive(nn.Module):
     """Tokens by how badly their type was predicted of late (AMLM, Edman and Fraser, 2025, hard variant).
 
-    The difficulty of a token type starts at 1 and is, every so many steps, set to
-    (1 - rate) * difficulty + rate * (1 - accuracy), with its accuracy at the masked positions since; a type
-    that was not masked keeps its own. As the budget of a row does not depend on weights, the ratio of
-    masked tokens stays what it is set to.
+    The difficulty of a token type starts at 1. Every so many steps it becomes
+    decay * difficulty + (1 - decay) * (1 - accuracy), with the smoothed accuracy (right + 1/2) / (masked + 1)
+    of its masked positions since. As the budget of a row does not depend on weights, the ratio of masked
+    tokens stays what it is set to.
 
     Args:
         vocabulary_size: number of token types.
-        rate: the share of the newest accuracy, lambda.
+        decay: the share of the past, lambda.
         every: optimizer steps between two updates.
         floor: the least weight, so that a type that is always right is masked again some time.
     Raises:
@@ -60,18 +62,24 @@ class Adaptive(nn.Module):
     difficulty: Tensor
     counts: Tensor
 
-    def __init__(self, vocabulary_size: int, rate: float = 0.2, every: int = 200, floor: float = 0.01):
+    def __init__(self, vocabulary_size: int, decay: float = 0.2, every: int = 200, floor: float = 0.01):
         super().__init__()
-        if not 0 < rate <= 1:
-            raise ValueError(f"mask.weights.rate is {rate}; it lies above 0 and is at most 1")
+        if not 0 <= decay < 1:
+            raise ValueError(f"mask.weights.decay is {decay}; it is at least 0 and below 1")
         if every < 1:
             raise ValueError(f"mask.weights.every is {every}; it is at least 1 step")
         if not (0 < floor <= 1):
             raise ValueError(f"mask.weights.floor is {floor}; it lies above 0 and is at most 1")
-        self.rate, self.every, self.floor = rate, every, floor
-        # in checkpoints; float64 and int64, whatever precision the run computes in
+        self.decay, self.every, self.floor = decay, every, floor
         self.register_buffer("difficulty", torch.ones(vocabulary_size, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(2, vocabulary_size, dtype=torch.int64))  # masked, right
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Adaptive":
+        """Moves to another device, but not to another precision: a run in bf16 masks what others mask."""
+        difficulty = self.difficulty
+        super()._apply(fn, recurse)
+        self.difficulty = difficulty.to(self.counts.device)
+        return self
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor | None:
         return self.difficulty[batch["input_ids"]].clamp(min=self.floor)
@@ -93,8 +101,6 @@ class Adaptive(nn.Module):
         """Updates the difficulties where `step`, the number of optimizer steps done, says so."""
         if step == 0 or step % self.every:
             return
-        seen, right = self.counts
-        missed = 1 - right.double() / seen.clamp(min=1)
-        updated = (1 - self.rate) * self.difficulty + self.rate * missed
-        self.difficulty.copy_(torch.where(seen > 0, updated, self.difficulty))
+        masked, right = self.counts.double()
+        self.difficulty.mul_(self.decay).add_((1 - self.decay) * (1 - (right + 0.5) / (masked + 1)))
         self.counts.zero_()

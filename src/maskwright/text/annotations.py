@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from maskwright.errors import UserError
 from maskwright.text.parallel import parallel_map
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import WORD_START, Tokens
@@ -200,4 +201,22 @@ def _annotate(job: tuple[str, int, int]) -> tuple[str, int, np.ndarray]:
         piece = piece_of_texts(texts, tokenizer, tags)
     else:
         piece = read_piece(Tokens.open(tokens_folder / split), first, last)
-    return split, last - first, np.ascontiguousarray(annotate(piece), DTYPES[annotation.kind])
+    return split, last - first, stored(annotate(piece), annotation)
+
+
+def stored(numbers: np.ndarray, annotation: Annotation) -> np.ndarray:
+    """The numbers in the type that they are kept in.
+
+    Raises:
+        UserError: weights that are negative, or that the type cannot hold.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        kept = np.ascontiguousarray(numbers, DTYPES[annotation.kind])
+    if annotation.kind == "weights":
+        lost = ~np.isfinite(kept) | (kept < 0) | ((kept == 0) & (numbers != 0))
+        if lost.any():
+            raise UserError(
+                f"mask.weights: {annotation.name} gives the weight {numbers[lost][0]}. Weights are 0, or between "
+                "1e-45 and 3e38; take an exponent (mask.weights.alpha, mask.weights.power) nearer to 0."
+            )
+    return kept

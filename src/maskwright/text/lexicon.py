@@ -112,10 +112,14 @@ def read_scores(path: Path) -> dict[str, float]:
     Raises:
         ValueError: the file cannot be read, with the number of the line.
     """
-    if not path.is_file():
-        raise ValueError(f"mask.weights.lexicon={path} does not exist; name a file, or 'vader'")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise ValueError(f"mask.weights.lexicon={path} does not exist; name a file, or 'vader'") from None
+    except OSError as error:
+        raise ValueError(f"mask.weights.lexicon={path} cannot be read: {error}") from None
     scores: dict[str, float] = {}
-    for number, raw in enumerate(path.read_bytes().split(b"\n"), 1):
+    for number, raw in enumerate(lines, 1):
         try:
             word, *fields = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r").split("\t")
         except UnicodeDecodeError:
