@@ -53,6 +53,7 @@ def test_help_is_for_people(tmp_path):
         ("model/size=huge", "The options of model/size are: base, mini, small, tiny."),
         ("data=text", "data.source has no value yet. Give it one: data.source=..."),
         ("trainer.max_steps==5", "Error parsing override 'trainer.max_steps==5'"),
+        ("mask=5", "Config group override must be a string"),
         ("data.block_size=0", "data.block_size=0 is not a whole number of at least 1."),
     ],
 )

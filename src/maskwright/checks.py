@@ -13,8 +13,27 @@ TOP = (  # what conf/train.yaml is made of
     "task data tokenizer mask evaluation_mask model optimizer schedule hardware logger callbacks "
     "seed trainer ckpt_path run_dir objective"
 ).split()
+SEED = Annotated[int, Field(ge=0, lt=2**32)]
 MASK = ("units", "weights", "ratio", "corruption", "dynamic")
 METRICS = [f"{split}/{name}" for split in ("validation", "test") for name in ("loss", "perplexity", "accuracy")]
+
+
+def check_keys(config: dict[str, Any], known: list[str]) -> None:
+    """Refuses a config with a key at its top that is not `known`."""
+    for key in config:
+        if key not in known:
+            raise UserError(
+                f"There is no key '{key}'.{nearest(key, known)} The keys at the top are: {', '.join(known)}."
+            )
+
+
+def check_blocks(data: Any) -> None:
+    """Refuses blocks that hold nothing."""
+    check_type(data["block_size"], int, "data.block_size")
+    if data["block_size"] < 3:
+        raise UserError(
+            f"data.block_size={data['block_size']} leaves no place between [CLS] and [SEP]; take 3 or more."
+        )
 
 
 def check_mask(node: Any, path: str) -> None:
@@ -36,18 +55,14 @@ def check(config: dict[str, Any]) -> None:
     Raises:
         UserError: names the keys that do not go together.
     """
-    for key in config:
-        if key not in TOP:
-            raise UserError(
-                f"There is no key '{key}'.{nearest(key, TOP)} The keys at the top are: {', '.join(TOP)}."
-            )
+    check_keys(config, TOP)
     for group in ("trainer", "data", "model", "optimizer", "schedule", "hardware", "callbacks", "logger"):
         if not isinstance(config[group], dict):
             raise UserError(f"{group}={config[group]!r} holds no settings; see conf/{group}/ or conf/train.yaml.")
     for name in ("mask", "evaluation_mask"):
         check_mask(config[name], name)
     data, hardware, model, trainer = (config[name] for name in ("data", "hardware", "model", "trainer"))
-    check_type(config["seed"], Annotated[int, Field(ge=0, lt=2**32)], "seed")
+    check_type(config["seed"], SEED, "seed")
     verify({"_target_": "maskwright.machine.Hardware", **hardware}, "hardware")
     verify(model, "model", ["vocabulary_size"])
     verify(config["optimizer"], "optimizer")
@@ -80,10 +95,7 @@ def check(config: dict[str, Any]) -> None:
     check_type(config["optimizer"].get("lr", 1.0), PositiveFloat, "optimizer.lr")
     check_type(trainer["max_steps"], int, "trainer.max_steps")
     check_type(trainer["max_time"], Annotated[str, Field(pattern=r"^\d+(:\d\d){3}$")] | None, "trainer.max_time")
-    if data["block_size"] < 3:
-        raise UserError(
-            f"data.block_size={data['block_size']} leaves no place between [CLS] and [SEP]; take 3 or more."
-        )
+    check_blocks(data)
     devices = hardware["devices"]
     pieces = hardware["accumulate"] * devices
     if data["batch_size"] % pieces:

@@ -12,7 +12,9 @@ from typing import Any
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -38,6 +40,8 @@ def door(
 
         @functools.wraps(main)
         def job(cfg: DictConfig) -> Any:
+            # what Slurm and docker send ends a run as Ctrl-C does, also while a corpus is being prepared
+            signal.signal(signal.SIGTERM, _terminate)
             # SystemExit is what Hydra passes on without a word of its own
             try:
                 return main(cfg)
@@ -50,9 +54,9 @@ def door(
             except Interrupted as stop:
                 print(stop, file=sys.stderr, flush=True)
                 sys.exit(SIGNALLED + stop.signal)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
                 print("\nStopped. Nothing half-written is kept.", file=sys.stderr, flush=True)
-                sys.exit(SIGNALLED + signal.SIGINT)
+                sys.exit(SIGNALLED + (stop.args[0] if stop.args else signal.SIGINT))
 
         def enter() -> None:
             sys.argv[1:] = [quoted(argument, literal) for argument in sys.argv[1:]]
@@ -62,19 +66,34 @@ def door(
             except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException) as error:
                 _say(explain(error, conf, config_name, sys.argv[1:]))
                 sys.exit(USER_ERROR)
+            except ValueError as error:
+                if "Config group override" not in str(error):
+                    raise
+                _say(f"{error} The value of a group is the name of one of its options.")
+                sys.exit(USER_ERROR)
 
         return enter
 
     return decorate
 
 
+def _terminate(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt(number)
+
+
 def quoted(argument: str, literal: tuple[str, ...]) -> str:
     """An override whose key is in `literal` with its value in quotes, unless it is a list, quoted or null."""
     key, equals, value = argument.partition("=")
-    if key not in literal or not equals or value == "null" or value[:1] in ("[", "'", '"'):
+    if key not in literal or not equals:
         return argument
-    for special in ("'", "${"):
-        value = value.replace(special, f"\\{special}")
+    try:
+        parsed = OverridesParser.create().parse_override(argument).value()
+    except HydraException:
+        parsed = value  # a text that Hydra's grammar does not know
+    if value[:1] in ("[", "'", '"', "n") and (parsed is None or isinstance(parsed, (list, QuotedString))):
+        return argument
+    # Hydra reads backslashes only where a quote follows them, and interpolations everywhere
+    value = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (match[2] and "\\'"), value).replace("${", "\\${")
     return f"{key}='{value}'"
 
 

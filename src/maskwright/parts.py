@@ -74,7 +74,7 @@ def make_maskers(config: dict[str, Any], data: TextData) -> dict[str, Masker]:
     }
     for name, masker in maskers.items():
         try:
-            masker.check(data.sample(8))
+            masker.check(data.sample(64))
         except ValueError as error:
             raise UserError(f"{name}: {error}") from error
     return maskers

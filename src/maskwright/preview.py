@@ -7,12 +7,13 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from maskwright.build import check_type, verify
-from maskwright.checks import check_mask
+from maskwright.checks import SEED, check_blocks, check_keys, check_mask
 from maskwright.errors import UserError
 from maskwright.parts import make_data, make_maskers, mask_parts
 from maskwright.progress import console
-from maskwright.reports import fills, masks
+from maskwright.reports import masks
 
+KEYS = "data tokenizer mask hardware text draws progress seed output width title".split()
 _STATISTICS = 1000  # draws
 
 
@@ -23,7 +24,10 @@ def preview(cfg: DictConfig) -> masks.Statistics:
         UserError: the config or the data does not allow it.
     """
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    check_keys(config, KEYS)
     check_mask(config["mask"], "mask")
+    check_type(config["seed"], SEED, "seed")
+    check_blocks(config["data"])
     verify({"_target_": "maskwright.machine.Hardware", **config["hardware"]}, "hardware")
     output = None if config["output"] is None else Path(config["output"]).expanduser()
     if output is not None and output.suffix not in masks.WRITERS:
@@ -37,22 +41,22 @@ def preview(cfg: DictConfig) -> masks.Statistics:
     data = make_data(config, mask_parts(config))
     data.prepare_data()
     data.setup()
-    texts = config["text"]
+    texts, tags = config["text"], None
     if texts is None:
-        documents = (row["text"] for row in data.documents["validation"])
-        texts = list(fills.sentences(documents, each=1))[:1]
+        texts, tags = masks.held_out(data, 1)
     texts = [texts] if isinstance(texts, str) else texts
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise UserError(f"text={config['text']!r} is no text. Give one: text='A sentence to mask.'")
     masker = make_maskers(config, data)["mask"]
-    batch, piece = data.encode(texts)
+    batch, piece = data.encode(texts, tags)
 
     out = console()
     rows = []
     for draw in range(config["draws"]):
         batch["epochs"] = batch["epochs"].new_full((len(texts),), draw)
         cuts = masks.parts(masker, data.tokenizer, batch, piece, config["progress"])
-        rows += [(f"draw {draw + 1}", cut) for cut in cuts]
+        of = [f" of text {i}" for i in range(1, len(texts) + 1)] if len(texts) > 1 else [""]
+        rows += [(f"draw {draw + 1}{which}", cut) for which, cut in zip(of, cuts, strict=True)]
     for title, cut in rows:
         out.print(f"{title}: ", end="")
         out.print(masks.on_terminal(cut))

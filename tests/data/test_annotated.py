@@ -9,6 +9,7 @@ import torch
 from maskwright.errors import UserError
 from maskwright.masking import Collocations, Entities, Frequency, Lexicon, Tfidf
 from maskwright.masking.testing import make_masker
+from maskwright.reports.masks import held_out
 from tests.conftest import make_text
 from tests.data.conftest import take
 
@@ -157,6 +158,52 @@ def test_tags_of_a_corpus_become_units(make, tagged, tmp_path):
 def test_tags_that_are_none_are_refused(make, tagged, changes, message):
     with pytest.raises(UserError, match=message):
         make(annotations=[Entities()], source=str(tagged), **TAGGED | changes)
+
+
+def test_pictures_of_a_tagged_corpus_show_its_tags(make, tagged):
+    data = make(annotations=[Entities("tags")], source=str(tagged), **TAGGED)
+    texts, tags = held_out(data, 2)
+    batch, _ = data.encode(texts, tags)
+    words = batch["words"][0]
+    assert batch["entities"][0][words == 0][0] == batch["entities"][0][words == 1][0]  # Ada King
+    free, _ = data.encode(["Ada King of London wrote ."])
+    assert free["entities"].max() == batch["entities"][0].max() + 1  # the rule leaves out the first word
+
+
+class Shifted(Frequency):
+    """Another annotation under the same name, with the same settings."""
+
+    def open(self, folder, tokenizer):
+        annotate = super().open(folder, tokenizer)
+        return lambda piece: annotate(piece) + 1
+
+
+class Short(Frequency):
+    """Gives too few numbers."""
+
+    def open(self, folder, tokenizer):
+        return lambda piece: np.ones(3)
+
+
+def test_another_class_is_another_annotation(make):
+    one, other = (
+        make(annotations=[kind()]).blocks["train"].annotations["frequency"] for kind in (Frequency, Shifted)
+    )
+    assert np.allclose(other, one + 1)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        (Short(), r"Short\.open answered \(3,\) numbers for"),
+        (Frequency(alpha=40.0), r"mask\.weights: frequency gives the weight .*e-"),
+        (Frequency(alpha=-40.0), r"mask\.weights: frequency gives the weight .*e\+"),
+        (Lexicon(power=2000.0), r"mask\.weights: lexicon gives the weight inf"),
+    ],
+)
+def test_numbers_that_cannot_be_used_are_refused(make, annotation, message):
+    with pytest.raises(UserError, match=message):
+        make(annotations=[annotation])
 
 
 def test_tags_of_text_are_refused(make, tagged, tmp_path, corpus):

@@ -8,10 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from maskwright.door import quoted
 from maskwright.errors import UserError
+from maskwright.parts import make_data, make_maskers, mask_parts
 from maskwright.preview import preview
+from maskwright.reports import masks
 from tests.conftest import ROOT
 from tests.integration.test_documents import shown
 from tests.masking.test_strategies import STRATEGIES
@@ -97,7 +100,7 @@ def test_a_text_of_the_corpus_is_the_default(look, capsys):
 
 def test_several_texts(look, capsys):
     look("mask=token", "text=[one sailor,two painters cross the river]", "draws=1")
-    assert capsys.readouterr().out.count("draw 1:") == 2
+    assert capsys.readouterr().out.count("draw 1 of text") == 2
 
 
 @pytest.mark.parametrize("ending", ["html", "png", "svg"])
@@ -127,11 +130,55 @@ def test_pictures_are_written(look, tmp_path, ending):
         (["mask.ratio=2"], r"mask\.ratio is 2"),
         (["mask.dynamic=1"], r"mask\.dynamic=1"),
         (["progress=2"], r"progress=2"),
+        (["seed=x"], r"seed='x'"),
+        (["data.block_size=2"], r"data\.block_size=2"),
+        (["+foo=1"], r"no key 'foo'"),
     ],
 )
 def test_mistakes_are_told(look, overrides, message):
     with pytest.raises(UserError, match=message):
         look(*overrides)
+
+
+TEXTS = [
+    "tis the season",
+    "'tis the season",
+    '"quoted start" and more',
+    "[MASK] [SEP] hello",
+    "[brackets] (paren)",
+    "a\\",
+    "a\\'b c",
+    "a\\\\'b ${home} \\",
+    "{a: b}, c=d; 1e5 null",
+    "null",
+    "nullable",
+    "5",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_reach_the_config_as_they_are(text):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("mask", [quoted(f"text={text}", ("text",))])
+    assert cfg.text == (None if text == "null" else text)
+
+
+@pytest.mark.parametrize("choice", ["wordpiece", "bpe", "unigram"])
+@pytest.mark.parametrize("strategy", ["token", "wholeword", "span"])
+def test_pictures_lose_and_double_no_character(settings, tmp_path, choice, strategy):
+    text = 'The (old) "sailor" cost $5.00, naïve ﬁne 😀 \n and Ⅳ a  b'
+    overrides = [f"tokenizer={choice}", "tokenizer.vocabulary_size=350", "mask.ratio=0.6", f"mask={strategy}"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = OmegaConf.to_container(compose("mask", [*settings, *overrides]), resolve=True)
+    data = make_data(config, mask_parts(config))
+    data.prepare_data()
+    data.setup()
+    batch, piece = data.encode([text])
+    masker = make_maskers(config, data)["mask"]
+    for epoch in range(20):
+        batch["epochs"][:] = epoch
+        [cut] = masks.parts(masker, data.tokenizer, batch, piece)
+        assert "".join(part.text for part in cut) == text
 
 
 def test_the_door(settings, tmp_path):

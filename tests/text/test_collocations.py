@@ -66,7 +66,7 @@ def test_scores_are_those_computed_by_hand(tokenizer, min_count, longest):
     assert "new york" in expected
     found = {
         tokenizer.decode([i for word in words for i in word]): (pmi, count)
-        for pmi, count, words in score(pieces(tokenizer), tokenizer, longest, min_count)
+        for pmi, count, words in score(pieces(tokenizer), tokenizer, longest, min_count, 10**9)
     }
     assert found.keys() == expected.keys()
     for gram, (pmi, count) in expected.items():
@@ -79,7 +79,7 @@ def test_one_score_with_pencil_and_paper(tokenizer):
     counted = " ".join(" ".join(words_of(text)) for text in TEXTS)
     assert (total, counted.split().count("new"), counted.split().count("york")) == (46, 8, 7)
     assert counted.count("new york") == 6
-    scored = {words: pmi for pmi, _, words in score(pieces(tokenizer), tokenizer, 2, 1)}
+    scored = {words: pmi for pmi, _, words in score(pieces(tokenizer), tokenizer, 2, 1, 10**9)}
     [ids] = [tuple(tuple(tokenizer.backend.encode(word, add_special_tokens=False).ids) for word in ("new", "york"))]
     assert scored[ids] == pytest.approx(math.log(6 / 46 / (8 / 46 * 7 / 46)))
 
@@ -107,7 +107,7 @@ def shown(annotation, folder, tokenizer, text: str) -> list[str]:
 def test_longer_collocations_come_first_and_do_not_overlap(tokenizer, tmp_path):
     annotation = prepare(tmp_path, tokenizer, min_count=3, max_words=3)
     _, listed = read_list(tmp_path / "collocations.tsv")
-    texts = {tokenizer.decode([i for word in words for i in word]) for words in listed}
+    texts = {tokenizer.decode([i for word in words for i in word]) for _, _, words in listed}
     assert {"new york", "new york city"} <= texts
     assert shown(annotation, tmp_path, tokenizer, "a new york city, new york") == [
         "a",
@@ -148,19 +148,39 @@ def test_lists_that_cannot_be_read_are_refused(tokenizer, tmp_path):
     path.write_text("new york\n")
     with pytest.raises(ValueError, match="line 1, does not begin with"):
         Collocations(path=str(path))
-    path.write_text("# collocations for the tokenizer x\npmi\n1.0\t3\tnew york\t5,6\n1.0\t3\tnew york\tfive\n")
-    with pytest.raises(ValueError, match="line 4, is not pmi, count"):
+    path.write_text("# collocations for the tokenizer x\n1.0\t3\tnew york\t5,6\n")
+    with pytest.raises(ValueError, match="line 2, does not name the columns"):
         Collocations(path=str(path))
+    for ids in ("five", "5,,6", "5", "5,99999999999", "-1,5"):
+        head = "# collocations for the tokenizer x\npmi\tcount\tcollocation\tids\n1.0\t3\tnew york\t5,6\n"
+        path.write_text(f"{head}1.0\t3\tnew york\t{ids}\n")
+        with pytest.raises(ValueError, match="line 4, is not"):
+            Collocations(path=str(path))
 
 
-@pytest.mark.parametrize(("key", "value"), [("max_words", 1), ("min_count", 0), ("size", 0)])
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "wordpiece"])
+def test_no_collocation_holds_punctuation_or_unknown_tokens(kind, tmp_path):
+    """Whatever mark the tokenizer puts before a word, and however it spells what it does not know."""
+    texts = ["the city ( the city ) - the city , the 城 city 城 the"] * 20 + ["the city is the city of a city"] * 5
+    size = 300 if kind == "bpe" else 64
+    tokenizer = Trained(kind, size, lowercase=True).make(lambda: iter([["the city is of a ( ) - ,"] * 5]))
+    scored = score(lambda: iter([piece_of_texts(texts, tokenizer)]), tokenizer, 5, 2, 10**9)
+    assert scored
+    for _, _, words in scored:
+        assert not any(tokenizer.is_special[list(word)].any() for word in words)
+        text = tokenizer.decode([i for word in words for i in word])
+        assert not set(text) & set("()-,"), text
+
+
+@pytest.mark.parametrize(("key", "value"), [("max_words", 1), ("max_words", 11), ("min_count", 0), ("size", 0)])
 def test_settings_out_of_range_are_refused(key, value):
-    with pytest.raises(ValueError, match=rf"mask\.units\.{key} is {value}; it is at least"):
+    with pytest.raises(ValueError, match=rf"mask\.units\.{key} is {value}; it lies between"):
         Collocations(**{key: value})
 
 
-def test_a_corpus_without_collocations_leaves_words(tokenizer, tmp_path):
+def test_a_corpus_without_collocations_leaves_words(tokenizer, tmp_path, capsys):
     annotation = prepare(tmp_path, tokenizer, min_count=1000)
+    assert "no words stand together 1000 times" in capsys.readouterr().out
     piece = piece_of_texts(TEXTS, tokenizer)
     assert (annotation.open(tmp_path, tokenizer)(piece) == piece.starts).all()
     assert np.array(annotation.open(tmp_path, tokenizer)(piece)).dtype == bool

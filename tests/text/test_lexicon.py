@@ -32,7 +32,7 @@ def weights(annotation, folder, tokenizer, text) -> list[tuple[str, float]]:
 def test_words_of_a_list_weigh_their_score_however_they_are_spelled(tokenizer, tmp_path):
     path = tmp_path / "list.tsv"
     path.write_text("good\t2\nbad\t-2.5\textra\nFunny\nterrible\t0.25\n\nnever used\t4\n")
-    text = "Bad, good BAD good; a funny film"
+    text = "Bad, good BAD good; a funny film (good"
     found = weights(Lexicon(str(path)), tmp_path, tokenizer, text)
     expected = [
         ("Bad", 2.5),
@@ -44,6 +44,8 @@ def test_words_of_a_list_weigh_their_score_however_they_are_spelled(tokenizer, t
         ("a", 0),
         ("funny", 1),
         ("film", 0),
+        ("(", 0),
+        ("good", 2),
     ]
     assert found == expected
     squared = weights(Lexicon(str(path), power=2, least=1, others=0.1), tmp_path, tokenizer, "terrible good film")

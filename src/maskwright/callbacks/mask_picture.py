@@ -1,13 +1,12 @@
 """What the run's masks hide, as a picture."""
 
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from maskwright.reports import fills, masks
+from maskwright.reports import masks
 from maskwright.tasks import MaskedLanguageModeling
 
 
@@ -30,12 +29,11 @@ class MaskPicture(Callback):
             return
         self._drawn = True
         data = trainer.datamodule  # type: ignore[attr-defined]
-        documents = (row["text"] for row in data.documents["validation"])
-        texts = list(islice(fills.sentences(documents, each=1), self.texts))
+        texts, tags = masks.held_out(data, self.texts)
         if not texts:
             return
         assert isinstance(pl_module, MaskedLanguageModeling)
-        batch, piece = data.encode(texts)
+        batch, piece = data.encode(texts, tags)
         batch = {name: tensor.to(pl_module.device) for name, tensor in batch.items()}
         cuts = masks.parts(pl_module.masker, data.tokenizer, batch, piece, pl_module.progress())
         rows = [(f"text {i}", cut) for i, cut in enumerate(cuts, 1)]

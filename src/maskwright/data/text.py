@@ -20,7 +20,16 @@ from maskwright.data.documents import SPLITS, Documents, open_documents, open_ta
 from maskwright.data.source import Source
 from maskwright.errors import UserError
 from maskwright.progress import bar
-from maskwright.text.annotations import Annotation, Piece, piece_of_texts, read_annotation, stored, write_annotation
+from maskwright.text.annotations import (
+    Annotation,
+    Piece,
+    Spans,
+    identity,
+    piece_of_texts,
+    read_annotation,
+    stored,
+    write_annotation,
+)
 from maskwright.text.cache import fingerprint, write_once
 from maskwright.text.packing import PackedBlocks, rows_of_piece
 from maskwright.text.parallel import cores
@@ -93,6 +102,11 @@ class TextData(LightningDataModule):
         self.accumulate, self.workers = accumulate, workers
         self.preparation_workers = preparation_workers or cores()
         self.annotations = {annotation.name: annotation for annotation in annotations}
+        if tags is None and any(getattr(annotation, "needs_tags", False) for annotation in annotations):
+            raise UserError(
+                "mask.units.source=tags, but the corpus has no tags. Name their column in data.tags, or take "
+                "mask.units.source=rule."
+            )
         self.annotation_folders: dict[str, Path] = {}
         self.seconds: dict[str, float] = {}
         self._folder: Path | None = None
@@ -178,7 +192,7 @@ class TextData(LightningDataModule):
         return write_once(self.cache / f"tokens-{fingerprint(settings)}", write)
 
     def _prepare_annotation(self, annotation: Annotation, tokens: Path) -> Path:
-        settings = [_FORMAT, annotation.name, tokens.name, annotation.settings()]
+        settings = [identity(annotation), tokens.name, annotation.settings()]
 
         def write(folder: Path) -> None:
             documents = sum(Tokens.open(tokens / split).documents for split in SPLITS)
@@ -203,16 +217,22 @@ class TextData(LightningDataModule):
         }
 
     def sample(self, number: int) -> dict[str, Tensor]:
-        """The first blocks of the training split, at most `number`, as a batch of the first epoch."""
+        """At most `number` blocks, spread over the training split, as a batch of the first epoch."""
         blocks = self.blocks["train"]
-        return _to_tensors(_InOrder(blocks).__getitems__(np.arange(min(number, len(blocks)))))
+        number = min(number, len(blocks))
+        return _to_tensors(_InOrder(blocks).__getitems__(np.arange(number) * len(blocks) // number))
 
-    def encode(self, texts: Sequence[str]) -> tuple[dict[str, Tensor], Piece]:
+    def encode(
+        self, texts: Sequence[str], tags: Sequence[Spans | None] | None = None
+    ) -> tuple[dict[str, Tensor], Piece]:
         """Texts as a batch that masks take, one row each, and the piece that tells where its tokens stand.
 
         Rows are as long as the longest, [CLS] and [SEP] included; `attention_mask` says where the others end.
+
+        Args:
+            tags: of each text the spans that its corpus tags.
         """
-        piece = piece_of_texts(list(texts), self.tokenizer)
+        piece = piece_of_texts(list(texts), self.tokenizer, None if tags is None else list(tags))
         numbers = {
             name: stored(annotation.open(self.annotation_folders[name], self.tokenizer)(piece), annotation)
             for name, annotation in self.annotations.items()

@@ -116,10 +116,11 @@ class Masker(nn.Module):
         shape = batch["words"].shape
         draws = self.draws(batch)
         units = self.units(batch, draws, self.budget(batch, draws, 0.0))
-        if units.shape != shape or units.dtype != torch.int64 or not ((units >= -1) & (units < shape[1])).all():
+        right = isinstance(units, Tensor) and units.shape == shape and units.dtype == torch.int64
+        if not right or not ((units >= -1) & (units < shape[1])).all():
             raise ValueError(
-                f"mask.units: {type(self.units).__name__} answered {units.dtype} of shape {tuple(units.shape)}; "
-                f"units are int64 numbers from -1 to {shape[1] - 1} of shape {tuple(shape)}"
+                f"mask.units: {type(self.units).__name__} answered {_described(units)}; units are a tensor of "
+                f"int64 numbers from -1 to {shape[1] - 1} of shape {tuple(shape)}"
             )
         sizes = torch.zeros_like(units).scatter_add_(1, units.clamp(min=0), (units >= 0).long())
         longest = int(sizes.max())
@@ -131,12 +132,15 @@ class Masker(nn.Module):
         weight = self.weights(batch)
         if weight is None:
             return
-        bad = ~((weight >= 0) & weight.isfinite())
-        if weight.shape != shape or bad.any():
-            found = f"the weight {weight[bad][0].item()}" if bad.any() else f"shape {tuple(weight.shape)}"
+        found = None
+        if not isinstance(weight, Tensor) or weight.shape != shape:
+            found = _described(weight)
+        elif (bad := ~((weight >= 0) & weight.isfinite())).any():
+            found = f"the weight {weight[bad][0].item()}"
+        if found is not None:
             raise ValueError(
-                f"mask.weights: {type(self.weights).__name__} answered {found}; weights are finite numbers of at "
-                f"least 0, of shape {tuple(shape)}"
+                f"mask.weights: {type(self.weights).__name__} answered {found}; weights are a tensor of finite "
+                f"numbers of at least 0 of shape {tuple(shape)}, or None"
             )
 
     def begin_step(self, step: int) -> None:
@@ -224,6 +228,10 @@ class Masker(nn.Module):
         flags = torch.zeros(len(units), number + 1, dtype=torch.bool, device=units.device)
         hidden = flags.scatter_(1, unit, taken).gather(1, ids).logical_and_(maskable)
         return torch.where(hidden, slots.int(), number)
+
+
+def _described(value: Any) -> str:
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r:.60}"
 
 
 def _mean(values: Tensor, ids: Tensor, maskable: Tensor, length: Tensor) -> Tensor:

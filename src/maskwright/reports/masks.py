@@ -1,9 +1,11 @@
 """What a mask hides, to look at: on the terminal, as HTML, and as a picture."""
 
 import html
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +15,11 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from maskwright.data.documents import open_tagged
+from maskwright.data.text import TextData
 from maskwright.masking import Masker
-from maskwright.text.annotations import Piece
+from maskwright.reports import fills
+from maskwright.text.annotations import Piece, Spans
 from maskwright.text.cache import write_file
 from maskwright.text.tokenizer import Tokenizer
 
@@ -72,8 +77,9 @@ def parts(
         opened: tuple[int, Kind] | None = None  # unit and kind of the part that the next token may go on with
         for i, (first, last) in enumerate(piece.offsets[begin : end - 1].tolist()):
             first += len(text[first:last]) - len(text[first:last].lstrip())  # the blank before a byte-level token
+            first = max(first, at)  # tokens may share a character, as the bytes of one do
             if i not in hidden or last <= first:
-                opened = None
+                opened = opened if last <= at else None
                 continue
             token = int(masked.input_ids[row, i + 1])
             kind: Kind = "random"
@@ -96,6 +102,14 @@ def parts(
         out.append(cut)
         begin = end
     return out
+
+
+def held_out(data: TextData, number: int) -> tuple[list[str], list[Spans | None] | None]:
+    """A few texts of the validation split: tagged documents with their tags, else sentences."""
+    if data.recipe.source.tags is not None:
+        return open_tagged(data.documents_folder)["validation"](0, number)
+    documents = (row["text"] for row in data.documents["validation"])
+    return list(islice(fills.sentences(documents, each=1), number)), None
 
 
 def on_terminal(cut: Sequence[Part]) -> Text:
@@ -201,7 +215,9 @@ def _save_png(picture: Picture, path: Path) -> None:
             # a dollar would begin a formula
             axes.text(column, number + 0.5, text.replace("$", r"\$"), color=colour, **font)
             column += len(text)
-    figure.savefig(path, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # shown as boxes
+        figure.savefig(path, format="png", dpi=110)
 
 
 def _lines(picture: Picture) -> list[list[tuple[str, str]]]:
@@ -218,13 +234,16 @@ def _lines(picture: Picture) -> list[list[tuple[str, str]]]:
         room = picture.width
         for part in cut:
             text = f"{part.text}→{part.shown}" if part.kind == "random" else part.text
-            words = text.replace("\n", " ").split(" ")
+            words = "".join(c if c.isprintable() else " " for c in text).split(" ")
             for i, word in enumerate(words):
                 piece = word + (" " if i < len(words) - 1 else "")
                 if len(piece.rstrip()) > room and room < picture.width:
                     lines.append([])
                     room, piece = picture.width, piece.lstrip()
-                piece = piece[: picture.width]
+                while len(piece) > picture.width:  # a script without blanks
+                    lines[-1].append((piece[:room], part.kind))
+                    lines.append([])
+                    piece, room = piece[room:], picture.width
                 room -= len(piece)
                 # what a part has on one line is one stretch
                 before = lines[-1].pop()[0] if i and lines[-1] else ""

@@ -5,6 +5,7 @@ number: whether it opens a unit, or a weight. The numbers stand beside the token
 arrays, and come with each batch under the name of the annotation.
 """
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,6 +86,20 @@ class Annotation(Protocol):
 
     def open(self, folder: Path, tokenizer: Tokenizer) -> Annotate:
         """From what `learn` wrote to a function that gives the tokens of a piece their numbers, (N,)."""
+
+
+def identity(annotation: Annotation) -> list[Any]:
+    """What else than its settings the numbers of an annotation depend on: its class, and the code of it.
+
+    Our own code says by an attribute `version`, 1 where there is none, that it no longer computes the same.
+    """
+    kind = type(annotation)
+    own = kind.__module__.startswith("maskwright.")
+    try:
+        code = "" if own else inspect.getsource(kind)
+    except (OSError, TypeError):  # typed at a prompt
+        code = ""
+    return [kind.__module__, kind.__qualname__, getattr(annotation, "version", 1), code]
 
 
 DTYPES = {"units": "bool", "weights": "float32"}
@@ -201,7 +216,13 @@ def _annotate(job: tuple[str, int, int]) -> tuple[str, int, np.ndarray]:
         piece = piece_of_texts(texts, tokenizer, tags)
     else:
         piece = read_piece(Tokens.open(tokens_folder / split), first, last)
-    return split, last - first, stored(annotate(piece), annotation)
+    numbers = stored(annotate(piece), annotation)
+    if numbers.shape != piece.ids.shape:
+        raise UserError(
+            f"{type(annotation).__name__}.open answered {numbers.shape} numbers for {len(piece.ids)} tokens; "
+            "an annotation gives each token one."
+        )
+    return split, last - first, numbers
 
 
 def stored(numbers: np.ndarray, annotation: Annotation) -> np.ndarray:

@@ -18,12 +18,15 @@ import numpy as np
 
 from maskwright import hashing
 from maskwright.errors import UserError
+from maskwright.progress import console
 from maskwright.text.annotations import Annotate, Piece
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.words import Tally, look_up, ngram_keys, word_keys
 
 FILE = "collocations.tsv"
+_KEYS = "keys.npz"
 _HEAD = "# collocations for the tokenizer "
+_COLUMNS = "pmi\tcount\tcollocation\tids"
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,11 @@ class Collocations:
     punctuation nor special tokens.
 
     Args:
-        max_words: most words of a collocation, at least 2.
+        max_words: most words of a collocation, 2 to 10.
         min_count: least number of occurrences.
         size: most collocations; those of the highest scores are kept.
-        path: a `collocations.tsv` of an earlier run with the same tokenizer; None learns one.
+        path: a `collocations.tsv` of an earlier run with the same tokenizer, taken as it is, whatever the
+            other settings are; None learns one.
     Raises:
         ValueError: a setting is out of its range, or the file cannot be read.
     """
@@ -52,43 +56,49 @@ class Collocations:
     reads_text = False
 
     def __post_init__(self) -> None:
-        for key, least in (("max_words", 2), ("min_count", 1), ("size", 1)):
-            if (value := getattr(self, key)) < least:
-                raise ValueError(f"mask.units.{key} is {value}; it is at least {least}")
+        for key, least, most in (("max_words", 2, 10), ("min_count", 1, 10**9), ("size", 1, 10**9)):
+            if not least <= (value := getattr(self, key)) <= most:
+                raise ValueError(f"mask.units.{key} is {value}; it lies between {least} and {most:,}")
         if self.path is not None:
             read_list(Path(self.path).expanduser())
 
     def settings(self) -> Any:
-        given = None if self.path is None else Path(self.path).expanduser().read_text()
-        return [self.max_words, self.min_count, self.size, given]
+        if self.path is not None:
+            return Path(self.path).expanduser().read_text(encoding="utf-8")
+        return [self.max_words, self.min_count, self.size]
 
     def learn(self, folder: Path, pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer) -> None:
-        """Writes `collocations.tsv`.
+        """Writes `collocations.tsv`, and the keys of its entries as arrays.
 
         Raises:
-            UserError: the list at `path` was built for another tokenizer, or nothing is frequent enough.
+            UserError: the list at `path` was built for another tokenizer.
         """
-        if self.path is not None:
+        if self.path is None:
+            scored = score(pieces, tokenizer, self.max_words, self.min_count, self.size)
+        else:
             path = Path(self.path).expanduser()
-            digest, _ = read_list(path)
+            digest, scored = read_list(path)
             if digest != tokenizer.digest:
                 raise UserError(
                     f"mask.units.path={path} was built for another tokenizer ({digest}; this run's is "
                     f"{tokenizer.digest}). Use that run's tokenizer, or mask.units.path=null to learn a list."
                 )
-            (folder / FILE).write_text(path.read_text())
-            return
-        scored = score(pieces, tokenizer, self.max_words, self.min_count)[: self.size]
-        lines = [f"{_HEAD}{tokenizer.digest}", "pmi\tcount\tcollocation\tids"]
+        if not scored:
+            console().print(
+                f"note: no words stand together {self.min_count} times (mask.units.min_count); every word is a unit"
+            )
+        lines = [f"{_HEAD}{tokenizer.digest}", _COLUMNS]
         for pmi, count, words in scored:
             text = tokenizer.decode([i for word in words for i in word]).strip()
             shown = " ".join(text.split()) or "?"
             lines.append(f"{pmi:.4f}\t{count}\t{shown}\t{','.join(' '.join(map(str, word)) for word in words)}")
-        (folder / FILE).write_text("\n".join(lines) + "\n")
+        (folder / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        tables = _tables([entry[2] for entry in scored])
+        np.savez(folder / _KEYS, **{str(n): keys for n, keys in tables.items()})  # type: ignore[arg-type]
 
     def open(self, folder: Path, tokenizer: Tokenizer) -> Annotate:
-        _, listed = read_list(folder / FILE)
-        tables = _tables(listed)
+        with np.load(folder / _KEYS) as arrays:
+            tables = {int(n): arrays[n] for n in arrays.files}
         special = tokenizer.is_special
 
         def annotate(piece: Piece) -> np.ndarray:
@@ -119,8 +129,12 @@ def _leftmost(places: np.ndarray, n: int) -> Iterator[int]:
             free = place + n
 
 
-def read_list(path: Path) -> tuple[str, list[tuple[tuple[int, ...], ...]]]:
-    """The digest of the tokenizer of a `collocations.tsv`, and the token ids of the words of each entry.
+Words = tuple[tuple[int, ...], ...]  # the token ids of each word
+Scored = tuple[float, int, Words]  # PMI, occurrences
+
+
+def read_list(path: Path) -> tuple[str, list[Scored]]:
+    """The digest of the tokenizer of a `collocations.tsv`, and its entries.
 
     Raises:
         ValueError: the file is not there, or a line cannot be read.
@@ -131,12 +145,17 @@ def read_list(path: Path) -> tuple[str, list[tuple[tuple[int, ...], ...]]]:
         raise ValueError(f"mask.units.path={path} cannot be read: {error}") from None
     if not lines or not lines[0].startswith(_HEAD):
         raise ValueError(f"mask.units.path={path}, line 1, does not begin with '{_HEAD}': it is no list of ours")
+    if len(lines) < 2 or lines[1] != _COLUMNS:
+        raise ValueError(f"mask.units.path={path}, line 2, does not name the columns pmi, count, collocation, ids")
     listed = []
     for number, line in enumerate(lines[2:], 3):
         try:
-            ids = line.split("\t")[3]
-            listed.append(tuple(tuple(int(i) for i in word.split()) for word in ids.split(",")))
-        except (IndexError, ValueError):
+            pmi, count, _, ids = line.split("\t")
+            words = tuple(tuple(int(i) for i in word.split()) for word in ids.split(","))
+            if len(words) < 2 or not all(word and min(word) >= 0 and max(word) < 2**32 for word in words):
+                raise ValueError
+            listed.append((float(pmi), int(count), words))
+        except ValueError:
             raise ValueError(
                 f"mask.units.path={path}, line {number}, is not "
                 f"pmi, count, collocation and ids between tabs: {line!r:.60}"
@@ -144,7 +163,7 @@ def read_list(path: Path) -> tuple[str, list[tuple[tuple[int, ...], ...]]]:
     return lines[0].removeprefix(_HEAD), listed
 
 
-def _tables(listed: list[tuple[tuple[int, ...], ...]]) -> dict[int, np.ndarray]:
+def _tables(listed: list[Words]) -> dict[int, np.ndarray]:
     """For each number of words the rising keys of the collocations that have it."""
     tables = {}
     for n in {len(words) for words in listed}:
@@ -160,13 +179,10 @@ def _tables(listed: list[tuple[tuple[int, ...], ...]]) -> dict[int, np.ndarray]:
     return tables
 
 
-Scored = tuple[float, int, tuple[tuple[int, ...], ...]]  # PMI, occurrences, token ids of the words
-
-
 def score(
-    pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer, max_words: int, min_count: int
+    pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer, max_words: int, min_count: int, size: int
 ) -> list[Scored]:
-    """All n-grams of 2 to `max_words` words with a positive PMI, the highest first.
+    """The n-grams of 2 to `max_words` words with a positive PMI, the highest first, at most `size`.
 
     Counts exactly. An n-gram is looked at only where both of its parts of n - 1 words are frequent
     enough, without which it cannot be; so memory holds the n-grams that may be, not all there are.
@@ -184,21 +200,26 @@ def score(
         counts.append(number[number >= min_count])
     spelled, parts = _spell(pieces, common)
     logs = [np.log(number / max(total, 1)) for number in counts]
-    scored: list[Scored] = []
-    for n in range(2, max_words + 1):
-        pmi = logs[n - 1] - _best_cut(parts[n], common, logs)
-        words, _ = look_up(common[0], parts[n])
-        for i in np.flatnonzero(pmi > 0).tolist():
-            scored.append((float(pmi[i]), int(counts[n - 1][i]), tuple(spelled[word] for word in words[i])))
-    return sorted(scored, key=lambda entry: (-entry[0], -entry[1], entry[2]))
+    found = [logs[n - 1] - _best_cut(parts[n], common, logs) for n in range(2, max_words + 1)]
+    words = [look_up(common[0], parts[n])[0] for n in range(2, max_words + 1)]
+    pmi, count = np.concatenate(found), np.concatenate(counts[1:])
+    length = np.repeat(np.arange(len(found)), [len(level) for level in found])
+    place = np.concatenate([np.arange(len(level)) for level in found])
+    best = np.lexsort((place, length, -count, -pmi))  # ties by count, length and key, the same each time
+    best = best[pmi[best] > 0][:size]
+    return [
+        (float(pmi[i]), int(count[i]), tuple(spelled[word] for word in words[length[i]][place[i]])) for i in best
+    ]
 
 
 def _candidates(piece: Piece, tokenizer: Tokenizer, n: int, common: list[np.ndarray]) -> np.ndarray:
     """The keys of the n-grams of a piece that may be frequent."""
     keys, first = piece.words
     if n == 1:
-        opening = piece.ids[first]
-        return keys[~tokenizer.is_special[opening] & ~tokenizer.is_punctuation[opening]]
+        # a word mark may stand before punctuation, and an unknown token inside a word
+        silent = np.logical_and.reduceat((tokenizer.is_punctuation | tokenizer.is_mark)[piece.ids], first)
+        special = np.logical_or.reduceat(tokenizer.is_special[piece.ids], first)
+        return keys[~silent & ~special]
     _, frequent = look_up(common[n - 2], ngram_keys(keys, n - 1))
     return ngram_keys(keys, n)[frequent[:-1] & frequent[1:]]
 

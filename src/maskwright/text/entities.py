@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.errors import UserError
 from maskwright.text.annotations import Annotate, Piece, Spans
 from maskwright.text.tokenizer import Tokenizer
 
@@ -42,7 +41,8 @@ _QUOTES = " \t\"'“”‘’«»([{—–-"
 def _pattern() -> re.Pattern[str]:
     upper = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if c.isupper() or c.istitle())
     first = f"[{re.escape(upper)}]"
-    word = rf"(?:(?:{first}|{'|'.join(_TITLES)})\.(?= {first})|{first}(?:\w|['’&.-](?=\w))*)"
+    initials, title = rf"(?:{first}\.)+{first}\.", rf"(?:{first}|{'|'.join(_TITLES)})\.(?= {first})"
+    word = rf"(?!{_DATE})(?:{initials}|{title}|{first}(?:\w|['’&.-](?=\w))*)"
     name = rf"(?<!\w){word}(?: {word})*"
     return re.compile(rf"(?P<date>{_DATE})|(?P<number>{_NUMBER})|(?P<name>{name})")
 
@@ -93,7 +93,7 @@ class Entities:
 
     Args:
         source: `tags`, the spans that the corpus tags (data.tags); `rule`, what the head of this file says;
-            or `auto`, tags where a document has them.
+            or `auto`, tags where the corpus has them. A text of its own, without tags, goes by the rule.
     Raises:
         ValueError: the source is unknown.
     """
@@ -107,6 +107,10 @@ class Entities:
     def __post_init__(self) -> None:
         if self.source not in ("auto", "tags", "rule"):
             raise ValueError(f"mask.units.source is '{self.source}'; it is one of 'auto', 'tags', 'rule'")
+
+    @property
+    def needs_tags(self) -> bool:
+        return self.source == "tags"
 
     def settings(self) -> Any:
         return [self.source]
@@ -125,8 +129,6 @@ class Entities:
         opens = piece.starts.copy()
         begin = 0
         for text, tagged, end in zip(piece.texts, piece.tags, piece.ends.tolist(), strict=True):
-            if self.source == "tags" and tagged is None:
-                raise UserError("mask.units.source=tags, but the corpus has no tags. Set data.tags, or take rule.")
             use_rule = self.source == "rule" or tagged is None
             spans = np.array(named_spans(text) if use_rule else tagged, np.int64).reshape(-1, 2)
             last = piece.offsets[begin : end - 1, 1] - 1  # some tokens begin with a blank; none ends with one

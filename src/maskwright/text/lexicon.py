@@ -50,7 +50,7 @@ class Lexicon:
                 raise ValueError(f"mask.weights.{key} is {value}; it is a finite number of at least 0")
         if not any(abs(score) >= self.least and score for score in self.scores.values()):
             raise ValueError(
-                f"mask.weights.least={self.least} leaves no word of mask.weights.lexicon={self.lexicon}"
+                f"mask.weights.least={self.least} leaves no word of {self.lexicon} with a score other than 0"
             )
 
     @cached_property
@@ -84,16 +84,17 @@ class Lexicon:
     def _table(self, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
         """The rising keys of the words of the list, and their weights."""
         weights: dict[int, float] = {}
-        listed = [
-            (word, abs(score) ** self.power) for word, score in self.scores.items() if abs(score) >= self.least
-        ]
+        strong = ((word, abs(score)) for word, score in self.scores.items())
+        with np.errstate(over="ignore"):  # what is too large is refused with the other weights
+            listed = [(w, float(np.float64(s) ** self.power)) for w, s in strong if s and s >= self.least]
         texts: list[str] = []
         expected: list[tuple[int, float]] = []  # words of each text, its end included; weight of the last
         for word, weight in listed:
             for spelling in dict.fromkeys((word, word.capitalize(), word.upper())):
-                # at the start of a text and behind another word, where some tokenizers spell it differently
-                texts += [spelling, f"a {spelling}"]
-                expected += [(2, weight), (3, weight)]
+                # at the start of a text, behind another word and behind punctuation: some tokenizers spell it
+                # differently there
+                texts += [spelling, f"a {spelling}", f"({spelling}"]
+                expected += [(2, weight), (3, weight), (3, weight)]
         piece = piece_of_texts(texts, tokenizer)
         keys, first = piece.words
         behind = np.searchsorted(first, piece.ends)

@@ -79,7 +79,7 @@ class Tokenizer:
             else:
                 words = np.array(encoding.word_ids, dtype=np.int64)
                 starts[1:] = words[1:] != words[:-1]
-            alone, mark = self.is_punctuation[ids], self._is_mark[ids]
+            alone, mark = self.is_punctuation[ids], self.is_mark[ids]
             starts[1:] = (starts[1:] | alone[1:] | alone[:-1]) & ~mark[:-1]
         return starts
 
@@ -103,7 +103,7 @@ class Tokenizer:
         return self._property(lambda text: bool(text) and all(_punctuates(c) or c.isspace() for c in text))
 
     @cached_property
-    def _is_mark(self) -> np.ndarray:
+    def is_mark(self) -> np.ndarray:
         """(V,) bool: the token is nothing but a word mark."""
         return self._property(lambda text: not text)
 
