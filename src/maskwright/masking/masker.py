@@ -87,11 +87,13 @@ class Masker(nn.Module):
         # the exact width costs a look at the data, for which the host would have to wait on a GPU
         exact = hashing.on_host(input_ids) and input_ids.numel() > 0
         most = min(int(room.max()), length) if exact else self.bound(length)
+        # a unit holds a token at least, so a row takes no more units than its budget has tokens
+        number = min(int(budget.max()) if exact else self._largest_budget(length), length)
         if getattr(self.units, "single", False):
-            units, places = None, self._single(batch, draws, budget, most)
+            units, places = None, self._single(batch, draws, budget, number)
         else:
             units = self.units(batch, draws, budget)
-            places = self._whole(batch, units, draws, budget, most)
+            places = self._whole(batch, units, draws, budget, number)
         positions = _sort(places)[:, :most].long()
         valid = positions < length
         if exact:
@@ -167,7 +169,10 @@ class Masker(nn.Module):
 
     def bound(self, length: int) -> int:
         """The most positions that a row of `length` positions can hide, whatever it holds."""
-        return min(int(self._room(max(int(self.ratio.maximum * length + 0.5), 1))), length)
+        return min(int(self._room(self._largest_budget(length))), length)
+
+    def _largest_budget(self, length: int) -> int:
+        return max(int(self.ratio.maximum * length + 0.5), 1)
 
     def _room(self, budget: Any) -> Any:
         """The most positions that a row with this budget hides: a bound known without looking at the data."""
@@ -192,7 +197,7 @@ class Masker(nn.Module):
         return torch.where(taken, keys & _SLOT, eligible.shape[1])
 
     def _whole(self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor, most: int) -> Tensor:
-        """(B, T) int32: each position where its unit is hidden, T elsewhere."""
+        """(B, T) int32: each position where its unit is hidden, T elsewhere; of at most `most` units."""
         number, longest = units.shape[1], self._longest(budget)
         maskable, ids = units >= 0, units.clamp(min=0)
         slots = torch.arange(number, device=units.device)[None]
@@ -204,7 +209,8 @@ class Masker(nn.Module):
             at_positions, weight = weight.double(), _mean(weight.double(), ids, maskable, length)
             eligible &= weight > 0
         # a look that spares work, where it costs no waiting
-        if not hashing.on_host(units) or not units.numel() or int(length.max()) > int(longest.min()):
+        too_long = not hashing.on_host(units) or not units.numel() or int(length.max()) > int(longest.min())
+        if too_long:
             # where no unit fits, as in a script without blanks, tokens are masked one by one
             eligible &= length <= longest
             whole = eligible.any(1, keepdim=True)
@@ -212,17 +218,17 @@ class Masker(nn.Module):
             if weight is not None:
                 weight = torch.where(whole, weight, at_positions)
             eligible = torch.where(whole, eligible, maskable if weight is None else maskable & (weight > 0))
-        length = length.where(eligible, 0)
+        if too_long or weight is not None:
+            length = length.where(eligible, 0)
 
         keys = _sort(_keys(draws, slots, weight, eligible))[:, :most]
         found = keys < _LAST
         unit = torch.where(found, keys & _SLOT, number)
         size = length.gather(1, unit.clamp(max=number - 1)).long().where(found, 0)
-        behind = size.cumsum(1)
-        before = behind - size
+        before = size.cumsum(1) - size
         # the mean length of the unit that a random token stands in, half of which the last unit exceeds a limit by
         available = length.sum(1, keepdim=True)
-        covering = length.double().square_().sum(1, keepdim=True) / available.clamp(min=1)
+        covering = (length * length).sum(1, keepdim=True).double() / available.clamp(min=1)
         limit = (budget - covering * draws.row("limit")).clamp(min=0.5)  # the first unit is always taken
         taken = ((before < limit) | (available <= budget)) & found
         flags = torch.zeros(len(units), number + 1, dtype=torch.bool, device=units.device)
