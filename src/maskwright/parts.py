@@ -6,7 +6,7 @@ from maskwright.build import build, takes
 from maskwright.data.text import TextData
 from maskwright.errors import UserError
 from maskwright.masking import Masker
-from maskwright.text.annotations import Annotation
+from maskwright.text.annotations import Annotation, identity
 
 MASKS = ("mask", "evaluation_mask")
 EVALUATION_SEED = 0  # validation and test see the same masks whatever the seed of the run
@@ -18,6 +18,7 @@ def mask_parts(config: dict[str, Any], vocabulary_size: int = 1) -> dict[str, di
 
 
 def parts_of(node: dict[str, Any], path: str, vocabulary_size: int) -> dict[str, Any]:
+    """The four parts of one masker, by the names of its arguments."""
     parts = {}
     for part in ("units", "weights", "ratio", "corruption"):
         settings = node[part]
@@ -40,7 +41,7 @@ def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]]) -> TextD
     for path, part in [(f"{mask}.{kind}", parts[mask][kind]) for mask in parts for kind in ("units", "weights")]:
         if isinstance(part, Annotation):
             other = annotations.setdefault(part.name, part)
-            if other.settings() != part.settings():
+            if (identity(other), other.settings()) != (identity(part), part.settings()):
                 raise UserError(f"{path} wants other {part.name} than the other mask; make their settings equal.")
     return build(
         node,

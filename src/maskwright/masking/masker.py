@@ -101,7 +101,7 @@ class Masker(nn.Module):
             positions, valid = positions[:, :width], valid[:, :width]
         positions = positions.where(valid, 0)
         targets = input_ids.gather(1, positions)
-        per_unit = units is not None and self.corruption.per == "unit"
+        per_unit = units is not None and getattr(self.corruption, "per", "token") == "unit"
         lots = units.gather(1, positions) if per_unit else positions  # type: ignore[union-attr]
         shown = self.corruption(targets, positions, lots, draws, self.mask_id, self)
         # a row's padding writes once more what its first position shows, which changes nothing
