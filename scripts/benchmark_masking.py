@@ -72,26 +72,29 @@ class Corpus:
 
         from maskwright.parts import make_data, make_maskers, mask_parts
 
-        self.names = sorted(path.stem for path in (ROOT / "conf" / "mask").glob("*.yaml"))
-        self.configs = {}
+        settings = [f"data.block_size={block_size}", f"data.cache_dir={cache}", "run_dir=x"]
+        settings += [] if limit is None else [f"data.limit={limit}"]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            for name in self.names:
-                settings = [f"data.block_size={block_size}", f"data.cache_dir={cache}", "run_dir=x"]
-                settings += [] if limit is None else [f"data.limit={limit}"]
-                config = OmegaConf.to_container(compose("train", [f"mask={name}", *settings]), resolve=True)
-                self.configs[name] = {**config, "hardware": {**config["hardware"], "workers": 0}}
-        parts = {name: mask_parts(config)["mask"] for name, config in self.configs.items()}
-        self.data = make_data(self.configs["token"], parts)
+            configs = {
+                path.stem: OmegaConf.to_container(compose("train", [f"mask={path.stem}", *settings]), resolve=True)
+                for path in sorted((ROOT / "conf" / "mask").glob("*.yaml"))
+            }
+        parts = {name: mask_parts(config)["mask"] for name, config in configs.items()}
+        self.data = make_data(configs["token"], parts)
         self.data.prepare_data()
         self.data.setup()
-        self.maskers = {name: make_maskers(config, self.data)["mask"] for name, config in self.configs.items()}
+        self.maskers = {name: make_maskers(config, self.data)["mask"] for name, config in configs.items()}
 
-    def batch(self, rows: int, first: int = 0) -> dict[str, Any]:
-        """The `rows` blocks of the training split from `first` on, read from the memory map as in training."""
+    def masking(self, batch: dict[str, Any], device: str) -> dict[str, Callable[[], Any]]:
+        """Each strategy's masking of a batch, on a device."""
+        return {name: functools.partial(masker.to(device), batch) for name, masker in self.maskers.items()}
+
+    def batch(self, rows: int) -> dict[str, Any]:
+        """The first `rows` blocks of the training split, read from the memory map as in training."""
         import numpy as np
         import torch
 
-        examples = (np.arange(rows) + first) % (len(self.data.blocks["train"]) - 1)
+        examples = np.arange(rows) % (len(self.data.blocks["train"]) - 1)
         read = self.data.blocks["train"].read(examples)
         read |= {"examples": examples, "epochs": np.zeros_like(examples)}
         return {name: torch.from_numpy(array) for name, array in read.items()}
@@ -179,16 +182,16 @@ def strategies(corpus: Corpus, device: str, repeat: int) -> dict[str, Any]:
     import torch
 
     batch = {name: tensor.to(device) for name, tensor in corpus.batch(32).items()}
-    maskers = {name: corpus.maskers[name].to(device) for name in corpus.names}
+    masking = corpus.masking(batch, device)
     if device == "cuda":
-        for masker in maskers.values():
-            masker(batch)
+        for mask in masking.values():
+            mask()
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error")
-        for masker in maskers.values():
-            masker(batch)
+        for mask in masking.values():
+            mask()
         torch.cuda.set_sync_debug_mode("default")
-    times = medians({name: functools.partial(masker, batch) for name, masker in maskers.items()}, repeat, device)
+    times = medians(masking, repeat, device)
     step = medians({"step": training_step(corpus, batch, device)}, max(repeat // 3, 3), device)["step"]
     return {"milliseconds of a training step of mini": round(step, 1)} | {
         name: {"milliseconds": round(value, 3), "share of the step": f"{value / step:.2%}"}
@@ -229,10 +232,7 @@ def by_length(corpora: dict[int, Corpus], device: str, repeat: int) -> dict[str,
     figures: dict[str, Any] = {}
     for length, corpus in corpora.items():
         batch = {name: tensor.to(device) for name, tensor in corpus.batch(32_768 // length).items()}
-        maskers = {name: corpus.maskers[name].to(device) for name in corpus.names}
-        times = medians(
-            {name: functools.partial(masker, batch) for name, masker in maskers.items()}, repeat, device
-        )
+        times = medians(corpus.masking(batch, device), repeat, device)
         figures[str(length)] = {name: round(value * 1e6 / 32_768) for name, value in times.items()}
     return figures
 

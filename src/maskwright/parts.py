@@ -73,9 +73,10 @@ def make_maskers(config: dict[str, Any], data: TextData) -> dict[str, Masker]:
         )
         for name, parts in mask_parts(config, len(tokenizer)).items()
     }
+    sample = data.sample(64)
     for name, masker in maskers.items():
         try:
-            masker.check(data.sample(64))
+            masker.check(sample)
         except ValueError as error:
             raise UserError(f"{name}: {error}") from error
     return maskers

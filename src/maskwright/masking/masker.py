@@ -116,8 +116,7 @@ class Masker(nn.Module):
             ValueError: units are no numbers in [-1, T), or weights are negative or not finite.
         """
         shape = batch["words"].shape
-        draws = self.draws(batch)
-        units = self.units(batch, draws, self.budget(batch, draws, 0.0))
+        units = self.units_in(batch)
         right = isinstance(units, Tensor) and units.shape == shape and units.dtype == torch.int64
         if not right or not ((units >= -1) & (units < shape[1])).all():
             raise ValueError(
@@ -154,6 +153,11 @@ class Masker(nn.Module):
         """Tells weights that learn which masked tokens (B, K) the model predicted right."""
         if hasattr(self.weights, "observe"):
             self.weights.observe(masked.targets, right, masked.valid)
+
+    def units_in(self, batch: dict[str, Tensor], progress: float = 0.0) -> Tensor:
+        """(B, T) the unit of each position in the batch's epochs, of which `forward` hides some."""
+        draws = self.draws(batch)
+        return self.units(batch, draws, self.budget(batch, draws, progress))
 
     def draws(self, batch: dict[str, Tensor]) -> Draws:
         """The random numbers of a batch."""
@@ -206,7 +210,8 @@ class Masker(nn.Module):
         eligible = length > 0
         weight = self.weights(batch)
         if weight is not None:
-            at_positions, weight = weight.double(), _mean(weight.double(), ids, maskable, length)
+            at_positions = weight.double()
+            weight = _mean(at_positions, ids, maskable, length)
             eligible &= weight > 0
         # a look that spares work, where it costs no waiting
         too_long = not hashing.on_host(units) or not units.numel() or int(length.max()) > int(longest.min())

@@ -64,9 +64,7 @@ def parts(
     masker: Masker, tokenizer: Tokenizer, batch: dict[str, Tensor], piece: Piece, progress: float = 0.0
 ) -> list[list[Part]]:
     """The texts of a piece, one row of `batch` each, cut where they are hidden."""
-    draws = masker.draws(batch)
-    units = masker.units(batch, draws, masker.budget(batch, draws, progress))
-    masked = masker(batch, progress)
+    units, masked = masker.units_in(batch, progress), masker(batch, progress)
     out, begin = [], 0
     assert piece.texts is not None
     assert piece.offsets is not None
@@ -281,9 +279,7 @@ def statistics(
     for row, text in enumerate(piece.texts):
         many = {name: tensor[row : row + 1].expand(draws, *tensor.shape[1:]) for name, tensor in batch.items()}
         many["epochs"] = torch.arange(draws)
-        drawn = masker.draws(many)
-        units = masker.units(many, drawn, masker.budget(many, drawn, progress))
-        masked = masker(many, progress)
+        units, masked = masker.units_in(many, progress), masker(many, progress)
         chosen = torch.zeros(many["input_ids"].shape, dtype=torch.bool)
         at = torch.where(masked.valid)
         chosen[at[0], masked.positions[at]] = True

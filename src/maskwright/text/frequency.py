@@ -11,7 +11,7 @@ import numpy as np
 from maskwright import hashing
 from maskwright.text.annotations import Annotate, Piece
 from maskwright.text.tokenizer import Tokenizer
-from maskwright.text.words import Tally, look_up
+from maskwright.text.words import Tally, load_table, look_up, save_table
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Frequency:
     name = "frequency"
     kind = "weights"
     reads_text = False
+    version = 2  # of the files that it keeps
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.alpha):
@@ -43,10 +44,10 @@ class Frequency:
         tally = Tally()
         for piece in pieces():
             tally.add(piece.words[0])
-        _save(folder, *tally.counts())
+        save_table(folder, *tally.counts())
 
     def open(self, folder: Path, tokenizer: Tokenizer) -> Annotate:
-        table, counts = _load(folder)
+        table, counts = load_table(folder)
 
         def annotate(piece: Piece) -> np.ndarray:
             count = _counts(table, counts, piece.words[0])
@@ -67,6 +68,7 @@ class Tfidf:
     name = "tfidf"
     kind = "weights"
     reads_text = False
+    version = 2  # of the files that it keeps
 
     def settings(self) -> Any:
         return []
@@ -78,11 +80,11 @@ class Tfidf:
             _, once = np.unique(_in_document(piece), return_index=True)
             tally.add(keys[once])
             documents += len(piece.ends)
-        _save(folder, *tally.counts())
+        save_table(folder, *tally.counts())
         np.save(folder / "documents.npy", documents)
 
     def open(self, folder: Path, tokenizer: Tokenizer) -> Annotate:
-        table, counts = _load(folder)
+        table, counts = load_table(folder)
         documents = int(np.load(folder / "documents.npy"))
 
         def annotate(piece: Piece) -> np.ndarray:
@@ -103,12 +105,3 @@ def _counts(table: np.ndarray, counts: np.ndarray, keys: np.ndarray) -> np.ndarr
     """(W,) float64: how often each word was counted, 1 where never."""
     index, known = look_up(table, keys)
     return np.where(known, counts[index], 1).astype(np.float64) if len(table) else np.ones(len(keys))
-
-
-def _save(folder: Path, table: np.ndarray, counts: np.ndarray) -> None:
-    np.save(folder / "words.npy", table)
-    np.save(folder / "counts.npy", counts)
-
-
-def _load(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    return np.load(folder / "words.npy"), np.load(folder / "counts.npy")

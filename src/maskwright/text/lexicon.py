@@ -13,7 +13,7 @@ import numpy as np
 from maskwright.errors import UserError
 from maskwright.text.annotations import Annotate, Piece, piece_of_texts
 from maskwright.text.tokenizer import Tokenizer
-from maskwright.text.words import look_up
+from maskwright.text.words import load_table, look_up, save_table
 
 VADER = "vader"
 
@@ -43,6 +43,7 @@ class Lexicon:
     name = "lexicon"
     kind = "weights"
     reads_text = False
+    version = 2  # of the files that it keeps
 
     def __post_init__(self) -> None:
         for key in ("power", "least", "others"):
@@ -64,8 +65,13 @@ class Lexicon:
         return [sorted(self.scores.items()), self.power, self.least, self.others]
 
     def learn(self, folder: Path, pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer) -> None:
-        """Raises a UserError where no word of the list occurs in the training split."""
-        table, _ = self._table(tokenizer)
+        """Writes the keys and weights of the list.
+
+        Raises:
+            UserError: no word of the list occurs in the training split.
+        """
+        table, weights = self._table(tokenizer)
+        save_table(folder, table, weights)
         if not any(look_up(table, piece.words[0])[1].any() for piece in pieces()):
             raise UserError(
                 f"mask.weights.lexicon={self.lexicon}: none of its {len(self.scores):,} words occurs in the "
@@ -73,7 +79,7 @@ class Lexicon:
             )
 
     def open(self, folder: Path, tokenizer: Tokenizer) -> Annotate:
-        table, weights = self._table(tokenizer)
+        table, weights = load_table(folder)
 
         def annotate(piece: Piece) -> np.ndarray:
             index, known = look_up(table, piece.words[0])

@@ -1,6 +1,7 @@
 """Words as numbers: one 64-bit key for the tokens of a word, whatever the corpus."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -64,3 +65,14 @@ def look_up(table: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray
         return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
     index = np.minimum(np.searchsorted(table, keys), len(table) - 1)
     return index, table[index] == keys
+
+
+def save_table(folder: Path, keys: np.ndarray, values: np.ndarray) -> None:
+    """Writes the rising keys of words (D,), and a number for each."""
+    np.save(folder / "words.npy", keys)
+    np.save(folder / "values.npy", values)
+
+
+def load_table(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """What `save_table` wrote."""
+    return np.load(folder / "words.npy"), np.load(folder / "values.npy")
