@@ -35,8 +35,7 @@ def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]]) -> TextD
     Raises:
         UserError: two masks want the same annotation with different settings.
     """
-    node, hardware = dict(config["data"]), config["hardware"]
-    del node["cross_document_attention"]  # the task's concern
+    hardware = config["hardware"]
     annotations: dict[str, Annotation] = {}
     for path, part in [(f"{mask}.{kind}", parts[mask][kind]) for mask in parts for kind in ("units", "weights")]:
         if isinstance(part, Annotation):
@@ -44,7 +43,7 @@ def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]]) -> TextD
             if (identity(other), other.settings()) != (identity(part), part.settings()):
                 raise UserError(f"{path} wants other {part.name} than the other mask; make their settings equal.")
     return build(
-        node,
+        config["data"],
         "data",
         tokenizer=build(config["tokenizer"], "tokenizer"),
         seed=config["seed"],

@@ -144,7 +144,7 @@ class Run:
                 "training": speed.seconds if speed else None,
                 "total": time.monotonic() - self.began,
             },
-            "tokens_per_second": speed.tokens_per_second if speed else None,
+            "speed": speed.summary() if speed else {},
             "resumed_from": None if self.checkpoint is None else str(self.checkpoint),
         }
         summary.write(self.run_dir, written | summary.circumstances())

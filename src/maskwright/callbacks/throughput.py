@@ -1,48 +1,97 @@
-"""How fast a run trains."""
+"""How fast a run trains, and what keeps it from being faster."""
 
 import time
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
+
+from maskwright.models.flops import matmul_rate
+from maskwright.tasks import MaskedLanguageModeling
+
+_TYPES = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
 
 
 class Throughput(Callback):
-    """Logs `train/tokens_per_second`, over all devices; validation is not counted.
+    """Logs, of the steps since the last line of metrics; validation is not counted:
+
+    `train/tokens_per_second`, over all devices, padding included;
+    `train/utilization`, the model's floating-point operations in the time that matrix products alone would
+    take, as measured on each device before the first step;
+    `train/data_wait`, the share of the time in which the loop waited for its loader;
+    `train/padding`, the share of padding among the positions.
 
     Attributes:
         tokens: positions trained on so far in this process, padding included, over all devices.
-        seconds: the time that took.
+        seconds: the time that took, and `waited` the part of it spent waiting for the loader.
     """
 
     def __init__(self) -> None:
-        self.tokens, self.seconds = 0, 0.0
-        self._window: tuple[int, float] = (0, 0.0)
+        self.tokens, self.seconds, self.waited = 0, 0.0, 0.0
+        self.matmul_rate = 0.0  # operations a second of one device
+        self._flops = 0.0
+        self._padding: torch.Tensor | int = 0
+        self._window = (0, 0.0, 0.0, 0.0, 0)
+        self._began, self._loader_waited = 0.0, 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = 0.0
+        dtype = next((kind for name, kind in _TYPES.items() if trainer.precision.startswith(name)), torch.float32)
+        self.matmul_rate = matmul_rate(pl_module.device, dtype)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if not self._began:
-            self._began = time.monotonic()
+            self._began, self._loader_waited = time.monotonic(), _loader_waited(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        assert isinstance(pl_module, MaskedLanguageModeling)
         self.tokens += batch["input_ids"].numel() * trainer.world_size
+        self._flops += pl_module.training_flops
+        if "attention_mask" in batch:
+            self._padding = self._padding + (~batch["attention_mask"]).sum() * trainer.world_size
         now = time.monotonic()
         self.seconds += now - self._began
         self._began = now
+        loader_waited = _loader_waited(trainer)
+        self.waited += loader_waited - self._loader_waited
+        self._loader_waited = loader_waited
         if trainer.fit_loop._should_accumulate() or trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        tokens, seconds = self.tokens - self._window[0], self.seconds - self._window[1]
-        self._window = (self.tokens, self.seconds)
-        pl_module.log("train/tokens_per_second", tokens / seconds, rank_zero_only=True)
+        reached = (self.tokens, self.seconds, self._flops, self.waited, int(self._padding))
+        tokens, seconds, flops, waited, padding = (
+            now - before for now, before in zip(reached, self._window, strict=True)
+        )
+        self._window = reached
+        values = {
+            "tokens_per_second": tokens / seconds,
+            "utilization": flops / seconds / self.matmul_rate,
+            "data_wait": waited / seconds,
+            "padding": padding / tokens,
+        }
+        pl_module.log_dict({f"train/{name}": value for name, value in values.items()}, rank_zero_only=True)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = 0.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._began = 0.0
+    def summary(self) -> dict[str, float]:
+        """Tokens per second, utilisation, and shares of waiting and padding, since training began here."""
+        if not self.seconds:
+            return {}
+        return {
+            "tokens_per_second": self.tokens_per_second,
+            "utilization": self._flops / self.seconds / self.matmul_rate,
+            "data_wait": self.waited / self.seconds,
+            "padding": int(self._padding) / self.tokens,
+        }
 
     @property
     def tokens_per_second(self) -> float:
         """The mean since training began in this process."""
         return self.tokens / self.seconds if self.seconds else 0.0
+
+
+def _loader_waited(trainer: Trainer) -> float:
+    """Seconds that the training loader has been waited for; 0 for loaders that do not count them."""
+    return getattr(trainer.train_dataloader, "waited", 0.0)

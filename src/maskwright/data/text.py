@@ -19,6 +19,7 @@ from maskwright.data import order
 from maskwright.data.documents import SPLITS, Documents, open_documents, open_tagged, open_texts, pieces
 from maskwright.data.source import Source
 from maskwright.errors import UserError
+from maskwright.models.documents import sequence_ends
 from maskwright.progress import bar
 from maskwright.text.annotations import (
     Annotation,
@@ -64,6 +65,7 @@ class TextData(LightningDataModule):
         preparation_workers: processes that prepare the corpus; None takes one per core.
         tags: see `Source`.
         annotations: what masks know about tokens beyond their ids; comes with each batch by its name.
+        cross_document_attention: false adds `sequence_ends` to batches, see `models.documents.Sequences`.
     Raises:
         UserError: the settings do not fit together.
     """
@@ -90,6 +92,7 @@ class TextData(LightningDataModule):
         preparation_workers: int | None = None,
         tags: str | None = None,
         annotations: Sequence[Annotation] = (),
+        cross_document_attention: bool = True,
     ):
         super().__init__()
         where = Source(source, config, column, document, tags)
@@ -107,6 +110,7 @@ class TextData(LightningDataModule):
                 "mask.units.source=tags, but the corpus has no tags. Name their column in data.tags, or take "
                 "mask.units.source=rule."
             )
+        self.cross_document_attention = cross_document_attention
         self.annotation_folders: dict[str, Path] = {}
         self.seconds: dict[str, float] = {}
         self._folder: Path | None = None
@@ -272,15 +276,31 @@ class TextData(LightningDataModule):
         return self._loader(_InOrder(self.blocks[split]), [mine[i : i + size] for i in range(0, len(mine), size)])
 
     def _loader(self, dataset: "_InOrder | _Shuffled", batches: Iterable[np.ndarray]) -> DataLoader:
-        return DataLoader(
+        return TimedLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=batches,  # type: ignore[arg-type]
-            collate_fn=_to_tensors,  # type: ignore[arg-type]
+            collate_fn=_to_tensors if self.cross_document_attention else _with_ends,  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             worker_init_fn=_leave_signals_to_the_parent,
         )
+
+
+class TimedLoader(DataLoader):
+    """A loader that counts the seconds in which it was waited for."""
+
+    waited = 0.0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        batches = super().__iter__()
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
@@ -316,6 +336,10 @@ def _batch(blocks: PackedBlocks, epochs: np.ndarray, examples: np.ndarray) -> di
 
 def _to_tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in batch.items()}
+
+
+def _with_ends(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return _to_tensors(batch | {"sequence_ends": sequence_ends(batch["documents"])})
 
 
 def _batches(

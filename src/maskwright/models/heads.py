@@ -3,6 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.models.cross_entropy import linear_cross_entropy
+
+# positions whose logits exist at the same time: on a CPU they stay in its caches
+_CHUNK_CPU, _CHUNK_GPU = 128, 4096
+
 
 class MaskedLMHead(nn.Module):
     """Predicts the tokens at given positions; its output matrix is the embedding of the encoder.
@@ -28,5 +33,24 @@ class MaskedLMHead(nn.Module):
 
         The K positions are gathered before the projection, so B * T logits never exist.
         """
+        return self.decoder(self._transform(hidden_BTH, positions))
+
+    def loss(self, hidden_BTH: Tensor, positions: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy in nats at the valid of `positions` (B, K), and which are predicted right (B, K).
+
+        What `forward` and a cross-entropy would give, without the logits of all K positions at once.
+        """
+        transformed_NH = self._transform(hidden_BTH, positions).flatten(0, 1)
+        loss, right = linear_cross_entropy(
+            transformed_NH,
+            self.decoder.weight,
+            self.decoder.bias,
+            targets.flatten(),
+            valid.flatten(),
+            _CHUNK_CPU if hidden_BTH.device.type == "cpu" else _CHUNK_GPU,
+        )
+        return loss, right.view_as(valid)
+
+    def _transform(self, hidden_BTH: Tensor, positions: Tensor) -> Tensor:
         index = positions[..., None].expand(-1, -1, hidden_BTH.shape[-1])
-        return self.decoder(self.norm(F.gelu(self.dense(hidden_BTH.gather(1, index)))))
+        return self.norm(F.gelu(self.dense(hidden_BTH.gather(1, index))))

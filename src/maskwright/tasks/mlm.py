@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning import LightningModule
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -15,6 +14,8 @@ from torchmetrics import MeanMetric
 
 from maskwright import hashing
 from maskwright.masking import Masked, Masker
+from maskwright.models.documents import Sequences, runs_flash
+from maskwright.models.flops import forward_flops
 
 
 class MaskedLanguageModeling(LightningModule):
@@ -22,7 +23,7 @@ class MaskedLanguageModeling(LightningModule):
 
     Args:
         encoder: `forward(input_ids, attention) -> (B, T, H)`.
-        head: `forward(hidden, positions) -> (B, K, V)`.
+        head: `forward(hidden, positions) -> (B, K, V)` and `loss(hidden, positions, targets, valid)`.
         masker: masks the training batches.
         evaluation_masker: masks validation and test batches, the same in every epoch and run.
         optimizer: from a module to its optimizer.
@@ -30,6 +31,8 @@ class MaskedLanguageModeling(LightningModule):
         seed: of dropout.
         cross_document_attention: whether documents packed into one block see each other.
         hyperparameters: plain containers, kept in the checkpoints.
+    Attributes:
+        training_flops: floating-point operations of the last training step's products of matrices.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class MaskedLanguageModeling(LightningModule):
         self.save_hyperparameters(hyperparameters or {}, logger=False)
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.modules())
         # torchmetrics would leave out losses that are no numbers
+        self.training_flops = 0
+        self._forward_flops: dict[tuple[int, ...], tuple[int, int]] = {}  # of the encoder, and of a position
         self.evaluation_loss = MeanMetric(nan_strategy="disable")
         self.evaluation_accuracy = MeanMetric(nan_strategy="disable")
 
@@ -71,11 +76,14 @@ class MaskedLanguageModeling(LightningModule):
         # clocks differ between devices, learning rates must not
         return trainer.strategy.broadcast(share) if trainer.world_size > 1 else share
 
-    def attention(self, batch: dict[str, Tensor]) -> Tensor | None:
-        """Who may see whom: None where all see all; else (B, T), or (B, T, T) with documents kept apart."""
+    def attention(self, batch: dict[str, Tensor]) -> Tensor | Sequences | None:
+        """Who may see whom: None where all see all; else (B, T), or, with documents kept apart, their
+        `Sequences` where flash attention runs and (B, T, T) where it does not."""
         if self.cross_document_attention:
             return batch.get("attention_mask")
         documents = batch["documents"]
+        if "sequence_ends" in batch and not self.has_dropout and runs_flash(documents.device):
+            return Sequences(batch["sequence_ends"], documents.shape[1])
         return documents[:, :, None] == documents[:, None, :]
 
     def forward(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
@@ -92,11 +100,9 @@ class MaskedLanguageModeling(LightningModule):
 
     def _score(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         """Mean loss, which of the masked tokens (B, K) are predicted right, and their number."""
-        logits = self(batch, masked)
-        targets = masked.targets.where(masked.valid, -100)
-        total = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
-        count = masked.valid.sum()
-        return total / count.clamp(min=1), logits.detach().argmax(-1) == targets, count
+        hidden = self.encoder(masked.input_ids, self.attention(batch))
+        loss, right = self.head.loss(hidden, masked.positions, masked.targets, masked.valid)
+        return loss, right & masked.valid, masked.valid.sum()
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         if self.has_dropout:  # dropout is a function of the step too, so that a resumed run draws the same
@@ -110,12 +116,24 @@ class MaskedLanguageModeling(LightningModule):
         masked = self.masker(batch, self.progress())
         loss, right, count = self._score(batch, masked)
         self.masker.observe(masked, right)
+        self.training_flops = self._flops(masked)
         self.log("train/loss", loss)
         self.log("train/accuracy", right.sum() / count.clamp(min=1))
         if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             # a number of the host's: copying it to a GPU at each step would make the host wait
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
+
+    def _flops(self, masked: Masked) -> int:
+        shape = tuple(masked.input_ids.shape)
+        if shape not in self._forward_flops:
+            hidden = torch.empty(1, 1, self.encoder.hidden_size, device="meta")  # type: ignore[arg-type]
+            self._forward_flops[shape] = (
+                forward_flops(self.encoder, masked.input_ids),
+                forward_flops(self.head, hidden, torch.zeros(1, 1, dtype=torch.long)),
+            )
+        encoder, position = self._forward_flops[shape]
+        return 3 * (encoder + masked.positions.numel() * position)
 
     def _evaluate(self, batch: dict[str, Tensor]) -> None:
         loss, accuracy, count = self.loss(batch, self.evaluation_masker(batch))

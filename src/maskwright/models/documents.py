@@ -1,0 +1,54 @@
+"""Attention inside documents that are packed into the same rows, without a mask of B * T * T."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
+
+_STEP = 64  # the number of sequences is rounded up to a multiple, so that compiled code meets few of them
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Where the sequences of a flattened batch begin and end.
+
+    Attributes:
+        ends: (S + 1,) int32, cumulative lengths from 0 to B * T; empty sequences may stand at the end.
+        longest: no sequence has more positions.
+    """
+
+    ends: Tensor
+    longest: int
+
+    def attend(self, query_BTND: Tensor, key_BTND: Tensor, value_BTND: Tensor) -> Tensor:
+        """(B, T, N, D): attention in which each position sees its own sequence (flash attention, Dao, 2023)."""
+        mixed = varlen_attn(
+            query_BTND.flatten(0, 1),
+            key_BTND.flatten(0, 1),
+            value_BTND.flatten(0, 1),
+            self.ends,
+            self.ends,
+            self.longest,
+            self.longest,
+        )
+        assert isinstance(mixed, Tensor)
+        return mixed.view_as(query_BTND)
+
+
+def sequence_ends(documents: np.ndarray) -> np.ndarray:
+    """`Sequences.ends` of documents (B, T); padding, which they number -1, is a sequence too."""
+    opens = np.ones(documents.shape, dtype=bool)
+    opens[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    starts = np.flatnonzero(opens)
+    ends = np.full(-(-(len(starts) + 1) // _STEP) * _STEP, documents.size, dtype=np.int32)
+    ends[: len(starts)] = starts
+    return ends
+
+
+def runs_flash(device: torch.device) -> bool:
+    """Whether flash attention computes what autocast makes of tensors on this device."""
+    if device.type != "cuda" or not torch.is_autocast_enabled(device.type):
+        return False
+    return torch.get_autocast_dtype(device.type) in (torch.bfloat16, torch.float16)

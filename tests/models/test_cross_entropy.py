@@ -1,0 +1,93 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from maskwright.models import MaskedLMHead
+from maskwright.models.cross_entropy import linear_cross_entropy
+
+
+def inputs(rows=37, hidden=8, vocabulary=19, dtype=torch.float64):
+    torch.manual_seed(0)
+    made = [torch.randn(rows, hidden), torch.randn(vocabulary, hidden), torch.randn(vocabulary)]
+    tensors = [tensor.to(dtype).requires_grad_() for tensor in made]
+    return *tensors, torch.randint(vocabulary, (rows,)), torch.rand(rows) < 0.7
+
+
+def plain(hidden, weight, bias, targets, valid):
+    logits = F.linear(hidden, weight, bias)
+    loss = F.cross_entropy(logits, targets.where(valid, -100), ignore_index=-100)
+    return loss, logits.argmax(-1) == targets
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 37, 1000])
+def test_equals_the_loss_of_all_logits_at_once_and_so_do_its_gradients(chunk):
+    *tensors, targets, valid = inputs()
+    expected, expected_right = plain(*tensors, targets, valid)
+    (3 * expected).backward()
+    gradients = [tensor.grad.clone() for tensor in tensors]
+    for tensor in tensors:
+        tensor.grad = None
+    loss, right = linear_cross_entropy(*tensors, targets, valid, chunk)
+    (3 * loss).backward()
+    assert torch.allclose(loss, expected, rtol=1e-12)
+    assert torch.equal(right, expected_right)
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        assert torch.allclose(tensor.grad, gradient, rtol=1e-10, atol=1e-14)
+
+
+def test_a_batch_without_targets_has_loss_and_gradients_of_zero():
+    *tensors, targets, valid = inputs()
+    loss, _ = linear_cross_entropy(*tensors, targets, torch.zeros_like(valid), 8)
+    loss.backward()
+    assert loss == 0
+    assert all((tensor.grad == 0).all() for tensor in tensors)
+
+
+def test_no_positions_at_all():
+    hidden, weight, bias, _, _ = inputs(rows=0)
+    nothing = torch.zeros(0, dtype=torch.long)
+    loss, right = linear_cross_entropy(hidden, weight, bias, nothing, nothing.bool(), 8)
+    loss.backward()
+    assert loss == 0
+    assert right.shape == (0,)
+
+
+def test_products_in_half_precision_stay_close():
+    hidden, weight, bias, targets, valid = inputs(dtype=torch.float32)
+    expected, _ = plain(hidden, weight, bias, targets, valid)
+    expected.backward()
+    gradient, weight.grad = weight.grad.clone(), None
+    loss, _ = linear_cross_entropy(hidden.bfloat16(), weight, bias, targets, valid, 8)
+    loss.backward()
+    assert loss.dtype == weight.grad.dtype == torch.float32
+    assert abs(loss - expected) < 0.02 * expected
+    assert (weight.grad - gradient).norm() < 0.02 * gradient.norm()
+
+
+def test_the_loss_of_a_head_is_that_of_its_logits():
+    torch.manual_seed(0)
+    embedding = torch.nn.Embedding(300, 16)
+    head = MaskedLMHead(embedding, initial_std=0.3)
+    hidden = torch.randn(7, 50, 16, requires_grad=True)
+    positions = torch.stack([torch.randperm(50)[:20] for _ in range(7)])
+    targets, valid = torch.randint(300, (7, 20)), torch.rand(7, 20) < 0.8
+    logits = head(hidden, positions)
+    expected = F.cross_entropy(logits[valid], targets[valid])
+    expected.backward()
+    gradients = [hidden.grad.clone(), *(p.grad.clone() for p in head.parameters())]
+    hidden.grad = None
+    head.zero_grad()
+    loss, right = head.loss(hidden, positions, targets, valid)
+    loss.backward()
+    assert torch.allclose(loss, expected, rtol=1e-5)
+    assert torch.equal(right, logits.argmax(-1) == targets)
+    for found, gradient in zip([hidden.grad, *(p.grad for p in head.parameters())], gradients, strict=True):
+        assert torch.allclose(found, gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_nothing_is_kept_for_a_backward_pass_in_evaluation():
+    *tensors, targets, valid = inputs()
+    with torch.no_grad():
+        loss, _ = linear_cross_entropy(*tensors, targets, valid, 8)
+    assert not loss.requires_grad
+    assert torch.allclose(loss, plain(*tensors, targets, valid)[0])

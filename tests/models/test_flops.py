@@ -1,0 +1,37 @@
+import torch
+from torch import nn
+
+from maskwright.models import MaskedLMHead, Transformer
+from maskwright.models.flops import forward_flops, matmul_rate
+
+LAYERS, HIDDEN, INTERMEDIATE, VOCABULARY = 3, 32, 48, 70
+
+
+def test_counts_the_products_of_a_transformer():
+    encoder = Transformer(VOCABULARY, LAYERS, HIDDEN, heads=4, intermediate_size=INTERMEDIATE)
+    rows, length = 2, 10
+    matrices = LAYERS * (4 * HIDDEN**2 + 3 * HIDDEN * INTERMEDIATE)
+    attention = LAYERS * 2 * length * HIDDEN  # each position's queries with all keys, and weights with values
+    expected = 2 * rows * length * (matrices + attention)
+    assert forward_flops(encoder, torch.zeros(rows, length, dtype=torch.long)) == expected
+
+
+def test_counts_a_head_only_where_it_predicts():
+    head = MaskedLMHead(nn.Embedding(VOCABULARY, HIDDEN))
+    flops = forward_flops(head, torch.zeros(2, 10, HIDDEN), torch.zeros(2, 3, dtype=torch.long))
+    assert flops == 2 * 2 * 3 * (HIDDEN**2 + HIDDEN * VOCABULARY)
+
+
+def test_leaves_the_module_as_it_was():
+    encoder = Transformer(VOCABULARY, LAYERS, HIDDEN, heads=4, intermediate_size=INTERMEDIATE)
+    encoder.compile()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    forward_flops(encoder, torch.zeros(2, 10, dtype=torch.long))
+    after = encoder.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert all(parameter.device.type == "cpu" for parameter in encoder.parameters())
+
+
+def test_the_rate_is_that_of_products_that_were_made():
+    rate = matmul_rate(torch.device("cpu"), torch.float32, seconds=0.01)
+    assert 1e8 < rate < 1e14
