@@ -1,6 +1,6 @@
 """Optimizers and schedules. Plain torch."""
 
-from maskwright.optim.optimizers import adam, adamw, sgd
+from maskwright.optim.optimizers import adam, adamw, muon, sgd
 from maskwright.optim.schedules import Constant, Cosine, Linear, WarmupStableDecay
 
-__all__ = ["Constant", "Cosine", "Linear", "WarmupStableDecay", "adam", "adamw", "sgd"]
+__all__ = ["Constant", "Cosine", "Linear", "WarmupStableDecay", "adam", "adamw", "muon", "sgd"]

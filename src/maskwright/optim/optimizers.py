@@ -9,6 +9,8 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from maskwright.optim.muon import Muon
+
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Two groups of the module's trainable parameters: matrices, decayed, and the rest, not decayed."""
@@ -33,3 +35,39 @@ def sgd(module: nn.Module, lr: float, momentum: float, nesterov: bool, weight_de
     """Stochastic gradient descent with momentum."""
     groups = parameter_groups(module, weight_decay)
     return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
+
+
+def muon(
+    module: nn.Module,
+    lr: float,
+    adamw_lr: float,
+    momentum: float,
+    iterations: int,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> Optimizer:
+    """Muon (Jordan et al., 2024) for the matrices of linear layers inside the module, AdamW for the rest.
+
+    The rest is what stands between tokens and hidden states (embeddings and the decoder that shares their
+    weights) and vectors. Matrices of one shape are orthogonalised together.
+
+    Args:
+        lr: of the matrices.
+        adamw_lr, betas, eps: of the rest.
+    """
+    vocabulary = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    matrices: dict[tuple[int, ...], list[nn.Parameter]] = {}
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear) and layer.weight.requires_grad and id(layer.weight) not in vocabulary:
+            stacked = getattr(layer, "stacked", 1)
+            matrices.setdefault((stacked, *layer.weight.shape), []).append(layer.weight)
+    chosen = {id(p) for parameters in matrices.values() for p in parameters}
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "lr": lr, "weight_decay": weight_decay, "stacked": shape[0]}
+        for shape, parameters in matrices.items()
+    ]
+    rest = parameter_groups(module, weight_decay)
+    for group in rest:
+        group["params"] = [p for p in group["params"] if id(p) not in chosen]
+    return Muon([*groups, *rest], adamw_lr, (betas[0], betas[1]), eps, momentum, iterations)

@@ -1,0 +1,114 @@
+"""Muon (Jordan et al., 2024): momentum whose matrices are made orthogonal before they are applied."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+# The polynomials a x + b x^3 + c x^5 that drive singular values in [1e-3, 1] towards 1 the fastest, one a
+# step (Polar Express, Amsel et al., 2025).
+_POLYNOMIALS = (
+    (8.156554524902461, -22.48329292557795, 15.878769915207462),
+    (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+    (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+    (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+    (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+)
+
+
+def orthogonalize(matrices: Tensor, iterations: int = 4) -> Tensor:
+    """The orthogonal factors, roughly, of the polar decompositions of matrices (N, R, C).
+
+    Args:
+        iterations: how many of the polynomials are applied, from 1 to 5: the last ones, since singular
+            values are scaled by a closer bound than the norm of the matrix, the root of its Gram matrix's.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    gram = x @ x.mT
+    bound = 1.04 * torch.linalg.matrix_norm(gram, keepdim=True) + 1e-14  # of the largest eigenvalue
+    gram = gram / bound
+    # all factors are polynomials in the small Gram matrix, so only the last product meets the large one
+    factor = None
+    for step, (a, b, c) in enumerate(polynomials := _POLYNOMIALS[-iterations:], start=1):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=1, dim2=2).add_(a)
+        factor = polynomial if factor is None else factor @ polynomial
+        if step < len(polynomials):
+            gram = polynomial @ gram @ polynomial
+    factor = factor / bound.sqrt()
+    return matrices @ factor if tall else factor @ matrices
+
+
+class Muon(AdamW):
+    """Muon in the groups that say how many matrices are `stacked` in a parameter, AdamW (fused) in the others.
+
+    A step of Muon adds lr * 0.2 * sqrt(max(R, C)) times an orthogonal matrix to a matrix (R, C), which
+    makes its entries as large as those of AdamW's steps (Liu et al., 2025), so both take similar rates.
+
+    Args:
+        groups: parameter groups. In a group with `stacked` N each parameter is (N * R, C): N matrices that
+            share a product, each made orthogonal by itself.
+        lr, betas, eps: of AdamW.
+        momentum: share of the past in Muon's mean of the gradients; Nesterov's form of it is taken.
+        iterations: of the orthogonalisation, from 1 to 5.
+    Raises:
+        ValueError: there are no so many iterations.
+    """
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        momentum: float,
+        iterations: int,
+    ):
+        if not 1 <= iterations <= len(_POLYNOMIALS):
+            raise ValueError(f"optimizer.iterations is {iterations}; it is a number from 1 to {len(_POLYNOMIALS)}")
+        for group in groups:
+            group.setdefault("stacked", 0)
+        super().__init__(groups, lr=lr, betas=betas, eps=eps, fused=True)
+        self.momentum, self.iterations = momentum, iterations
+        self._step_supports_amp_scaling = False  # gradients are to be unscaled before
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step of all groups."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        groups = self.param_groups
+        self.param_groups = [group for group in groups if not group["stacked"]]
+        try:
+            super().step()
+        finally:
+            self.param_groups = groups
+        for group in groups:
+            if group["stacked"]:
+                self._orthogonal_step(group)
+        return loss
+
+    def _orthogonal_step(self, group: dict[str, Any]) -> None:
+        parameters = [p for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return
+        updates = []
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state["step"] = torch.tensor(0.0)  # AdamW looks for it when it loads a state
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - self.momentum)
+            updates.append(parameter.grad.lerp(mean, self.momentum).unflatten(0, (group["stacked"], -1)))
+        rows, columns = updates[0].shape[1:]
+        dtype = torch.bfloat16 if updates[0].is_cuda else torch.float32
+        steps = orthogonalize(torch.cat(updates).to(dtype), self.iterations).to(parameters[0].dtype)
+        size = 0.2 * max(rows, columns) ** 0.5
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        changes = [step.flatten(0, 1) for step in steps.split(group["stacked"])]
+        torch._foreach_add_(parameters, changes, alpha=-group["lr"] * size)

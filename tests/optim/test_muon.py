@@ -1,0 +1,134 @@
+import pytest
+import torch
+from torch import nn
+
+from maskwright.models import MaskedLMHead, Transformer
+from maskwright.optim import muon
+from maskwright.optim.muon import orthogonalize
+
+SETTINGS = {"lr": 0.02, "adamw_lr": 0.01, "momentum": 0.95, "betas": [0.9, 0.98], "eps": 1e-6, "weight_decay": 0.1}
+
+
+def polar(matrix):
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    return left @ right
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (40, 16), (16, 40)])
+@pytest.mark.parametrize(("iterations", "least"), [(2, 0.1), (3, 0.3), (5, 0.8)])
+def test_singular_values_come_close_to_one_and_singular_vectors_stay(shape, iterations, least):
+    torch.manual_seed(0)
+    # singular values over a factor of ten
+    left, _ = torch.linalg.qr(torch.randn(3, shape[0], min(shape)))
+    right, _ = torch.linalg.qr(torch.randn(3, shape[1], min(shape)))
+    values = torch.logspace(0, -1, min(shape))
+    matrices = 7.0 * left * values @ right.mT
+    found = torch.linalg.svdvals(orthogonalize(matrices, iterations))
+    assert least < found.min()
+    assert found.max() < 1.2
+    aligned = left.mT @ orthogonalize(matrices, iterations) @ right
+    assert (aligned - torch.diag_embed(aligned.diagonal(dim1=1, dim2=2))).abs().max() < 1e-3
+
+
+def test_agrees_with_the_muon_of_torch_where_both_orthogonalise_well():
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(24, 24, bias=False), nn.Linear(24, 24, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    mine = muon(ours, iterations=5, **SETTINGS)
+    other = torch.optim.Muon(
+        theirs.parameters(), lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=30
+    )
+    start = ours.weight.detach().clone()
+    for step in range(3):
+        gradient = polar(torch.randn(24, 24)) + 0.05 * torch.randn(24, 24)
+        for module, optimizer in ((ours, mine), (theirs, other)):
+            module.weight.grad = gradient.clone()
+            optimizer.step()
+    moved, expected = ours.weight - start, theirs.weight - start
+    # both stop at matrices whose singular values lie around 1
+    assert torch.nn.functional.cosine_similarity(moved.flatten(), expected.flatten(), dim=0) > 0.98
+    assert 0.8 < moved.norm() / expected.norm() < 1.25
+
+
+def test_a_step_is_an_orthogonal_matrix_of_the_size_of_an_adamw_step():
+    module = nn.Linear(64, 16, bias=False)
+    optimizer = muon(module, iterations=5, **(SETTINGS | {"weight_decay": 0.0}))
+    before = module.weight.detach().clone()
+    module.weight.grad = torch.randn(16, 64)
+    optimizer.step()
+    step = (before - module.weight.detach()) / 0.02
+    assert torch.allclose(step / (0.2 * 64**0.5), polar(module.weight.grad), atol=0.05)
+    assert 0.05 < step.square().mean().sqrt() < 0.3
+
+
+def test_stacked_matrices_are_made_orthogonal_one_by_one():
+    layer = nn.Linear(8, 24, bias=False)
+    layer.stacked = 3
+    optimizer = muon(layer, iterations=5, **(SETTINGS | {"weight_decay": 0.0}))
+    before = layer.weight.detach().clone()
+    layer.weight.grad = torch.randn(24, 8) * torch.tensor([1.0, 100.0, 0.01]).repeat_interleave(8)[:, None]
+    optimizer.step()
+    steps = ((before - layer.weight.detach()) / (0.02 * 0.2 * 8**0.5)).unflatten(0, (3, 8))
+    for step, gradient in zip(steps, layer.weight.grad.unflatten(0, (3, 8)), strict=True):
+        assert torch.allclose(step, polar(gradient), atol=0.1)
+
+
+def test_embeddings_decoder_norms_and_biases_are_left_to_adamw():
+    encoder = Transformer(50, layers=2, hidden_size=16, heads=2, intermediate_size=32, convolution=1)
+    model = nn.ModuleDict({"encoder": encoder, "head": MaskedLMHead(encoder.embedding)})
+    optimizer = muon(model, iterations=3, **SETTINGS)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    orthogonal = {names[id(p)] for group in optimizer.param_groups if group["stacked"] for p in group["params"]}
+    rest = {names[id(p)] for group in optimizer.param_groups if not group["stacked"] for p in group["params"]}
+    assert orthogonal | rest == set(names.values())
+    assert not orthogonal & rest
+    assert orthogonal == {name for name in names.values() if ".layers." in name and "norm" not in name} | {
+        "head.dense.weight"
+    }
+    rates = {group["lr"] for group in optimizer.param_groups if group["stacked"]}
+    assert rates == {0.02}
+    assert {group["lr"] for group in optimizer.param_groups if not group["stacked"]} == {0.01}
+
+
+def test_the_state_goes_through_a_checkpoint():
+    def trained(steps, state=None):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 8), nn.LayerNorm(8))
+        optimizer = muon(model, iterations=3, **SETTINGS)
+        if state is not None:
+            model.load_state_dict(state[0])
+            optimizer.load_state_dict(state[1])
+        for step in steps:
+            torch.manual_seed(step)
+            optimizer.zero_grad()
+            model(torch.randint(9, (20,))).square().mean().backward()
+            optimizer.step()
+        return model.state_dict(), optimizer.state_dict()
+
+    whole, _ = trained(range(6))
+    halves, _ = trained(range(3, 6), trained(range(3)))
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+
+
+def test_a_closure_is_called_once_and_its_loss_returned():
+    layer = nn.Linear(4, 4)
+    optimizer = muon(layer, iterations=3, **SETTINGS)
+    calls = []
+
+    def closure():
+        calls.append(1)
+        optimizer.zero_grad()
+        loss = layer(torch.ones(2, 4)).square().sum()
+        loss.backward()
+        return loss
+
+    before = layer.weight.detach().clone()
+    loss = optimizer.step(closure)
+    assert calls == [1]
+    assert loss.item() > 0
+    assert not torch.equal(before, layer.weight)
+
+
+def test_iterations_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="iterations is 6; it is a number from 1 to 5"):
+        muon(nn.Linear(4, 4), iterations=6, **SETTINGS)
