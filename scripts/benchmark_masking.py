@@ -218,7 +218,7 @@ def training_step(corpus: Corpus, batch: dict[str, Any], device: str) -> Callabl
 
     def step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            logits = head(encoder(masked.input_ids, batch.get("attention_mask")), masked.positions)
+            logits = head(encoder(masked.input_ids, batch.get("attention_mask"), masked.positions))
         targets = masked.targets.where(masked.valid, -100)
         F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100).backward()
         optimizer.step()

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, StrictBool
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StrictBool
 
 from maskwright.build import check_type, verify
 from maskwright.errors import UserError, nearest
@@ -92,7 +92,15 @@ def check(config: dict[str, Any]) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{path}={value!r} is not a whole number of at least 1.")
     check_type(data["evaluation_limit"], PositiveInt | None, "data.evaluation_limit")
-    check_type(config["optimizer"].get("lr", 1.0), PositiveFloat, "optimizer.lr")
+    for key, kind in (
+        ("lr", PositiveFloat),
+        ("adamw_lr", PositiveFloat),
+        ("iterations", Annotated[int, Field(ge=1, le=5)]),
+    ):
+        if key in config["optimizer"]:
+            check_type(config["optimizer"][key], kind, f"optimizer.{key}")
+    reach = model.get("convolution", 0)
+    check_type(reach, NonNegativeInt, "model.convolution")
     check_type(trainer["max_steps"], int, "trainer.max_steps")
     check_type(trainer["max_time"], Annotated[str, Field(pattern=r"^\d+(:\d\d){3}$")] | None, "trainer.max_time")
     check_blocks(data)

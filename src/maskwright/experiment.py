@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from maskwright.build import build
 from maskwright.checks import check
-from maskwright.machine import compile_in_place, make_trainer
+from maskwright.machine import make_trainer
 from maskwright.models import MaskedLMHead
 from maskwright.parts import make_data, make_maskers, mask_parts
 from maskwright.resuming import check_checkpoint, find_checkpoint
@@ -60,7 +60,7 @@ def train(cfg: DictConfig) -> Result:
     )
     changes = [] if checkpoint is None else check_checkpoint(checkpoint, task)
     if config["hardware"]["compile"]:
-        compile_in_place(task.encoder, task.head)
+        task.encoder.compile(dynamic=None)  # in place: the names of its weights stay
 
     run_dir = Path(config["run_dir"])
     run_dir.mkdir(parents=True, exist_ok=True)

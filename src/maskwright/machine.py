@@ -8,7 +8,6 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from pydantic import NonNegativeInt, PositiveInt
-from torch import nn
 
 from maskwright.build import build
 from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, ValidateAtEnd, WholeCheckpoints
@@ -79,9 +78,3 @@ def precision(choice: str, gpu: bool) -> str:
     if choice != "auto":
         return choice
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-
-
-def compile_in_place(*modules: nn.Module) -> None:
-    """Compiles modules without wrapping them, so that the names of their weights stay."""
-    for module in modules:
-        module.compile(dynamic=None)

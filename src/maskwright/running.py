@@ -144,9 +144,9 @@ class Run:
                 "training": speed.seconds if speed else None,
                 "total": time.monotonic() - self.began,
             },
-            "speed": speed.summary() if speed else {},
             "resumed_from": None if self.checkpoint is None else str(self.checkpoint),
         }
+        written |= speed.summary() if speed else {}
         summary.write(self.run_dir, written | summary.circumstances())
 
     def _report(self, metrics: dict[str, float]) -> None:

@@ -62,6 +62,9 @@ def test_a_run_directory_tells_everything(run, tmp_path, capsys):
     )
     assert 0 < summary["metrics"]["test/accuracy"] < 1
     assert summary["tokens_per_second"] > 0
+    assert 0 < summary["utilization"] < 2
+    assert 0 <= summary["data_wait"] < 1
+    assert summary["padding"] == 0
     assert summary["versions"]["torch"] == torch.__version__
 
     rows = list(csv.DictReader((result.run_dir / "metrics.csv").open()))
@@ -71,6 +74,9 @@ def test_a_run_directory_tells_everything(run, tmp_path, capsys):
         "train/accuracy",
         "train/learning_rate",
         "train/tokens_per_second",
+        "train/utilization",
+        "train/data_wait",
+        "train/padding",
         "validation/loss",
         "test/loss",
     } <= names

@@ -64,20 +64,46 @@ def test_products_in_half_precision_stay_close():
     assert (weight.grad - gradient).norm() < 0.02 * gradient.norm()
 
 
+def test_products_follow_autocast_though_norms_do_not():
+    tensors = inputs(dtype=torch.float32)
+    exact, _ = linear_cross_entropy(*tensors, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        low, _ = linear_cross_entropy(*tensors, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        wide, _ = linear_cross_entropy(
+            tensors[0].double(), tensors[1].double(), tensors[2].double(), *tensors[3:], 8
+        )
+    assert low.dtype == torch.float32
+    assert 0 < abs(low - exact) < 0.02 * exact
+    assert wide.dtype == torch.float64
+    assert abs(wide - exact) < 1e-5 * exact
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_frozen_inputs_have_no_gradient_and_the_others_their_own(frozen):
+    *tensors, targets, valid = inputs()
+    linear_cross_entropy(*tensors, targets, valid, 8)[0].backward()
+    expected = [tensor.grad.clone() for tensor in tensors]
+    *tensors, targets, valid = inputs()
+    tensors[frozen].requires_grad = False
+    linear_cross_entropy(*tensors, targets, valid, 8)[0].backward()
+    for number, (tensor, gradient) in enumerate(zip(tensors, expected, strict=True)):
+        assert tensor.grad is None if number == frozen else torch.equal(tensor.grad, gradient)
+
+
 def test_the_loss_of_a_head_is_that_of_its_logits():
     torch.manual_seed(0)
     embedding = torch.nn.Embedding(300, 16)
     head = MaskedLMHead(embedding, initial_std=0.3)
-    hidden = torch.randn(7, 50, 16, requires_grad=True)
-    positions = torch.stack([torch.randperm(50)[:20] for _ in range(7)])
+    hidden = torch.randn(7, 20, 16, requires_grad=True)
     targets, valid = torch.randint(300, (7, 20)), torch.rand(7, 20) < 0.8
-    logits = head(hidden, positions)
+    logits = head(hidden)
     expected = F.cross_entropy(logits[valid], targets[valid])
     expected.backward()
     gradients = [hidden.grad.clone(), *(p.grad.clone() for p in head.parameters())]
     hidden.grad = None
     head.zero_grad()
-    loss, right = head.loss(hidden, positions, targets, valid)
+    loss, right = head.loss(hidden, targets, valid)
     loss.backward()
     assert torch.allclose(loss, expected, rtol=1e-5)
     assert torch.equal(right, logits.argmax(-1) == targets)

@@ -16,9 +16,20 @@ def test_counts_the_products_of_a_transformer():
     assert forward_flops(encoder, torch.zeros(rows, length, dtype=torch.long)) == expected
 
 
+def test_counts_the_last_layer_only_where_it_is_asked():
+    encoder = Transformer(VOCABULARY, LAYERS, HIDDEN, heads=4, intermediate_size=INTERMEDIATE)
+    rows, length, asked = 2, 10, 3
+    whole = forward_flops(encoder, torch.zeros(rows, length, dtype=torch.long))
+    part = forward_flops(
+        encoder, torch.zeros(rows, length, dtype=torch.long), None, torch.zeros(rows, asked, dtype=torch.long)
+    )
+    each = 2 * HIDDEN**2 + 3 * HIDDEN * INTERMEDIATE + 2 * length * HIDDEN  # all but keys and values
+    assert whole - part == 2 * rows * (length - asked) * each
+
+
 def test_counts_a_head_only_where_it_predicts():
     head = MaskedLMHead(nn.Embedding(VOCABULARY, HIDDEN))
-    flops = forward_flops(head, torch.zeros(2, 10, HIDDEN), torch.zeros(2, 3, dtype=torch.long))
+    flops = forward_flops(head, torch.zeros(2, 3, HIDDEN))
     assert flops == 2 * 2 * 3 * (HIDDEN**2 + HIDDEN * VOCABULARY)
 
 

@@ -31,8 +31,7 @@ def models():
 def test_logits_equal_modernbert(models):
     encoder, head, theirs = models
     input_ids = torch.randint(VOCABULARY, (3, 41))
-    positions = torch.arange(41).expand(3, -1)
-    ours = head(encoder(input_ids), positions)
+    ours = head(encoder(input_ids))
     expected = theirs(input_ids=input_ids).logits
     assert expected.std() > 0.1
     assert (ours - expected).abs().max() < 1e-4
@@ -43,7 +42,7 @@ def test_padded_logits_equal_modernbert(models):
     encoder, head, theirs = models
     input_ids = torch.randint(VOCABULARY, (2, 20))
     attention = torch.arange(20) < torch.tensor([[20], [13]])
-    ours = head(encoder(input_ids, attention), torch.arange(20).expand(2, -1))
+    ours = head(encoder(input_ids, attention))
     expected = theirs(input_ids=input_ids, attention_mask=attention.long()).logits
     assert (ours - expected).abs()[attention].max() < 1e-4
 
@@ -61,14 +60,37 @@ def test_documents_kept_apart_do_not_influence_each_other(models):
     assert not torch.allclose(before[0, :12], after[0, :12])
 
 
-def test_head_predicts_only_where_asked(models):
-    encoder, head, _ = models
-    hidden = torch.randn(2, 10, 48)
+@pytest.mark.parametrize("attend", ["all", "padding", "documents"])
+def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(models, attend):
+    encoder, _, _ = models
+    torch.manual_seed(1)
+    input_ids = torch.randint(VOCABULARY, (2, 20))
     positions = torch.tensor([[3, 7, 0], [9, 1, 1]])
-    logits = head(hidden, positions)
-    assert logits.shape == (2, 3, VOCABULARY)
-    everywhere = head(hidden, torch.arange(10).expand(2, -1))
-    assert torch.allclose(logits, everywhere.gather(1, positions[..., None].expand(-1, -1, VOCABULARY)), atol=1e-5)
+    documents = torch.tensor([[0] * 9 + [1] * 11, [0] * 15 + [1] * 5])
+    attention = {
+        "all": None,
+        "padding": torch.arange(20) < torch.tensor([[20], [13]]),
+        "documents": documents[:, :, None] == documents[:, None, :],
+    }[attend]
+    index = positions[..., None].expand(-1, -1, 48)
+    found = []
+    for asked in (True, False):
+        encoder.zero_grad()
+        hidden = (
+            encoder(input_ids, attention, positions) if asked else encoder(input_ids, attention).gather(1, index)
+        )
+        hidden.square().sum().backward()
+        found.append((hidden.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters()}))
+    (ours, gradients), (expected, expected_gradients) = found
+    assert ours.shape == (2, 3, 48)
+    assert torch.allclose(ours, expected, atol=1e-5)
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, expected_gradients[name], rtol=1e-3, atol=1e-3), name
+
+
+def test_the_head_shares_the_embedding(models):
+    encoder, head, _ = models
+    assert head(torch.randn(2, 3, 48)).shape == (2, 3, VOCABULARY)
     assert head.decoder.weight is encoder.embedding.weight
 
 

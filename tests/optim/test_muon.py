@@ -30,6 +30,22 @@ def test_singular_values_come_close_to_one_and_singular_vectors_stay(shape, iter
     assert (aligned - torch.diag_embed(aligned.diagonal(dim1=1, dim2=2))).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("rank", [1, 8, 64])
+def test_half_precision_makes_no_step_larger(iterations, rank):
+    torch.manual_seed(0)
+    matrices = torch.randn(2, 64, rank) @ torch.randn(2, rank, 160) / torch.arange(1, 161)
+    found = orthogonalize(matrices.bfloat16(), iterations).float()
+    assert torch.linalg.svdvals(found).max() < 1.3
+
+
+def test_a_shared_matrix_takes_one_step():
+    first, second = nn.Linear(8, 8), nn.Linear(8, 8)
+    second.weight = first.weight
+    optimizer = muon(nn.Sequential(first, second), iterations=3, **SETTINGS)
+    assert sum(parameter is first.weight for group in optimizer.param_groups for parameter in group["params"]) == 1
+
+
 def test_agrees_with_the_muon_of_torch_where_both_orthogonalise_well():
     torch.manual_seed(0)
     ours, theirs = nn.Linear(24, 24, bias=False), nn.Linear(24, 24, bias=False)
@@ -39,7 +55,7 @@ def test_agrees_with_the_muon_of_torch_where_both_orthogonalise_well():
         theirs.parameters(), lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=30
     )
     start = ours.weight.detach().clone()
-    for step in range(3):
+    for _ in range(3):
         gradient = polar(torch.randn(24, 24)) + 0.05 * torch.randn(24, 24)
         for module, optimizer in ((ours, mine), (theirs, other)):
             module.weight.grad = gradient.clone()
@@ -130,5 +146,5 @@ def test_a_closure_is_called_once_and_its_loss_returned():
 
 
 def test_iterations_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="iterations is 6; it is a number from 1 to 5"):
+    with pytest.raises(ValueError, match="iterations is 6; it lies between 1 and 5"):
         muon(nn.Linear(4, 4), iterations=6, **SETTINGS)

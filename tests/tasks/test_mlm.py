@@ -3,6 +3,8 @@ import torch
 
 from maskwright.masking import Constant, Corruption, Masker, Tokens, Uniform
 from maskwright.models import MaskedLMHead, Transformer
+from maskwright.models.documents import sequence_ends
+from maskwright.optim import muon
 from maskwright.tasks import MaskedLanguageModeling
 
 VOCABULARY = 50
@@ -33,7 +35,7 @@ def test_loss_is_the_mean_over_masked_positions(task):
     batch = make_batch([[-1, *range(20), -1], [-1, *range(5), *[-1] * 16]])
     masked = task.masker(batch)
     loss, accuracy, count = task.loss(batch, masked)
-    logits = task.head(task.encoder(masked.input_ids), torch.arange(22).expand(2, -1)).log_softmax(-1)
+    logits = task.head(task.encoder(masked.input_ids)).log_softmax(-1)
     losses, right = [], []
     for row in range(2):
         for position, target in zip(masked.positions[row][masked.valid[row]], masked.targets[row], strict=False):
@@ -52,6 +54,32 @@ def test_a_batch_with_nothing_to_predict_has_loss_and_gradients_zero(task):
     gradients = [p.grad for p in task.parameters() if p.grad is not None]
     assert gradients
     assert all((gradient == 0).all() for gradient in gradients)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_step_on_a_gpu_makes_the_host_wait_for_nothing(task, apart):
+    task.cuda()
+    task.cross_document_attention = not apart
+    batch = make_batch([[-1, *range(20), -1], [-1, *range(5), *[-1] * 16]])
+    batch["sequence_ends"] = torch.from_numpy(sequence_ends(batch["documents"].numpy()))
+    batch = {name: tensor.cuda() for name, tensor in batch.items()}
+    optimizer = muon(task, 1e-3, 1e-3, 0.95, 3, (0.9, 0.98), 1e-6, 0.01)
+
+    def step():
+        with torch.autocast("cuda", torch.bfloat16):
+            loss, _, _ = task.loss(batch, task.masker(batch))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step()
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_attention_follows_padding_and_documents(task):

@@ -16,8 +16,8 @@ class Throughput(Callback):
     """Logs, of the steps since the last line of metrics; validation is not counted:
 
     `train/tokens_per_second`, over all devices, padding included;
-    `train/utilization`, the model's floating-point operations in the time that matrix products alone would
-    take, as measured on each device before the first step;
+    `train/utilization`, the share of the time that the model's matrix products alone would take, at the rate
+    of such products that is measured on the device before the first step;
     `train/data_wait`, the share of the time in which the loop waited for its loader;
     `train/padding`, the share of padding among the positions.
 
@@ -48,7 +48,7 @@ class Throughput(Callback):
     ) -> None:
         assert isinstance(pl_module, MaskedLanguageModeling)
         self.tokens += batch["input_ids"].numel() * trainer.world_size
-        self._flops += pl_module.training_flops
+        self._flops += pl_module.training_flops()
         if "attention_mask" in batch:
             self._padding = self._padding + (~batch["attention_mask"]).sum() * trainer.world_size
         now = time.monotonic()
@@ -77,13 +77,11 @@ class Throughput(Callback):
 
     def summary(self) -> dict[str, float]:
         """Tokens per second, utilisation, and shares of waiting and padding, since training began here."""
-        if not self.seconds:
-            return {}
         return {
             "tokens_per_second": self.tokens_per_second,
-            "utilization": self._flops / self.seconds / self.matmul_rate,
-            "data_wait": self.waited / self.seconds,
-            "padding": int(self._padding) / self.tokens,
+            "utilization": self._flops / self.seconds / self.matmul_rate if self.seconds else 0.0,
+            "data_wait": self.waited / self.seconds if self.seconds else 0.0,
+            "padding": int(self._padding) / self.tokens if self.tokens else 0.0,
         }
 
     @property

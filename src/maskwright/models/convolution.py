@@ -21,7 +21,7 @@ class Convolution(nn.Module):
     def __init__(self, hidden_size: int, reach: int):
         super().__init__()
         self.reach = reach
-        self.weight = nn.Parameter(torch.zeros(2 * reach, hidden_size))
+        self.weights = nn.ParameterList(torch.zeros(hidden_size) for _ in range(2 * reach))
 
     def forward(self, hidden_BTH: Tensor, attention: Tensor | Sequences | None) -> Tensor:
         """(B, T, H), where each position takes in those neighbours that `attention` lets it see.
@@ -31,32 +31,28 @@ class Convolution(nn.Module):
         """
         length, reach = hidden_BTH.shape[1], self.reach
         padded = F.pad(hidden_BTH, (0, 0, reach, reach))
+        if isinstance(attention, Sequences):
+            attention = attention.numbers(hidden_BTH.shape[0])
         mixed_BTH = hidden_BTH
-        offsets = (*range(-reach, 0), *range(1, reach + 1))
-        for weight_H, offset in zip(self.weight, offsets, strict=True):
+        for weight_H, offset in zip(self.weights, (*range(-reach, 0), *range(1, reach + 1)), strict=True):
             if abs(offset) >= length:
                 continue
             neighbour_BTH = padded[:, reach + offset : reach + offset + length]
             if attention is not None:
-                neighbour_BTH = neighbour_BTH * _sees(attention, offset, hidden_BTH)[..., None]
+                neighbour_BTH = neighbour_BTH * _sees(attention, offset)[..., None]
             mixed_BTH = torch.addcmul(mixed_BTH, neighbour_BTH, weight_H)
         return mixed_BTH
 
 
-def _sees(attention: Tensor | Sequences, offset: int, hidden_BTH: Tensor) -> Tensor:
-    """(B, T): whether each position sees the one `offset` behind it; what is outside the row counts as unseen."""
-    rows, length, _ = hidden_BTH.shape
-    if isinstance(attention, Sequences):
-        position = torch.arange(rows * length, device=hidden_BTH.device, dtype=attention.ends.dtype)
-        number_BT = torch.searchsorted(attention.ends, position, right=True).view(rows, length)
-        return number_BT == _shifted(number_BT, offset)
+def _sees(attention: Tensor, offset: int) -> Tensor:
+    """(B, T): whether each position sees the one `offset` behind it; what is outside the row counts as unseen.
+
+    Args:
+        attention: bool (B, T) or (B, T, T); or int (B, T), numbers from 1 on of sequences that see themselves.
+    """
     if attention.ndim == 3:
         before, behind = max(-offset, 0), max(offset, 0)
         return F.pad(attention.diagonal(offset, 1, 2), (before, behind))
-    return _shifted(attention, offset)
-
-
-def _shifted(x_BT: Tensor, offset: int) -> Tensor:
-    """What stands `offset` behind each position; 0 outside the row."""
-    reach, length = abs(offset), x_BT.shape[1]
-    return F.pad(x_BT, (reach, reach))[:, reach + offset : reach + offset + length]
+    reach, length = abs(offset), attention.shape[1]
+    there = F.pad(attention, (reach, reach))[:, reach + offset : reach + offset + length]
+    return there if attention.dtype == torch.bool else there == attention

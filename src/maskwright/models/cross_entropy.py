@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def linear_cross_entropy(
@@ -12,11 +13,11 @@ def linear_cross_entropy(
     """Mean cross-entropy over the valid rows of `hidden @ weight.T + bias`, and where its argmax is right.
 
     The gradient of the logits is known as soon as they are, so each chunk of rows is projected once, and
-    what it adds to the three gradients is taken on the spot (Hsu et al., 2024, Liger kernels): logits of
-    `chunk` rows are all that ever exists.
+    what it adds to the three gradients is taken on the spot (Hsu et al., 2024, Liger kernels): of the logits,
+    those of `chunk` rows are all that ever exists. Products compute in autocast's type where it is on.
 
     Args:
-        hidden: (N, H), in the type of the products: `weight` is cast to it.
+        hidden: (N, H).
         weight: (V, H).
         bias: (V,).
         targets: (N,) ids in [0, V), also where a row is not valid.
@@ -25,8 +26,12 @@ def linear_cross_entropy(
     Returns:
         The loss in nats, a scalar, 0 where no row is valid; and (N,) bool.
     """
-    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (hidden, weight, bias))
-    loss, right = _LinearCrossEntropy.apply(hidden, weight, bias, targets, valid, chunk, learns)
+    device = hidden.device.type
+    # norms answer float32 under autocast, so it is asked itself what products are to compute in
+    low = torch.is_autocast_enabled(device) and hidden.dtype != torch.float64
+    dtype = torch.get_autocast_dtype(device) if low else hidden.dtype
+    learns = torch.is_grad_enabled()
+    loss, right = _LinearCrossEntropy.apply(hidden, weight, bias, targets, valid, chunk, dtype, learns)
     return loss, right
 
 
@@ -40,43 +45,51 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         valid: Tensor,
         chunk: int,
+        dtype: torch.dtype,
         learns: bool,
     ) -> tuple[Tensor, Tensor]:
-        weight_VH, bias_V = weight.to(hidden.dtype), bias.to(hidden.dtype)
-        exact = torch.promote_types(hidden.dtype, torch.float32)
+        exact = torch.promote_types(dtype, torch.float32)
+        weight_VH, bias_V = weight.to(dtype), bias.to(dtype)
         share_N = valid.to(exact) / valid.sum().clamp(min=1)  # of a row in the mean
         losses, rights = [], []
-        hidden_gradient = torch.empty_like(hidden) if learns else None
-        weight_gradient = torch.zeros_like(weight) if learns else None
-        bias_gradient = torch.zeros_like(bias) if learns else None
+        inputs = (hidden, weight, bias)
+        gradients = [
+            torch.zeros_like(tensor) if learns and needed else None
+            for tensor, needed in zip(inputs, ctx.needs_input_grad, strict=False)
+        ]
+        of_hidden, of_weight, of_bias = gradients
         for start in range(0, len(hidden), chunk):
             rows = slice(start, start + chunk)
             with torch.autocast(hidden.device.type, enabled=False):
-                logits = torch.addmm(bias_V, hidden[rows], weight_VH.T).to(exact)
-                targets_C = targets[rows, None]
+                hidden_CH, targets_C = hidden[rows].to(dtype), targets[rows, None]
+                logits = torch.addmm(bias_V, hidden_CH, weight_VH.T).to(exact)
                 rights.append(logits.argmax(-1, keepdim=True) == targets_C)
                 logits = torch.log_softmax(logits, -1)
                 losses.append(-logits.gather(1, targets_C)[:, 0] * share_N[rows])
-                if learns:
-                    gradient = logits.exp_()
-                    gradient.scatter_add_(1, targets_C, -torch.ones_like(targets_C, dtype=gradient.dtype))
-                    gradient = gradient.mul_(share_N[rows, None]).to(hidden.dtype)
-                    hidden_gradient[rows] = gradient @ weight_VH
-                    if weight.dtype == hidden.dtype:
-                        weight_gradient.addmm_(gradient.T, hidden[rows])
-                    else:
-                        weight_gradient += gradient.T @ hidden[rows]
-                    bias_gradient += gradient.sum(0)
-        if learns:
-            ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
+                if not learns:
+                    continue
+                gradient = logits.exp_()
+                gradient.scatter_add_(1, targets_C, -torch.ones_like(targets_C, dtype=exact))
+                gradient.mul_(share_N[rows, None])
+                if of_bias is not None:
+                    of_bias += gradient.sum(0)
+                gradient = gradient.to(dtype)
+                if of_hidden is not None:
+                    of_hidden[rows] = gradient @ weight_VH
+                if of_weight is not None and of_weight.dtype == dtype:
+                    of_weight.addmm_(gradient.T, hidden_CH)
+                elif of_weight is not None:
+                    of_weight += gradient.T @ hidden_CH
+        ctx.save_for_backward(*gradients)
         right = torch.cat(rights)[:, 0] if rights else torch.zeros_like(valid)
         ctx.mark_non_differentiable(right)
         return (torch.cat(losses).sum() if losses else hidden.new_zeros((), dtype=exact)), right
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Any, ...]:
         gradients = ctx.saved_tensors
         # multiplying by 1 takes a pass over the vocabulary; a GPU is not asked, since it would have to answer
         if loss_gradient.is_cuda or loss_gradient != 1:
-            gradients = tuple(gradient * loss_gradient.to(gradient.dtype) for gradient in gradients)
-        return *gradients, None, None, None, None
+            gradients = tuple(None if gradient is None else gradient * loss_gradient for gradient in gradients)
+        return *gradients, None, None, None, None, None

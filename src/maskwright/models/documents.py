@@ -16,11 +16,16 @@ class Sequences:
 
     Attributes:
         ends: (S + 1,) int32, cumulative lengths from 0 to B * T; empty sequences may stand at the end.
-        longest: no sequence has more positions.
+        longest: T; no sequence has more positions.
     """
 
     ends: Tensor
     longest: int
+
+    def numbers(self, rows: int) -> Tensor:
+        """(B, T) of `rows` B: which sequence each position is in, from 1 on."""
+        position = torch.arange(rows * self.longest, device=self.ends.device, dtype=self.ends.dtype)
+        return torch.searchsorted(self.ends, position, right=True).view(rows, self.longest)
 
     def attend(self, query_BTND: Tensor, key_BTND: Tensor, value_BTND: Tensor) -> Tensor:
         """(B, T, N, D): attention in which each position sees its own sequence (flash attention, Dao, 2023)."""
@@ -47,8 +52,11 @@ def sequence_ends(documents: np.ndarray) -> np.ndarray:
     return ends
 
 
-def runs_flash(device: torch.device) -> bool:
-    """Whether flash attention computes what autocast makes of tensors on this device."""
-    if device.type != "cuda" or not torch.is_autocast_enabled(device.type):
+def runs_flash(device: torch.device, head_size: int) -> bool:
+    """Whether flash attention computes what autocast makes of tensors on this device, in heads of this size."""
+    if device.type != "cuda" or not torch.is_autocast_enabled(device.type) or head_size % 8 or head_size > 256:
         return False
-    return torch.get_autocast_dtype(device.type) in (torch.bfloat16, torch.float16)
+    return torch.cuda.get_device_capability(device) >= (8, 0) and torch.get_autocast_dtype(device.type) in (
+        torch.bfloat16,
+        torch.float16,
+    )

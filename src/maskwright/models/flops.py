@@ -9,11 +9,11 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def forward_flops(module: nn.Module, *inputs: Tensor) -> int:
+def forward_flops(module: nn.Module, *inputs: Tensor | None) -> int:
     """Floating-point operations of the matrix products of `module(*inputs)`; nothing is computed.
 
     Everything else that a model does (norms, activations, softmax) is left out, as is usual for model
-    FLOPs utilisation (Chowdhery et al., 2022). A training step takes three times as many.
+    FLOPs utilisation (Chowdhery et al., 2022). A training step of all parameters takes three times as many.
 
     Args:
         inputs: of any device; only their shapes matter.
@@ -21,7 +21,7 @@ def forward_flops(module: nn.Module, *inputs: Tensor) -> int:
     state = {name: tensor.to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"), counter:
-        functional_call(module, state, tuple(tensor.to("meta") for tensor in inputs))
+        functional_call(module, state, tuple(None if tensor is None else tensor.to("meta") for tensor in inputs))
     return counter.get_total_flops()
 
 
@@ -31,7 +31,8 @@ def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.1) 
     The median over products of the size that fills the device, for about `seconds`.
     """
     size = 1024 if device.type == "cpu" else 8192
-    a, b = torch.randn(2, size, size, device=device).to(dtype)
+    generator = torch.Generator(device).manual_seed(0)  # no draw of the run's own
+    a, b = torch.randn(2, size, size, device=device, generator=generator).to(dtype)
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < 4 or time.perf_counter() - began < seconds:

@@ -10,7 +10,7 @@ _CHUNK_CPU, _CHUNK_GPU = 128, 4096
 
 
 class MaskedLMHead(nn.Module):
-    """Predicts the tokens at given positions; its output matrix is the embedding of the encoder.
+    """Predicts tokens from hidden states; its output matrix is the embedding of the encoder.
 
     Args:
         embedding: the encoder's token embedding, (V, H); its weight is shared, not copied.
@@ -28,29 +28,25 @@ class MaskedLMHead(nn.Module):
         nn.init.zeros_(self.decoder.bias)
         nn.init.trunc_normal_(self.dense.weight, std=initial_std, a=-3 * initial_std, b=3 * initial_std)
 
-    def forward(self, hidden_BTH: Tensor, positions: Tensor) -> Tensor:
-        """Logits (B, K, V) at `positions` (B, K) of the hidden states (B, T, H).
+    def forward(self, hidden_BKH: Tensor) -> Tensor:
+        """Logits (B, K, V) of the hidden states (B, K, H) of the positions that are asked for."""
+        return self.decoder(self._transform(hidden_BKH))
 
-        The K positions are gathered before the projection, so B * T logits never exist.
-        """
-        return self.decoder(self._transform(hidden_BTH, positions))
-
-    def loss(self, hidden_BTH: Tensor, positions: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy in nats at the valid of `positions` (B, K), and which are predicted right (B, K).
+    def loss(self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy in nats of the valid targets (B, K), and which are predicted right (B, K).
 
         What `forward` and a cross-entropy would give, without the logits of all K positions at once.
         """
-        transformed_NH = self._transform(hidden_BTH, positions).flatten(0, 1)
+        transformed_NH = self._transform(hidden_BKH).flatten(0, 1)
         loss, right = linear_cross_entropy(
             transformed_NH,
             self.decoder.weight,
             self.decoder.bias,
             targets.flatten(),
             valid.flatten(),
-            _CHUNK_CPU if hidden_BTH.device.type == "cpu" else _CHUNK_GPU,
+            _CHUNK_CPU if hidden_BKH.device.type == "cpu" else _CHUNK_GPU,
         )
         return loss, right.view_as(valid)
 
-    def _transform(self, hidden_BTH: Tensor, positions: Tensor) -> Tensor:
-        index = positions[..., None].expand(-1, -1, hidden_BTH.shape[-1])
-        return self.norm(F.gelu(self.dense(hidden_BTH.gather(1, index))))
+    def _transform(self, hidden_BKH: Tensor) -> Tensor:
+        return self.norm(F.gelu(self.dense(hidden_BKH)))

@@ -31,9 +31,11 @@ def modernbert_name(name: str) -> str:
     """The name that `ModernBertForMaskedLM` has for our parameter `encoder.…` or `head.…`.
 
     Raises:
-        KeyError: the parameter has no counterpart there.
+        ValueError: the parameter has no counterpart there.
     """
     part, _, rest = name.partition(".")
+    if rest.startswith("convolution."):
+        raise ValueError("ModernBERT has no convolution of its embeddings; train with model.convolution=0 for it.")
     if part == "head":
         return _HEAD[rest]
     if rest.startswith("layers."):

@@ -59,12 +59,14 @@ class Transformer(nn.Module):
     @torch.no_grad()
     def _initialise(self, std: float) -> None:
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2 and not name.startswith("convolution."):
+            if parameter.ndim == 2:
                 into_residual = name.endswith(("attention.output.weight", "feed_forward.output.weight"))
                 scale = std / math.sqrt(2 * len(self.layers)) if into_residual else std
                 nn.init.trunc_normal_(parameter, std=scale, a=-3 * scale, b=3 * scale)
 
-    def forward(self, input_ids: Tensor, attention: Tensor | Sequences | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention: Tensor | Sequences | None = None, positions: Tensor | None = None
+    ) -> Tensor:
         """Hidden states (B, T, H) of input_ids (B, T).
 
         Args:
@@ -72,6 +74,8 @@ class Transformer(nn.Module):
                 that may be seen; bool (B, T, T), True where the row's position sees the column's; or
                 `Sequences`, each of whose positions see their own, on a GPU in half precision and
                 without dropout.
+            positions: (B, K), of which alone hidden states (B, K, H) are answered: the last layer then
+                computes nothing but keys and values of the others.
         """
         hidden_BTH = self.embedding_dropout(self.embedding_norm(self.embedding(input_ids)))
         if self.convolution is not None:
@@ -79,9 +83,10 @@ class Transformer(nn.Module):
         if isinstance(attention, Tensor):
             attention = attention[:, None] if attention.ndim == 3 else attention[:, None, None, :]
         rotary = self._rotary(input_ids.shape[1], input_ids.device)
-        for layer in self.layers:
+        *lower, last = self.layers
+        for layer in lower:
             hidden_BTH = layer(hidden_BTH, rotary, attention)
-        return self.final_norm(hidden_BTH)
+        return self.final_norm(last(hidden_BTH, rotary, attention, positions))
 
     def _rotary(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Cosines and sines (T, 1, D / 2) of the angles by which queries and keys are turned."""
@@ -110,10 +115,33 @@ class Layer(nn.Module):
         self.feed_forward = FeedForward(hidden_size, intermediate_size, dropout)
 
     def forward(
-        self, hidden_BTH: Tensor, rotary: tuple[Tensor, Tensor], attention: Tensor | Sequences | None
+        self,
+        hidden_BTH: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        attention: Tensor | Sequences | None,
+        positions: Tensor | None = None,
     ) -> Tensor:
-        hidden_BTH = hidden_BTH + self.attention(self.attention_norm(hidden_BTH), rotary, attention)
-        return hidden_BTH + self.feed_forward(self.feed_forward_norm(hidden_BTH))
+        mixed = self.attention(self.attention_norm(hidden_BTH), rotary, attention, positions)
+        hidden = (hidden_BTH if positions is None else gather(hidden_BTH, positions)) + mixed
+        return hidden + self.feed_forward(self.feed_forward_norm(hidden))
+
+
+def gather(hidden_BTH: Tensor, positions: Tensor) -> Tensor:
+    """(B, K, H): the hidden states at positions (B, K)."""
+    return hidden_BTH.gather(1, positions[..., None].expand(-1, -1, hidden_BTH.shape[-1]))
+
+
+class StackedLinear(nn.Linear):
+    """Linear maps of one input, without biases, that share a product.
+
+    Args:
+        outputs: of each.
+        stacked: how many. `optim.muon` makes each of them orthogonal by itself.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stacked: int):
+        super().__init__(inputs, stacked * outputs, bias=False)
+        self.stacked = stacked
 
 
 class Attention(nn.Module):
@@ -122,29 +150,48 @@ class Attention(nn.Module):
     def __init__(self, hidden_size: int, heads: int, dropout: float):
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
-        self.query_key_value.stacked = 3  # matrices that share a product, see optim.muon
+        self.query_key_value = StackedLinear(hidden_size, hidden_size, stacked=3)
         self.output = nn.Linear(hidden_size, hidden_size, bias=False)
         self.output_dropout = nn.Dropout(dropout)
 
     def forward(
-        self, hidden_BTH: Tensor, rotary: tuple[Tensor, Tensor], attention: Tensor | Sequences | None
+        self,
+        hidden_BTH: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        attention: Tensor | Sequences | None,
+        positions: Tensor | None = None,
     ) -> Tensor:
-        query_BTND, key_BTND, value_BTND = (
-            self.query_key_value(hidden_BTH).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        )
-        query_BTND, key_BTND = rotate(query_BTND, rotary), rotate(key_BTND, rotary)
+        """(B, T, H), or (B, K, H) at positions (B, K), which see all others as ever."""
+        if positions is not None and isinstance(attention, Sequences):
+            return gather(self(hidden_BTH, rotary, attention), positions)
+        query_BQND, key_BTND, value_BTND = self._project(hidden_BTH, positions)
+        key_BTND, query_rotary = rotate(key_BTND, rotary), rotary
+        if positions is not None:
+            query_rotary = rotary[0][positions], rotary[1][positions]
+            if isinstance(attention, Tensor) and attention.shape[2] > 1:
+                attention = attention.gather(2, positions[:, None, :, None].expand(-1, -1, -1, attention.shape[3]))
+        query_BQND = rotate(query_BQND, query_rotary)
         if isinstance(attention, Sequences):
-            mixed_BTND = attention.attend(query_BTND, key_BTND, value_BTND)
+            mixed_BQND = attention.attend(query_BQND, key_BTND, value_BTND)
         else:
-            mixed_BTND = F.scaled_dot_product_attention(
-                query_BTND.transpose(1, 2),
+            mixed_BQND = F.scaled_dot_product_attention(
+                query_BQND.transpose(1, 2),
                 key_BTND.transpose(1, 2),
                 value_BTND.transpose(1, 2),
                 attn_mask=attention,
                 dropout_p=self.dropout if self.training else 0.0,
             ).transpose(1, 2)
-        return self.output_dropout(self.output(mixed_BTND.flatten(2)))
+        return self.output_dropout(self.output(mixed_BQND.flatten(2)))
+
+    def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, T, N, D), or (B, K, N, D) at positions; keys and values (B, T, N, D)."""
+        if positions is None:
+            query, key, value = self.query_key_value(hidden_BTH).unflatten(-1, (3, self.heads, -1)).unbind(2)
+            return query, key, value
+        for_query, for_others = self.query_key_value.weight.tensor_split([self.query_key_value.in_features])
+        query = F.linear(gather(hidden_BTH, positions), for_query).unflatten(-1, (self.heads, -1))
+        key, value = F.linear(hidden_BTH, for_others).unflatten(-1, (2, self.heads, -1)).unbind(2)
+        return query, key, value
 
 
 def rotate(x_BTND: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
@@ -160,8 +207,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, dropout: float):
         super().__init__()
-        self.input = nn.Linear(hidden_size, 2 * intermediate_size, bias=False)
-        self.input.stacked = 2
+        self.input = StackedLinear(hidden_size, intermediate_size, stacked=2)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(intermediate_size, hidden_size, bias=False)
 

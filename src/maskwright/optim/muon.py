@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import AdamW
 
 # The polynomials a x + b x^3 + c x^5 that drive singular values in [1e-3, 1] towards 1 the fastest, one a
@@ -18,7 +18,7 @@ _POLYNOMIALS = (
 )
 
 
-def orthogonalize(matrices: Tensor, iterations: int = 4) -> Tensor:
+def orthogonalize(matrices: Tensor, iterations: int) -> Tensor:
     """The orthogonal factors, roughly, of the polar decompositions of matrices (N, R, C).
 
     Args:
@@ -29,17 +29,25 @@ def orthogonalize(matrices: Tensor, iterations: int = 4) -> Tensor:
     x = matrices.mT if tall else matrices
     gram = x @ x.mT
     bound = 1.04 * torch.linalg.matrix_norm(gram, keepdim=True) + 1e-14  # of the largest eigenvalue
-    gram = gram / bound
-    # all factors are polynomials in the small Gram matrix, so only the last product meets the large one
-    factor = None
-    for step, (a, b, c) in enumerate(polynomials := _POLYNOMIALS[-iterations:], start=1):
-        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        polynomial.diagonal(dim1=1, dim2=2).add_(a)
-        factor = polynomial if factor is None else factor @ polynomial
-        if step < len(polynomials):
-            gram = polynomial @ gram @ polynomial
-    factor = factor / bound.sqrt()
-    return matrices @ factor if tall else factor @ matrices
+    x, gram = x / bound.sqrt(), gram / bound
+    polynomials = _POLYNOMIALS[-iterations:]
+    # Two polynomials of the small Gram matrix meet the large one in one product. With more, errors of half
+    # precision would grow to any size in directions that the matrix does not have.
+    for first in range(0, iterations, 2):
+        if first:
+            gram = x @ x.mT
+        factor = _polynomial(gram, *polynomials[first])
+        if first + 1 < iterations:
+            factor = factor @ _polynomial(factor @ gram @ factor, *polynomials[first + 1])
+        x = factor @ x
+    return x.mT if tall else x
+
+
+def _polynomial(gram: Tensor, a: float, b: float, c: float) -> Tensor:
+    """a I + b G + c G^2"""
+    polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    polynomial.diagonal(dim1=1, dim2=2).add_(a)
+    return polynomial
 
 
 class Muon(AdamW):
@@ -50,29 +58,20 @@ class Muon(AdamW):
 
     Args:
         groups: parameter groups. In a group with `stacked` N each parameter is (N * R, C): N matrices that
-            share a product, each made orthogonal by itself.
+            share a product, each made orthogonal by itself. Such a group also has `momentum`, the share of
+            the past in its mean of the gradients, of which Nesterov's form is taken, and `iterations` of the
+            orthogonalisation, from 1 to 5.
         lr, betas, eps: of AdamW.
-        momentum: share of the past in Muon's mean of the gradients; Nesterov's form of it is taken.
-        iterations: of the orthogonalisation, from 1 to 5.
     Raises:
-        ValueError: there are no so many iterations.
+        ValueError: there are fewer or more iterations.
     """
 
-    def __init__(
-        self,
-        groups: list[dict[str, Any]],
-        lr: float,
-        betas: tuple[float, float],
-        eps: float,
-        momentum: float,
-        iterations: int,
-    ):
-        if not 1 <= iterations <= len(_POLYNOMIALS):
-            raise ValueError(f"optimizer.iterations is {iterations}; it is a number from 1 to {len(_POLYNOMIALS)}")
+    def __init__(self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float):
         for group in groups:
             group.setdefault("stacked", 0)
+            if group["stacked"] and not 1 <= group["iterations"] <= len(_POLYNOMIALS):
+                raise ValueError(f"iterations is {group['iterations']}; it lies between 1 and {len(_POLYNOMIALS)}")
         super().__init__(groups, lr=lr, betas=betas, eps=eps, fused=True)
-        self.momentum, self.iterations = momentum, iterations
         self._step_supports_amp_scaling = False  # gradients are to be unscaled before
 
     @torch.no_grad()
@@ -103,11 +102,11 @@ class Muon(AdamW):
             if not state:
                 state["step"] = torch.tensor(0.0)  # AdamW looks for it when it loads a state
                 state["momentum_buffer"] = torch.zeros_like(parameter)
-            mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - self.momentum)
-            updates.append(parameter.grad.lerp(mean, self.momentum).unflatten(0, (group["stacked"], -1)))
+            mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
+            updates.append(parameter.grad.lerp(mean, group["momentum"]).unflatten(0, (group["stacked"], -1)))
         rows, columns = updates[0].shape[1:]
         dtype = torch.bfloat16 if updates[0].is_cuda else torch.float32
-        steps = orthogonalize(torch.cat(updates).to(dtype), self.iterations).to(parameters[0].dtype)
+        steps = orthogonalize(torch.cat(updates).to(dtype), group["iterations"]).to(parameters[0].dtype)
         size = 0.2 * max(rows, columns) ** 0.5
         torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         changes = [step.flatten(0, 1) for step in steps.split(group["stacked"])]

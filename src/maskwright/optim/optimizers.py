@@ -6,7 +6,7 @@ decayed: shrinking them regularises nothing and moves the model's scale.
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from maskwright.optim.muon import Muon
@@ -56,18 +56,21 @@ def muon(
         lr: of the matrices.
         adamw_lr, betas, eps: of the rest.
     """
-    vocabulary = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-    matrices: dict[tuple[int, ...], list[nn.Parameter]] = {}
+    embeddings = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
+    matrices: dict[tuple[int, ...], list[Tensor]] = {}
+    chosen: set[int] = set()
     for layer in module.modules():
-        if isinstance(layer, nn.Linear) and layer.weight.requires_grad and id(layer.weight) not in vocabulary:
-            stacked = getattr(layer, "stacked", 1)
-            matrices.setdefault((stacked, *layer.weight.shape), []).append(layer.weight)
-    chosen = {id(p) for parameters in matrices.values() for p in parameters}
+        if (
+            isinstance(layer, nn.Linear)
+            and layer.weight.requires_grad
+            and id(layer.weight) not in embeddings | chosen
+        ):
+            chosen.add(id(layer.weight))
+            matrices.setdefault((getattr(layer, "stacked", 1), *layer.weight.shape), []).append(layer.weight)
+    settings = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "iterations": iterations}
     groups: list[dict[str, Any]] = [
-        {"params": parameters, "lr": lr, "weight_decay": weight_decay, "stacked": shape[0]}
-        for shape, parameters in matrices.items()
+        {"params": parameters, "stacked": stacked, **settings} for (stacked, *_), parameters in matrices.items()
     ]
-    rest = parameter_groups(module, weight_decay)
-    for group in rest:
-        group["params"] = [p for p in group["params"] if id(p) not in chosen]
-    return Muon([*groups, *rest], adamw_lr, (betas[0], betas[1]), eps, momentum, iterations)
+    for group in parameter_groups(module, weight_decay):
+        groups.append(group | {"params": [p for p in group["params"] if id(p) not in chosen]})
+    return Muon(groups, adamw_lr, (betas[0], betas[1]), eps)

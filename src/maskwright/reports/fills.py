@@ -68,8 +68,8 @@ def fill(
         gap = whole[len(whole) // 2]
         ids = [tokenizer.cls_id, *encoding.ids, tokenizer.sep_id]
         ids[gap + 1] = tokenizer.mask_id
-        hidden = task.encoder(torch.tensor([ids], device=task.device), None)
-        logits = task.head(hidden, torch.tensor([[gap + 1]], device=task.device))[0, 0].float()
+        asked = torch.tensor([[gap + 1]], device=task.device)
+        logits = task.head(task.encoder(torch.tensor([ids], device=task.device), None, asked))[0, 0].float()
         logits[tokenizer.special_ids] = -torch.inf
         best = logits.softmax(-1).topk(5)
         guesses = [

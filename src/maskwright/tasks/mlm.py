@@ -22,8 +22,8 @@ class MaskedLanguageModeling(LightningModule):
     """Hides tokens of a batch and learns to predict them.
 
     Args:
-        encoder: `forward(input_ids, attention) -> (B, T, H)`.
-        head: `forward(hidden, positions) -> (B, K, V)` and `loss(hidden, positions, targets, valid)`.
+        encoder: `forward(input_ids, attention, positions) -> (B, K, H)`.
+        head: `forward(hidden) -> (B, K, V)` and `loss(hidden, targets, valid)`.
         masker: masks the training batches.
         evaluation_masker: masks validation and test batches, the same in every epoch and run.
         optimizer: from a module to its optimizer.
@@ -31,8 +31,6 @@ class MaskedLanguageModeling(LightningModule):
         seed: of dropout.
         cross_document_attention: whether documents packed into one block see each other.
         hyperparameters: plain containers, kept in the checkpoints.
-    Attributes:
-        training_flops: floating-point operations of the last training step's products of matrices.
     """
 
     def __init__(
@@ -54,9 +52,9 @@ class MaskedLanguageModeling(LightningModule):
         self.seed, self.cross_document_attention = seed, cross_document_attention
         self.save_hyperparameters(hyperparameters or {}, logger=False)
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.modules())
+        self._shape: tuple[int, int, int] | None = None  # B, T and K of the last training step
+        self._forward_flops: dict[tuple[int, int], tuple[int, int]] = {}  # with one position a row, and with two
         # torchmetrics would leave out losses that are no numbers
-        self.training_flops = 0
-        self._forward_flops: dict[tuple[int, ...], tuple[int, int]] = {}  # of the encoder, and of a position
         self.evaluation_loss = MeanMetric(nan_strategy="disable")
         self.evaluation_accuracy = MeanMetric(nan_strategy="disable")
 
@@ -82,13 +80,20 @@ class MaskedLanguageModeling(LightningModule):
         if self.cross_document_attention:
             return batch.get("attention_mask")
         documents = batch["documents"]
-        if "sequence_ends" in batch and not self.has_dropout and runs_flash(documents.device):
+        if (
+            "sequence_ends" in batch
+            and not self.has_dropout
+            and runs_flash(documents.device, getattr(self.encoder, "head_size", 1))
+        ):
             return Sequences(batch["sequence_ends"], documents.shape[1])
         return documents[:, :, None] == documents[:, None, :]
 
     def forward(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
         """Logits (B, K, V) at the masked positions."""
-        return self.head(self.encoder(masked.input_ids, self.attention(batch)), masked.positions)
+        return self.head(self._hidden(batch, masked))
+
+    def _hidden(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
+        return self.encoder(masked.input_ids, self.attention(batch), masked.positions)
 
     def loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         """Mean cross-entropy in nats, share predicted right, and number, of the masked tokens.
@@ -100,8 +105,7 @@ class MaskedLanguageModeling(LightningModule):
 
     def _score(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         """Mean loss, which of the masked tokens (B, K) are predicted right, and their number."""
-        hidden = self.encoder(masked.input_ids, self.attention(batch))
-        loss, right = self.head.loss(hidden, masked.positions, masked.targets, masked.valid)
+        loss, right = self.head.loss(self._hidden(batch, masked), masked.targets, masked.valid)  # type: ignore[operator]
         return loss, right & masked.valid, masked.valid.sum()
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -116,7 +120,7 @@ class MaskedLanguageModeling(LightningModule):
         masked = self.masker(batch, self.progress())
         loss, right, count = self._score(batch, masked)
         self.masker.observe(masked, right)
-        self.training_flops = self._flops(masked)
+        self._shape = (*masked.input_ids.shape, masked.positions.shape[1])
         self.log("train/loss", loss)
         self.log("train/accuracy", right.sum() / count.clamp(min=1))
         if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
@@ -124,16 +128,28 @@ class MaskedLanguageModeling(LightningModule):
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
-    def _flops(self, masked: Masked) -> int:
-        shape = tuple(masked.input_ids.shape)
-        if shape not in self._forward_flops:
-            hidden = torch.empty(1, 1, self.encoder.hidden_size, device="meta")  # type: ignore[arg-type]
-            self._forward_flops[shape] = (
-                forward_flops(self.encoder, masked.input_ids),
-                forward_flops(self.head, hidden, torch.zeros(1, 1, dtype=torch.long)),
-            )
-        encoder, position = self._forward_flops[shape]
-        return 3 * (encoder + masked.positions.numel() * position)
+    def training_flops(self) -> int:
+        """Floating-point operations of the last training step's products of matrices, as `forward_flops` counts.
+
+        Documents that are kept apart count as if they saw each other. An encoder that cannot be counted (it looks
+        at its data) has 0.
+        """
+        if self._shape is None:
+            return 0
+        rows, length, positions = self._shape
+        if (rows, length) not in self._forward_flops:
+            self._forward_flops[rows, length] = self._count(rows, length, 1), self._count(rows, length, 2)
+        with_one, with_two = self._forward_flops[rows, length]
+        return 3 * (with_one + (positions - 1) * (with_two - with_one))
+
+    def _count(self, rows: int, length: int, positions: int) -> int:
+        asked = torch.zeros(rows, positions, dtype=torch.long)
+        hidden = torch.empty((rows, positions, self.encoder.hidden_size), device="meta")  # type: ignore[arg-type]
+        try:
+            everywhere = torch.zeros(rows, length, dtype=torch.long)
+            return forward_flops(self.encoder, everywhere, None, asked) + forward_flops(self.head, hidden)
+        except (RuntimeError, NotImplementedError):
+            return 0
 
     def _evaluate(self, batch: dict[str, Tensor]) -> None:
         loss, accuracy, count = self.loss(batch, self.evaluation_masker(batch))

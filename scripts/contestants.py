@@ -1,0 +1,378 @@
+"""The contestants of `race.py` and `benchmark_training.py`: the same tokens for each, each in a process of its own.
+
+A contestant is trained by the loop that its users run: `bert` and `modernbert` by the `Trainer` of transformers
+with `DataCollatorForLanguageModeling`, `ours` by `maskwright.experiment.train`. Each starts in a fresh process
+(`Contestant`), prints a line of JSON behind every step, and, where it is asked to, waits before the next one
+for a line on its standard input: that is how steps of several contestants are timed in turns.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = ("bert", "modernbert")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a contestant trains, on what, and for how long.
+
+    Attributes:
+        name: `bert`, `modernbert` or `ours`.
+        data: overrides of `conf/train.yaml` that tell corpus, cache, tokenizer and block size.
+        steps: of the whole run, for which schedules are made.
+        rows: blocks of a step.
+        size: `model/size` of ours, after which peers are shaped.
+        lr: of the peers' AdamW.
+        seed: of weights, order and masks.
+        experiment: of ours; it brings its own model, mask and batch size. None trains the default run's.
+        overrides: of `conf/train.yaml`, for ours.
+        evaluate_at: steps behind which the validation loss is taken.
+        in_turns: whether each step waits for a line on standard input.
+        environment: `NAME=value` for its process.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    steps: int
+    rows: int = 32
+    size: str = "mini"
+    lr: float = 1e-3
+    seed: int = 1
+    experiment: str | None = None
+    overrides: tuple[str, ...] = ()
+    evaluate_at: tuple[int, ...] = ()
+    in_turns: bool = False
+    environment: tuple[str, ...] = ()
+    device: str = "cpu"
+    compile: bool = False
+
+
+class Laps:
+    """Tells the parent process what a step took and what was lost behind it; evaluation is not counted."""
+
+    def __init__(self, spec: Spec, evaluate: Callable[[], float], flops: Callable[[], int]):
+        self.spec, self.evaluate, self.flops = spec, evaluate, flops
+        self.began = 0.0
+
+    def start(self) -> None:
+        self._wait()
+        self.began = time.perf_counter()
+
+    def stop(self, step: int) -> None:
+        if self.spec.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+        said: dict[str, Any] = {"step": step, "seconds": time.perf_counter() - self.began}
+        said |= {"flops": self.flops(), "peak": peak_memory(self.spec)}
+        if step in self.spec.evaluate_at:
+            said["loss"] = self.evaluate()
+        say(said)
+        if step < self.spec.steps:
+            self.start()
+
+    def _wait(self) -> None:
+        if self.spec.in_turns and not sys.stdin.readline():
+            os._exit(0)  # the parent has seen enough
+
+
+def say(what: dict[str, Any]) -> None:
+    print("\n@" + json.dumps(what), flush=True)
+
+
+class Contestant:
+    """A contestant in a process of its own.
+
+    Attributes:
+        model: what it said of its model: its number of `parameters`, and the peak memory `before` it was built.
+    """
+
+    def __init__(self, spec: Spec):
+        self.spec = spec
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, json.dumps(dataclasses.asdict(spec))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env=os.environ | dict(pair.split("=", 1) for pair in spec.environment),
+        )
+        self.model = self._hear()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("@"):
+                return json.loads(line[1:])
+        self.process.wait()
+        self.log.seek(0)
+        raise SystemExit(f"{self.spec.name} stopped:\n{self.log.read()[-4000:]}")
+
+    def step(self) -> dict[str, Any]:
+        """Lets it take a step, and answers what it says of it."""
+        if self.spec.in_turns:
+            assert self.process.stdin is not None
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        return self._hear()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+
+
+# what follows runs in the contestant's own process
+
+
+def config_of(spec: Spec, *more: str) -> Any:
+    """The composed `conf/train.yaml` of a run without logs."""
+    from hydra import compose, initialize_config_dir
+
+    if spec.experiment is None:
+        chosen = [f"model/size={spec.size}", "mask=token", f"data.batch_size={spec.rows}"]
+    else:
+        chosen = [f"experiment={spec.experiment}"]
+    overrides = [
+        *chosen,
+        *spec.data,
+        "callbacks=none",
+        "logger=csv",
+        f"seed={spec.seed}",
+        f"trainer.max_steps={spec.steps}",
+        f"trainer.val_check_interval={spec.steps + 1}",
+        f"hardware={'gpu' if spec.device == 'cuda' else 'cpu'}",
+        *more,
+    ]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", overrides)
+
+
+def open_data(spec: Spec) -> tuple[Any, Any]:
+    """The data module, and the masker of validation, that every contestant has."""
+    from omegaconf import OmegaConf
+
+    from maskwright.parts import make_data, make_maskers, mask_parts
+
+    config: Any = OmegaConf.to_container(config_of(spec, "run_dir=none"), resolve=True)
+    data = make_data(config, mask_parts(config))
+    data.prepare_data()
+    data.setup()
+    return data, make_maskers(config, data)["evaluation_mask"]
+
+
+def mean_loss(batches: Any, masker: Any, logits_at: Callable[[Any, Any], Any]) -> float:
+    """Cross-entropy in nats of the masked tokens of `batches`."""
+    import torch
+    import torch.nn.functional as F
+
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for batch in batches:
+            masked = masker(batch)
+            logits = logits_at(batch, masked)[masked.valid]
+            targets = masked.targets[masked.valid]
+            total += float(F.cross_entropy(logits.float(), targets, reduction="sum"))
+            count += len(targets)
+    return total / count
+
+
+def peer_model(spec: Spec, data: Any) -> Any:
+    """BertForMaskedLM or ModernBertForMaskedLM, without dropout, of about as many parameters as ours."""
+    import transformers
+
+    shape = config_of(spec, "run_dir=none").model
+    ids = {f"{name}_token_id": getattr(data.tokenizer, f"{name}_id") for name in ("pad", "cls", "sep")}
+    common = {
+        "vocab_size": len(data.tokenizer),
+        "hidden_size": shape.hidden_size,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "max_position_embeddings": data.block_size,
+        "attn_implementation": "sdpa",
+        "pad_token_id": ids["pad_token_id"],
+    }
+    if spec.name == "bert":
+        return transformers.BertForMaskedLM(
+            transformers.BertConfig(
+                **common,
+                intermediate_size=4 * shape.hidden_size,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+            )
+        )
+    return transformers.ModernBertForMaskedLM(
+        transformers.ModernBertConfig(
+            **common,
+            **{key: value for key, value in ids.items() if key != "pad_token_id"},
+            intermediate_size=shape.intermediate_size,
+            layer_types=["full_attention"] * shape.layers,
+            rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": shape.rotary_base}},
+            reference_compile=False,
+        )
+    )
+
+
+class Rows:
+    """The blocks of the training split, as a data set for the Trainer of transformers."""
+
+    def __init__(self, blocks: Any):
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks) - 1  # the last one is padded
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        import numpy as np
+
+        return {"input_ids": self.blocks.read(np.array([index]))["input_ids"][0]}
+
+
+def run_peer(spec: Spec) -> None:
+    import torch
+    import transformers
+    from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+    from maskwright.models.flops import forward_flops
+
+    data, masker = open_data(spec)
+    before = peak_memory(spec)
+    transformers.set_seed(spec.seed)
+    model = peer_model(spec, data)
+    say({"parameters": sum(p.numel() for p in model.parameters()), "before": before})
+    flops = 3 * forward_flops(model, torch.zeros(spec.rows, data.block_size, dtype=torch.long))
+    if spec.name == "bert":
+        body, head = model.bert, model.cls
+    else:
+        body, head = model.model, torch.nn.Sequential(model.head, model.decoder)
+    validation = list(data.val_dataloader()) if spec.evaluate_at else []
+
+    def logits_at(batch: Any, masked: Any) -> Any:
+        hidden = body(input_ids=masked.input_ids, attention_mask=batch.get("attention_mask"))[0]
+        return head(hidden.gather(1, masked.positions[..., None].expand(-1, -1, hidden.shape[-1])))
+
+    def evaluate() -> float:
+        model.eval()
+        loss = mean_loss(validation, masker, logits_at)
+        model.train()
+        return loss
+
+    laps = Laps(spec, evaluate, lambda: flops)
+
+    class Watch(transformers.TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            laps.start()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            laps.stop(state.global_step)
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            max_steps=spec.steps,
+            per_device_train_batch_size=spec.rows,
+            learning_rate=spec.lr,
+            lr_scheduler_type="linear",
+            warmup_steps=max(round(0.06 * spec.steps), 1),
+            weight_decay=0.01,
+            adam_beta2=0.98,
+            adam_epsilon=1e-6,
+            optim="adamw_torch_fused",
+            seed=spec.seed,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=spec.device == "cpu",
+            bf16=spec.device == "cuda",
+            torch_compile=spec.compile,
+            dataloader_pin_memory=spec.device == "cuda",
+            dataloader_num_workers=2 if spec.device == "cuda" else 0,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(data.tokenizer_folder)
+        trainer = Trainer(
+            model,
+            arguments,
+            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15),
+            train_dataset=Rows(data.blocks["train"]),  # type: ignore[arg-type]
+            callbacks=[Watch()],
+        )
+        trainer.train()
+
+
+class OurLaps(Callback):
+    """`Laps` for Lightning's trainer."""
+
+    spec: Spec
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        validation = list(trainer.datamodule.val_dataloader()) if self.spec.evaluate_at else []
+
+        def evaluate() -> float:
+            pl_module.eval()
+            model = getattr(pl_module, "averaged", pl_module)
+            loss = mean_loss(validation, pl_module.evaluation_masker, model)
+            pl_module.train()
+            return loss
+
+        before = peak_memory(self.spec)
+        say({"parameters": sum(p.numel() for p in pl_module.parameters()), "before": before})
+        self.laps = Laps(self.spec, evaluate, pl_module.training_flops)
+        self.laps.start()
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        self.laps.stop(trainer.global_step)
+
+
+def run_ours(spec: Spec) -> None:
+    from omegaconf import open_dict
+
+    from maskwright.experiment import train
+
+    OurLaps.spec = spec
+    with tempfile.TemporaryDirectory() as folder:
+        config = config_of(spec, *spec.overrides, f"run_dir={folder}")
+        with open_dict(config):
+            config.callbacks.laps = {"_target_": "contestants.OurLaps"}
+        train(config)
+
+
+def peak_memory(spec: Spec) -> float:
+    """MiB: of the device where it is a GPU, else of this process."""
+    import resource
+
+    import torch
+
+    if spec.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def main() -> None:
+    import contestants  # not as __main__, whose classes a config could not name
+
+    fields = json.loads(sys.argv[1])
+    spec = contestants.Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    warnings.filterwarnings("ignore")
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    (contestants.run_ours if spec.name == "ours" else contestants.run_peer)(spec)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""How much sooner a recipe reaches the loss of its peers, on the same tokens and the same machine.
+
+    python scripts/race.py --source ../shared/data/wikimedia/wikipedia
+
+Contestants (see `contestants.py`) are `bert`, `modernbert` and `ours`, which is `experiment=fast_mini`. What is
+compared is made of two things that a busy machine does not blur: the loss against steps, which a seed
+determines, and the median time of a step, measured in turns. Seconds on the clock stand beside it. For each
+vocabulary, steps of all contestants are timed; the peers are tuned in short runs, over four learning rates and
+then two batch sizes; each peer runs once for the whole time, ours with three seeds for a part of it, and once as
+long as the peers. Then race.json, race.md and race.svg are written.
+
+Every curve is a JSON file of its own, named after its contestant: delete one, and it alone is run again.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from contestants import PEERS, ROOT, Contestant, Spec
+
+SHORT = 1 / 6  # of the race: the length of a tuning run
+EVALUATIONS = 30
+BLOCK = 128
+OUR_ROWS = 16  # of experiment=fast_mini
+
+
+def curve(spec: Spec, folder: Path) -> dict[str, Any]:
+    """What a contestant's run was like; taken from its file where there is one."""
+    name = f"{spec.name}-rows{spec.rows}" + (f"-lr{spec.lr:g}" if spec.name in PEERS else "")
+    path = folder / f"{name}-steps{spec.steps}-seed{spec.seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    print(f"{path} ...", flush=True)
+    contestant = Contestant(spec)
+    points, clock = [], 0.0
+    for _ in range(spec.steps):
+        lap = contestant.step()
+        clock += lap["seconds"]
+        if "loss" in lap:
+            points.append({"step": lap["step"], "loss": lap["loss"], "clock": clock})
+            print(f"  step {lap['step']:5}  {clock:6.0f} s  {lap['loss']:.4f}", flush=True)
+    contestant.close()
+    found = {"spec": dataclasses.asdict(spec), **contestant.model, "points": points}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1))
+    return found
+
+
+def reached(points: list[dict[str, Any]], loss: float) -> float:
+    """The step at which a curve, drawn with lines, comes down to a loss; infinite where it never does."""
+    for before, behind in itertools.pairwise(points):
+        if behind["loss"] <= loss < before["loss"]:
+            share = (before["loss"] - loss) / (before["loss"] - behind["loss"])
+            return before["step"] + share * (behind["step"] - before["step"])
+    return points[0]["step"] if points[0]["loss"] <= loss else float("inf")
+
+
+def marks(steps: int, number: int) -> tuple[int, ...]:
+    """Steps to evaluate behind, evenly spread, the last one among them."""
+    return tuple(sorted({max(round(steps * i / number), 1) for i in range(1, number + 1)}))
+
+
+@dataclasses.dataclass
+class Race:
+    """A race with one vocabulary: what its contestants train on, and where its files are."""
+
+    data: tuple[str, ...]
+    folder: Path
+    minutes: float
+    short_minutes: float
+    seeds: list[int]
+    rates: list[float]
+    rows: list[int]
+    repeat: int
+
+    def time(self, again: bool = False) -> dict[str, float]:
+        """Median seconds of a step of each contestant, taken in turns.
+
+        The first time they are taken they also become the plan, which tells how many steps a run has.
+        """
+        path, plan = self.folder / "time.json", self.folder / "plan.json"
+        if path.exists() and plan.exists() and not again:
+            return json.loads(path.read_text())["seconds"]
+        specs = {f"{name}-rows{rows}": self._peer(name, rows, 1000, 1e-3) for name in PEERS for rows in self.rows}
+        specs["ours"] = self._ours(1000, 1)
+        seconds, laps = in_turns(specs, self.repeat)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"seconds": seconds, "laps": laps}, indent=1))
+        if not plan.exists():
+            plan.write_text(json.dumps(seconds, indent=1))
+        return seconds
+
+    def steps(self, name: str, minutes: float) -> int:
+        """How many steps of a contestant take so long."""
+        self.time()
+        return max(round(60 * minutes / json.loads((self.folder / "plan.json").read_text())[name]), 2)
+
+    def tune(self, name: str) -> tuple[float, int]:
+        """The learning rate and the rows of a step under which a peer's short run ends best."""
+        ends = {}
+        first, *others = self.rows
+        for rate in self.rates:
+            steps = self.steps(f"{name}-rows{first}", self.minutes * SHORT)
+            ends[rate, first] = self._end(self._peer(name, first, steps, rate, 3))
+        rate = min(ends, key=lambda key: ends[key])[0]
+        for rows in others:
+            steps = self.steps(f"{name}-rows{rows}", self.minutes * SHORT)
+            ends[rate, rows] = self._end(self._peer(name, rows, steps, rate, 3))
+        print(name, {f"{rate:g}, {rows} blocks": round(loss, 4) for (rate, rows), loss in ends.items()}, flush=True)
+        return min(ends, key=lambda key: ends[key])
+
+    def run(self) -> list[dict[str, Any]]:
+        """The curves of all contestants; their names, seconds a step, and points."""
+        seconds = self.time()
+        lanes = []
+        for name in PEERS:
+            rate, rows = self.tune(name)
+            steps = self.steps(f"{name}-rows{rows}", self.minutes)
+            found = curve(self._peer(name, rows, steps, rate, EVALUATIONS), self.folder)
+            lanes.append(
+                {"name": name, "seconds": seconds[f"{name}-rows{rows}"], "rate": rate, "rows": rows, **found}
+            )
+        short, whole = self.steps("ours", self.short_minutes), self.steps("ours", self.minutes)
+        for seed in self.seeds:
+            found = curve(self._ours(short, seed), self.folder)
+            lanes.append({"name": f"ours, seed {seed}", "seconds": seconds["ours"], **found})
+        found = curve(self._ours(whole, self.seeds[0]), self.folder)
+        lanes.append({"name": "ours, as long as the peers", "seconds": seconds["ours"], **found})
+        return lanes
+
+    def _end(self, spec: Spec) -> float:
+        return curve(spec, self.folder)["points"][-1]["loss"]
+
+    def _peer(self, name: str, rows: int, steps: int, rate: float, evaluations: int = 1) -> Spec:
+        return Spec(name, self.data, steps, rows, lr=rate, evaluate_at=marks(steps, evaluations))
+
+    def _ours(self, steps: int, seed: int) -> Spec:
+        evaluate_at = marks(steps, EVALUATIONS)
+        return Spec("ours", self.data, steps, rows=0, experiment="fast_mini", seed=seed, evaluate_at=evaluate_at)
+
+
+def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Median seconds of a step of each contestant, and all of them; every one takes a step before the next turn."""
+    contestants = {
+        name: Contestant(dataclasses.replace(spec, in_turns=True, evaluate_at=())) for name, spec in specs.items()
+    }
+    laps: dict[str, list[float]] = {name: [] for name in specs}
+    for _ in range(repeat + 2):
+        for name, contestant in contestants.items():
+            laps[name].append(contestant.step()["seconds"])
+    for contestant in contestants.values():
+        contestant.close()
+    return {name: statistics.median(found[2:]) for name, found in laps.items()}, laps
+
+
+def report(lanes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of a race with one vocabulary."""
+    ours = [lane for lane in lanes if lane["name"].startswith("ours, seed")]
+    whole = lanes[-1]
+    figures: dict[str, Any] = {"contestants": [], "beside": {}}
+    for lane in lanes:
+        end = lane["points"][-1]
+        figures["contestants"].append(
+            {key: lane[key] for key in ("name", "parameters", "rate", "rows") if key in lane}
+            | {
+                "milliseconds of a step": round(lane["seconds"] * 1000),
+                "steps": end["step"],
+                "minutes": round(end["step"] * lane["seconds"] / 60, 2),
+                "minutes on the clock": round(end["clock"] / 60, 1),
+                "loss": round(end["loss"], 4),
+            }
+        )
+    for peer in (lane for lane in lanes if lane["name"] in PEERS):
+        loss = min(point["loss"] for point in peer["points"])
+        theirs = peer["points"][-1]["step"] * peer["seconds"]
+        mine = [reached(lane["points"], loss) * lane["seconds"] for lane in ours]
+        tokens = peer["points"][-1]["step"] * peer["rows"] * BLOCK
+        figures["beside"][peer["name"]] = {
+            "its loss": round(loss, 4),
+            "its seconds": round(theirs),
+            "our seconds, by seed": [round(seconds, 1) for seconds in mine],
+            "times sooner, by seed": [round(theirs / seconds, 1) for seconds in mine],
+            "times sooner, median": round(theirs / statistics.median(mine), 1),
+            "times fewer tokens, median": round(
+                tokens / (statistics.median(mine) / whole["seconds"] * OUR_ROWS * BLOCK), 1
+            ),
+            "our loss in its time": round(whole["points"][-1]["loss"], 4),
+        }
+    return figures
+
+
+def table(races: dict[int, dict[str, Any]]) -> str:
+    """The figures as Markdown."""
+    lines = []
+    for vocabulary, figures in races.items():
+        lines += [f"Vocabulary of {vocabulary:,}:", ""]
+        lines += ["| | parameters | learning rate | blocks a step | ms a step | steps | minutes | loss |"]
+        lines += ["|---|---|---|---|---|---|---|---|"]
+        for row in figures["contestants"]:
+            lines.append(
+                f"| {row['name']} | {row['parameters']:,} | {row.get('rate', '')} | {row.get('rows', OUR_ROWS)} "
+                f"| {row['milliseconds of a step']} | {row['steps']:,} | {row['minutes']} | {row['loss']} |"
+            )
+        lines += ["", "| peer | its loss | its seconds | our seconds | times sooner | our loss in its time |"]
+        lines += ["|---|---|---|---|---|---|"]
+        for name, row in figures["beside"].items():
+            seconds = ", ".join(str(found) for found in row["our seconds, by seed"])
+            ratios = ", ".join(str(found) for found in row["times sooner, by seed"])
+            lines.append(
+                f"| {name} | {row['its loss']} | {row['its seconds']} | {seconds} "
+                f"| {row['times sooner, median']} ({ratios}) | {row['our loss in its time']} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def draw(races: dict[int, list[dict[str, Any]]], path: Path) -> None:
+    """Loss against seconds and against tokens, a row for each vocabulary."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.6 * len(races)), layout="constrained")
+    panels = figure.subplots(len(races), 2, squeeze=False, sharey="row")
+    colours = {"bert": "tab:red", "modernbert": "tab:orange", "ours": "tab:blue"}
+    for (vocabulary, lanes), (by_time, by_tokens) in zip(races.items(), panels, strict=True):
+        for lane in lanes:
+            kind = lane["name"].split(",")[0]
+            steps, losses = zip(*((point["step"], point["loss"]) for point in lane["points"]), strict=True)
+            style = {"color": colours[kind], "alpha": 0.5 if "seed" in lane["name"] else 1.0, "label": lane["name"]}
+            by_time.plot([step * lane["seconds"] for step in steps], losses, **style)
+            by_tokens.plot([step * lane.get("rows", OUR_ROWS) * BLOCK / 1e6 for step in steps], losses, **style)
+        by_time.set(
+            xlabel="seconds (steps x median of a step)", ylabel=f"validation loss, vocabulary {vocabulary:,}"
+        )
+        by_tokens.set(xlabel="million tokens")
+        by_time.legend()
+        for panel in (by_time, by_tokens):
+            panel.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", help="data.source; by default that of the default run")
+    parser.add_argument("--limit", type=int, help="only so many documents")
+    parser.add_argument("--cache", default="~/.cache/maskwright", help="folder for prepared corpora")
+    parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "race", help="where curves and report go")
+    parser.add_argument("--vocabularies", nargs="*", type=int, default=[8192, 30522])
+    parser.add_argument("--minutes", type=float, default=15, help="how long a peer trains")
+    parser.add_argument("--short-minutes", type=float, default=2, help="how long the runs of ours are that race it")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
+    parser.add_argument("--repeat", type=int, default=15, help="steps of each that are timed")
+    parser.add_argument("--rates", nargs="*", type=float, default=[3e-4, 5e-4, 1e-3, 2e-3], help="of the peers")
+    parser.add_argument("--rows", nargs="*", type=int, default=[16, 32], help="of the peers, tuned at the first")
+    parser.add_argument(
+        "--time-again", action="store_true", help="take the time of steps anew, and keep the curves"
+    )
+    arguments = parser.parse_args()
+    races, figures = {}, {}
+    for vocabulary in arguments.vocabularies:
+        data = (
+            *([f"data.source={arguments.source}"] if arguments.source else []),
+            *([f"data.limit={arguments.limit}"] if arguments.limit else []),
+            f"data.cache_dir={arguments.cache}",
+            f"data.block_size={BLOCK}",
+            f"tokenizer.vocabulary_size={vocabulary}",
+            "data.evaluation_limit=512",
+        )
+        folder = arguments.folder / str(vocabulary)
+        race = Race(
+            data,
+            folder,
+            arguments.minutes,
+            arguments.short_minutes,
+            arguments.seeds,
+            arguments.rates,
+            arguments.rows,
+            arguments.repeat,
+        )
+        race.time(arguments.time_again)
+        races[vocabulary] = race.run()
+        figures[vocabulary] = report(races[vocabulary])
+    machine = {"machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d")}
+    (arguments.folder / "race.json").write_text(json.dumps(machine | {"races": figures}, indent=1))
+    (arguments.folder / "race.md").write_text(table(figures))
+    draw(races, arguments.folder / "race.svg")
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Changes to the fast recipe that are said to help, for `study_speed.py`; what won stands in `src/maskwright`."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning import Callback
+from torch import Tensor, nn
+
+from maskwright.data.text import TextData
+from maskwright.models.convolution import Convolution
+from maskwright.models.transformer import Attention, FeedForward, Transformer, gather
+
+
+class Variant(Transformer):
+    """The transformer with any of these changes.
+
+    Args:
+        query_key_norm: queries and keys have a root mean square of 1 (Henry et al., 2020), without gain.
+        value_residual: values are mixed with those of the first layer (Zhou et al., 2024).
+        activation: `geglu`, `swiglu`, or `relu2`, the squared ReLU without a gate (So et al., 2021).
+        skips: hidden states of the first half are added in the second half, as in a U-net.
+        embedding_scale: factor on the normalised embeddings.
+        embedding_std: of the initial embeddings; None takes initial_std.
+        zero_output: whether projections into the residual stream start at zero.
+        drop: share of the tokens, drawn at random, that only the first and the last layer see in training
+            (Hou et al., 2022).
+        convolutions: reach of a convolution before the attention of each layer, beside that of the embeddings.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        query_key_norm: bool = False,
+        value_residual: bool = False,
+        activation: str = "geglu",
+        skips: bool = False,
+        embedding_scale: float = 1.0,
+        embedding_std: float | None = None,
+        zero_output: bool = False,
+        drop: float = 0.0,
+        convolutions: int = 0,
+        **kwargs: Any,
+    ):
+        super().__init__(*args, **kwargs)
+        self.drop, self.embedding_scale = drop, embedding_scale
+        layers: list[Any] = list(self.layers)
+        first: list[Tensor] = []
+        for number, layer in enumerate(layers):
+            attention, feed_forward = layer.attention, layer.feed_forward
+            attention.__class__ = VariantAttention
+            attention.query_key_norm, attention.first = query_key_norm, first
+            attention.mix = nn.Parameter(torch.tensor(0.5)) if value_residual and number else None
+            attention.convolution = Convolution(self.hidden_size, convolutions) if convolutions else None
+            if activation != "geglu":
+                feed_forward.__class__ = {"swiglu": SwiGLU, "relu2": SquaredReLU}[activation]
+            if activation == "relu2":  # as many weights without a gate
+                width = round(feed_forward.output.in_features * 1.5)
+                feed_forward.input = nn.Linear(self.hidden_size, width, bias=False)
+                feed_forward.output = nn.Linear(width, self.hidden_size, bias=False)
+        self.skip_weights = nn.Parameter(torch.zeros(len(layers) // 2)) if skips else None
+        self._initialise(kwargs["initial_std"])
+        if embedding_std is not None:
+            nn.init.normal_(self.embedding.weight, std=embedding_std)
+        for layer in layers:
+            if zero_output:
+                nn.init.zeros_(layer.attention.output.weight)
+                nn.init.zeros_(layer.feed_forward.output.weight)
+            if convolutions:
+                nn.init.zeros_(layer.attention.convolution.weight)
+
+    def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
+        assert attention is None  # the study has no padding
+        hidden = self.embedding_norm(self.embedding(input_ids)) * self.embedding_scale
+        if self.convolution is not None:
+            hidden = self.convolution(hidden, None)
+        rotary = whole_rotary = self._rotary(input_ids.shape[1], input_ids.device)
+        layers, seen = list(self.layers), []
+        for number, layer in enumerate(layers):
+            mirror = len(layers) - 1 - number
+            if self.skip_weights is not None and number > mirror:
+                hidden = hidden + self.skip_weights[mirror] * seen[mirror]
+            if self.drop and self.training and number == 1:
+                whole, shape = hidden, input_ids.shape
+                kept = torch.rand(shape).argsort(dim=1)[:, : round(shape[1] * (1 - self.drop))].sort(dim=1).values
+                index = kept[..., None].expand(-1, -1, hidden.shape[-1])
+                hidden, rotary = hidden.gather(1, index), tuple(table[kept] for table in rotary)
+            if self.drop and self.training and number == len(layers) - 1:
+                hidden, rotary = whole.scatter(1, index, hidden), whole_rotary
+            hidden = layer(hidden, rotary, None, positions if mirror == 0 else None)
+            seen.append(hidden)
+        return self.final_norm(hidden)
+
+
+class VariantAttention(Attention):
+    def forward(self, hidden_BTH: Tensor, rotary: Any, attention: Any, positions: Tensor | None = None) -> Tensor:
+        if self.convolution is not None:
+            hidden_BTH = self.convolution(hidden_BTH, None)
+        return super().forward(hidden_BTH, rotary, attention, positions)
+
+    def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = super()._project(hidden_BTH, positions)
+        if self.query_key_norm:
+            query, key = F.rms_norm(query, query.shape[-1:]), F.rms_norm(key, key.shape[-1:])
+        if self.mix is None:
+            self.first[:] = [value]
+        else:
+            value = value.lerp(self.first[0], self.mix)
+        return query, key, value
+
+
+class SwiGLU(FeedForward):
+    def forward(self, hidden_BTH: Tensor) -> Tensor:
+        activated, gate = self.input(hidden_BTH).chunk(2, dim=-1)
+        return self.output(F.silu(activated) * gate)
+
+
+class SquaredReLU(FeedForward):
+    def forward(self, hidden_BTH: Tensor) -> Tensor:
+        positive = F.relu(self.input(hidden_BTH))
+        return self.output(positive * positive)
+
+
+class EasyFirst(TextData):
+    """Blocks of frequent tokens first: the run's first half sees a growing easier part of the corpus."""
+
+    def train_dataloader(self) -> Any:
+        blocks, counts = self.blocks["train"], self.tokens["train"].counts
+        rarity = -np.log((counts + 1) / counts.sum())
+        ranked = np.argsort([rarity[blocks.read(np.array([b]))["input_ids"]].mean() for b in range(len(blocks))])
+        total = self.trainer.max_steps * self.batch_size  # type: ignore[union-attr]
+        loader = super().train_dataloader()
+        order = loader.dataset
+
+        class Curriculum:
+            def __getitems__(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+                part = min(0.25 + 1.5 * positions[0] / total, 1.0)
+                batch = order.__getitems__(positions)
+                easy = (batch["examples"] * part).astype(np.int64)  # spread over the easier part
+                found = blocks.read(ranked[easy]) | {"examples": ranked[easy], "epochs": batch["epochs"]}
+                return found
+
+        return self._loader(Curriculum(), loader.batch_sampler)  # type: ignore[arg-type]
+
+
+class Patch(Callback):
+    """A change of the training step.
+
+    Args:
+        what: `all_positions` (the vocabulary projection sees every position), `plain_loss` (the logits of
+            all masked positions at once), `whole_last_layer` (computed at all positions), `softcap` (logits
+            are held within 15 by tanh), `rows` and `length` (in the first `until` of the run, half the
+            blocks of a step, or blocks cut in two), `not_fused` (AdamW of separate operations), or `average`
+            (validation sees an exponential moving average of the weights, over one in `until` of the steps
+            done so far).
+    """
+
+    def __init__(self, what: str, until: float = 0.3):
+        self.what, self.until = what, until
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        head = pl_module.head
+        if self.what == "softcap":
+            forward = head.forward
+            head.forward = lambda hidden: 15 * torch.tanh(forward(hidden) / 15)
+
+        def loss(hidden: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+            value = F.cross_entropy(head(hidden).flatten(0, 1), targets.where(valid, -100).flatten())
+            return value, torch.zeros_like(valid)
+
+        def loss_everywhere(hidden: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+            labels = torch.full(hidden.shape[:2], -100).scatter(1, self.positions, targets.where(valid, -100))
+            value = F.cross_entropy(head(hidden).flatten(0, 1), labels.flatten())
+            return value, torch.zeros_like(valid)
+
+        encoder = pl_module.encoder.forward
+
+        def everywhere_encoder(input_ids: Tensor, attention: Any, positions: Tensor) -> Tensor:
+            self.positions = positions
+            return encoder(input_ids, attention)
+
+        def whole_last_layer(input_ids: Tensor, attention: Any, positions: Tensor) -> Tensor:
+            return gather(encoder(input_ids, attention), positions)
+
+        if self.what == "all_positions":
+            pl_module.encoder.forward, head.loss = everywhere_encoder, loss_everywhere
+        if self.what == "whole_last_layer":
+            pl_module.encoder.forward = whole_last_layer
+        if self.what in ("plain_loss", "softcap"):
+            head.loss = loss
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        if self.what == "not_fused":
+            for group in trainer.optimizers[0].param_groups:
+                group["fused"] = False
+        if self.what == "average":
+            share = self.until
+            pl_module.__dict__["averaged"] = torch.optim.swa_utils.AveragedModel(
+                pl_module,
+                avg_fn=lambda mean, new, count: mean.lerp(new, max(1 / (1 + share * (count + 1)), 1e-3)),
+            )
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
+        if trainer.global_step >= self.until * trainer.max_steps:
+            return
+        if self.what == "rows":
+            for name, tensor in batch.items():
+                batch[name] = tensor[: len(tensor) // 2]
+        elif self.what == "length":
+            for name, tensor in batch.items():
+                batch[name] = (
+                    tensor.reshape(2 * len(tensor), -1) if tensor.ndim == 2 else tensor.repeat_interleave(2)
+                )
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        if self.what == "average":
+            pl_module.averaged.update_parameters(pl_module)
