@@ -17,8 +17,6 @@ class Variant(Transformer):
     """The transformer with any of these changes.
 
     Args:
-        query_key_norm: queries and keys have a root mean square of 1 (Henry et al., 2020), without gain.
-        value_residual: values are mixed with those of the first layer (Zhou et al., 2024).
         activation: `geglu`, `swiglu`, or `relu2`, the squared ReLU without a gate (So et al., 2021).
         skips: hidden states of the first half are added in the second half, as in a U-net.
         embedding_scale: factor on the normalised embeddings.
@@ -32,8 +30,6 @@ class Variant(Transformer):
     def __init__(
         self,
         *args: Any,
-        query_key_norm: bool = False,
-        value_residual: bool = False,
         activation: str = "geglu",
         skips: bool = False,
         embedding_scale: float = 1.0,
@@ -46,12 +42,9 @@ class Variant(Transformer):
         super().__init__(*args, **kwargs)
         self.drop, self.embedding_scale = drop, embedding_scale
         layers: list[Any] = list(self.layers)
-        first: list[Tensor] = []
-        for number, layer in enumerate(layers):
+        for layer in layers:
             attention, feed_forward = layer.attention, layer.feed_forward
             attention.__class__ = VariantAttention
-            attention.query_key_norm, attention.first = query_key_norm, first
-            attention.mix = nn.Parameter(torch.tensor(0.5)) if value_residual and number else None
             attention.convolution = Convolution(self.hidden_size, convolutions) if convolutions else None
             if activation != "geglu":
                 feed_forward.__class__ = {"swiglu": SwiGLU, "relu2": SquaredReLU}[activation]
@@ -67,8 +60,6 @@ class Variant(Transformer):
             if zero_output:
                 nn.init.zeros_(layer.attention.output.weight)
                 nn.init.zeros_(layer.feed_forward.output.weight)
-            if convolutions:
-                nn.init.zeros_(layer.attention.convolution.weight)
 
     def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
         assert attention is None  # the study has no padding
@@ -76,7 +67,7 @@ class Variant(Transformer):
         if self.convolution is not None:
             hidden = self.convolution(hidden, None)
         rotary = whole_rotary = self._rotary(input_ids.shape[1], input_ids.device)
-        layers, seen = list(self.layers), []
+        layers, seen, first_value = list(self.layers), [], None
         for number, layer in enumerate(layers):
             mirror = len(layers) - 1 - number
             if self.skip_weights is not None and number > mirror:
@@ -88,26 +79,17 @@ class Variant(Transformer):
                 hidden, rotary = hidden.gather(1, index), tuple(table[kept] for table in rotary)
             if self.drop and self.training and number == len(layers) - 1:
                 hidden, rotary = whole.scatter(1, index, hidden), whole_rotary
-            hidden = layer(hidden, rotary, None, positions if mirror == 0 else None)
+            hidden, value = layer(hidden, rotary, None, first_value, positions if mirror == 0 else None)
+            first_value = value if first_value is None and not self.drop else first_value
             seen.append(hidden)
         return self.final_norm(hidden)
 
 
 class VariantAttention(Attention):
-    def forward(self, hidden_BTH: Tensor, rotary: Any, attention: Any, positions: Tensor | None = None) -> Tensor:
+    def forward(self, hidden_BTH: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
         if self.convolution is not None:
             hidden_BTH = self.convolution(hidden_BTH, None)
-        return super().forward(hidden_BTH, rotary, attention, positions)
-
-    def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = super()._project(hidden_BTH, positions)
-        if self.query_key_norm:
-            query, key = F.rms_norm(query, query.shape[-1:]), F.rms_norm(key, key.shape[-1:])
-        if self.mix is None:
-            self.first[:] = [value]
-        else:
-            value = value.lerp(self.first[0], self.mix)
-        return query, key, value
+        return super().forward(hidden_BTH, *arguments)
 
 
 class SwiGLU(FeedForward):

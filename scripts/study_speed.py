@@ -26,6 +26,13 @@ def patch(what: str, until: float = 0.3) -> tuple[str, ...]:
 CHANGES: dict[str, tuple[str, ...]] = {
     # parts of the recipe, taken away
     "no convolution of the embeddings": ("model.convolution=0",),
+    "no query-key norm": ("model.query_key_norm=false",),
+    "no value residuals": ("model.value_residual=false",),
+    "ModernBERT's mathematics": (
+        "model.convolution=0",
+        "model.query_key_norm=false",
+        "model.value_residual=false",
+    ),
     "AdamW at 1e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=1e-3"),
     "AdamW at 4e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=4e-3"),
     "neither convolution nor Muon": ("model.convolution=0", "optimizer=adamw", "optimizer.lr=1e-3"),
@@ -46,8 +53,6 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "learning rates doubled": ("optimizer.lr=1e-2", "optimizer.adamw_lr=1e-2"),
     "convolution before each attention too": (_VARIANT, "+model.convolutions=2"),
     "convolution of reach 4": ("model.convolution=4",),
-    "query-key norm": (_VARIANT, "+model.query_key_norm=true"),
-    "value residuals": (_VARIANT, "+model.value_residual=true"),
     "SwiGLU": (_VARIANT, "+model.activation=swiglu"),
     "squared ReLU": (_VARIANT, "+model.activation=relu2"),
     "U-net skips": (_VARIANT, "+model.skips=true"),
@@ -55,7 +60,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "embeddings times 4": (_VARIANT, "+model.embedding_scale=4"),
     "embeddings start at standard deviation 1": (_VARIANT, "+model.embedding_std=1"),
     "residual projections start at zero": (_VARIANT, "+model.zero_output=true"),
-    "half of the tokens skip the middle layers": (_VARIANT, "+model.drop=0.5"),
+    "half of the tokens skip the middle layers": (_VARIANT, "+model.drop=0.5", "model.value_residual=false"),
     "half the blocks in the first 30 %": patch("rows"),
     "blocks of 64 in the first 30 %": patch("length"),
     "moving average of the weights": patch("average", 10),

@@ -52,7 +52,8 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
     except Exception as error:
         raise UserError(f"ckpt_path: {path} is no checkpoint of this project, or a damaged one: {error}") from error
     now = task.hparams["config"]
-    earlier = {"convolution": 0} | before["model"]  # what runs had before it could be chosen
+    # what models were before these could be chosen
+    earlier = {"convolution": 0, "query_key_norm": False, "value_residual": False} | before["model"]
     if changes := changed(earlier, now["model"], "model"):
         raise UserError(f"ckpt_path: {path} is of another architecture: {'; '.join(changes)}.")
     if vocabulary != task.hparams["vocabulary"]:

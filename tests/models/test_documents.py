@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from maskwright.models import Transformer, documents
 from maskwright.models.documents import Sequences, sequence_ends
 
+ADDITIONS = {"convolution": 2, "query_key_norm": True, "value_residual": True}
 DOCUMENTS = np.array([[0] * 5 + [1] * 7 + [-1] * 4, [0] * 16, [0, 1, 1, 2] + [3] * 12])
 
 
@@ -25,7 +26,7 @@ def by_hand(query, key, value, ends_q, ends_k, longest_q, longest_k):
 
 def encoder():
     torch.manual_seed(0)
-    model = Transformer(60, layers=2, hidden_size=32, heads=4, intermediate_size=48, convolution=2)
+    model = Transformer(60, layers=2, hidden_size=32, heads=4, intermediate_size=48, **ADDITIONS)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model

@@ -60,10 +60,16 @@ def test_documents_kept_apart_do_not_influence_each_other(models):
     assert not torch.allclose(before[0, :12], after[0, :12])
 
 
+ADDITIONS = {"convolution": 2, "query_key_norm": True, "value_residual": True}
+
+
+@pytest.mark.parametrize("additions", [{}, ADDITIONS], ids=["plain", "additions"])
 @pytest.mark.parametrize("attend", ["all", "padding", "documents"])
-def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(models, attend):
-    encoder, _, _ = models
+def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(attend, additions):
     torch.manual_seed(1)
+    encoder = Transformer(VOCABULARY, layers=3, hidden_size=48, heads=4, intermediate_size=80, **additions)
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
     input_ids = torch.randint(VOCABULARY, (2, 20))
     positions = torch.tensor([[3, 7, 0], [9, 1, 1]])
     documents = torch.tensor([[0] * 9 + [1] * 11, [0] * 15 + [1] * 5])
@@ -86,6 +92,35 @@ def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(model
     assert torch.allclose(ours, expected, atol=1e-5)
     for name, gradient in gradients.items():
         assert torch.allclose(gradient, expected_gradients[name], rtol=1e-3, atol=1e-3), name
+
+
+@pytest.mark.parametrize("addition", ADDITIONS)
+def test_what_modernbert_does_not_compute_is_said(addition):
+    encoder = Transformer(VOCABULARY, 2, 48, 4, 80, **{addition: ADDITIONS[addition]})
+    with pytest.raises(ValueError, match=f"only a model trained with model.{addition}=(0|false) can become one"):
+        modernbert_config(encoder, 4, 80)
+
+
+def test_values_are_mixed_with_those_of_the_first_layer():
+    torch.manual_seed(1)
+    encoder = Transformer(VOCABULARY, layers=3, hidden_size=48, heads=4, intermediate_size=80, value_residual=True)
+    plain = Transformer(VOCABULARY, layers=3, hidden_size=48, heads=4, intermediate_size=80)
+    plain.load_state_dict(encoder.state_dict(), strict=False)
+    input_ids = torch.randint(VOCABULARY, (2, 20))
+    assert not torch.allclose(encoder(input_ids), plain(input_ids), atol=1e-4)
+    for layer in encoder.layers[1:]:
+        torch.nn.init.zeros_(layer.attention.first_share)
+    assert torch.allclose(encoder(input_ids), plain(input_ids), atol=1e-6)
+
+
+def test_normalised_queries_and_keys_forget_their_scale():
+    torch.manual_seed(1)
+    encoder = Transformer(VOCABULARY, layers=1, hidden_size=48, heads=4, intermediate_size=80, query_key_norm=True)
+    input_ids = torch.randint(VOCABULARY, (2, 20))
+    before = encoder(input_ids)
+    with torch.no_grad():
+        encoder.layers[0].attention.query_key_value.weight[: 2 * 48] *= 7
+    assert torch.allclose(encoder(input_ids), before, atol=1e-4)
 
 
 def test_the_head_shares_the_embedding(models):

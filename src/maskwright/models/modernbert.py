@@ -31,11 +31,9 @@ def modernbert_name(name: str) -> str:
     """The name that `ModernBertForMaskedLM` has for our parameter `encoder.…` or `head.…`.
 
     Raises:
-        ValueError: the parameter has no counterpart there.
+        KeyError: the parameter has no counterpart there, see `check_modernbert`.
     """
     part, _, rest = name.partition(".")
-    if rest.startswith("convolution."):
-        raise ValueError("ModernBERT has no convolution of its embeddings; train with model.convolution=0 for it.")
     if part == "head":
         return _HEAD[rest]
     if rest.startswith("layers."):
@@ -44,13 +42,41 @@ def modernbert_name(name: str) -> str:
     return _ENCODER[rest]
 
 
+def check_modernbert(encoder: Transformer) -> None:
+    """Refuses an encoder that computes what no ModernBERT does.
+
+    Raises:
+        ValueError: names the settings that would have to be others.
+    """
+    attentions: list[Any] = [layer.attention for layer in encoder.layers]
+    wrong = [
+        setting
+        for setting, leaves in (
+            ("convolution=0", encoder.convolution is not None),
+            ("query_key_norm=false", attentions[0].query_key_norm),
+            ("value_residual=false", any(attention.first_share is not None for attention in attentions)),
+        )
+        if leaves
+    ]
+    if wrong:
+        settings = " ".join(f"model.{setting}" for setting in wrong)
+        raise ValueError(
+            f"ModernBERT computes something else; only a model trained with {settings} can become one."
+        )
+
+
 def to_modernbert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state of an encoder and a head (`encoder.…`, `head.…`) under ModernBERT's names."""
     return {modernbert_name(name): tensor for name, tensor in state.items()}
 
 
 def modernbert_config(encoder: Transformer, heads: int, intermediate_size: int) -> dict[str, Any]:
-    """The keyword arguments of `transformers.ModernBertConfig` under which it computes what `encoder` does."""
+    """The keyword arguments of `transformers.ModernBertConfig` under which it computes what `encoder` does.
+
+    Raises:
+        ValueError: there are none, see `check_modernbert`.
+    """
+    check_modernbert(encoder)
     vocabulary_size, hidden_size = encoder.embedding.weight.shape
     layers = len(encoder.layers)
     dropout = encoder.embedding_dropout.p

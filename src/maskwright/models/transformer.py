@@ -27,6 +27,10 @@ class Transformer(nn.Module):
         initial_std: of the truncated normal that weights start from; the projections that add to
             the residual stream start at initial_std / sqrt(2 * layers).
         convolution: reach of a `Convolution` of the embeddings; 0 has none, as ModernBERT.
+        query_key_norm: whether queries and keys are scaled to a root mean square of 1 (Henry et al., 2020);
+            ModernBERT's are not.
+        value_residual: whether values are mixed with those of the first layer, in a share that each layer
+            learns (Zhou et al., 2024); ModernBERT's are not.
     """
 
     def __init__(
@@ -41,6 +45,8 @@ class Transformer(nn.Module):
         norm_epsilon: float = 1e-5,
         initial_std: float = 0.02,
         convolution: int = 0,
+        query_key_norm: bool = False,
+        value_residual: bool = False,
     ):
         super().__init__()
         self.hidden_size = hidden_size
@@ -51,7 +57,14 @@ class Transformer(nn.Module):
         self.embedding_dropout = nn.Dropout(dropout)
         self.convolution = Convolution(hidden_size, convolution) if convolution else None
         self.layers = nn.ModuleList(
-            Layer(hidden_size, heads, intermediate_size, dropout, norm_epsilon, first=i == 0) for i in range(layers)
+            Layer(
+                Attention(hidden_size, heads, dropout, query_key_norm, mixes_values=value_residual and i > 0),
+                FeedForward(hidden_size, intermediate_size, dropout),
+                hidden_size,
+                norm_epsilon,
+                first=i == 0,
+            )
+            for i in range(layers)
         )
         self.final_norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
         self._initialise(initial_std)
@@ -84,9 +97,12 @@ class Transformer(nn.Module):
             attention = attention[:, None] if attention.ndim == 3 else attention[:, None, None, :]
         rotary = self._rotary(input_ids.shape[1], input_ids.device)
         *lower, last = self.layers
+        first_value = None
         for layer in lower:
-            hidden_BTH = layer(hidden_BTH, rotary, attention)
-        return self.final_norm(last(hidden_BTH, rotary, attention, positions))
+            hidden_BTH, value = layer(hidden_BTH, rotary, attention, first_value)
+            first_value = value if first_value is None else first_value
+        hidden, _ = last(hidden_BTH, rotary, attention, first_value, positions)
+        return self.final_norm(hidden)
 
     def _rotary(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Cosines and sines (T, 1, D / 2) of the angles by which queries and keys are turned."""
@@ -99,31 +115,26 @@ class Layer(nn.Module):
     """Attention and a gated feed-forward network, each added to its input."""
 
     def __init__(
-        self,
-        hidden_size: int,
-        heads: int,
-        intermediate_size: int,
-        dropout: float,
-        epsilon: float,
-        first: bool,
+        self, attention: "Attention", feed_forward: "FeedForward", hidden_size: int, epsilon: float, first: bool
     ):
         super().__init__()
         # the embeddings come normalised, so the first layer does not do it again
         self.attention_norm = nn.Identity() if first else nn.LayerNorm(hidden_size, epsilon, bias=False)
-        self.attention = Attention(hidden_size, heads, dropout)
+        self.attention = attention
         self.feed_forward_norm = nn.LayerNorm(hidden_size, epsilon, bias=False)
-        self.feed_forward = FeedForward(hidden_size, intermediate_size, dropout)
+        self.feed_forward = feed_forward
 
     def forward(
         self,
         hidden_BTH: Tensor,
         rotary: tuple[Tensor, Tensor],
         attention: Tensor | Sequences | None,
+        first_value: Tensor | None = None,
         positions: Tensor | None = None,
-    ) -> Tensor:
-        mixed = self.attention(self.attention_norm(hidden_BTH), rotary, attention, positions)
+    ) -> tuple[Tensor, Tensor]:
+        mixed, value = self.attention(self.attention_norm(hidden_BTH), rotary, attention, first_value, positions)
         hidden = (hidden_BTH if positions is None else gather(hidden_BTH, positions)) + mixed
-        return hidden + self.feed_forward(self.feed_forward_norm(hidden))
+        return hidden + self.feed_forward(self.feed_forward_norm(hidden)), value
 
 
 def gather(hidden_BTH: Tensor, positions: Tensor) -> Tensor:
@@ -147,9 +158,12 @@ class StackedLinear(nn.Linear):
 class Attention(nn.Module):
     """Multi-head self-attention with rotary positions."""
 
-    def __init__(self, hidden_size: int, heads: int, dropout: float):
+    def __init__(
+        self, hidden_size: int, heads: int, dropout: float, query_key_norm: bool = False, mixes_values: bool = False
+    ):
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.query_key_norm = heads, dropout, query_key_norm
+        self.first_share = nn.Parameter(torch.tensor(0.5)) if mixes_values else None
         self.query_key_value = StackedLinear(hidden_size, hidden_size, stacked=3)
         self.output = nn.Linear(hidden_size, hidden_size, bias=False)
         self.output_dropout = nn.Dropout(dropout)
@@ -159,12 +173,19 @@ class Attention(nn.Module):
         hidden_BTH: Tensor,
         rotary: tuple[Tensor, Tensor],
         attention: Tensor | Sequences | None,
+        first_value: Tensor | None = None,
         positions: Tensor | None = None,
-    ) -> Tensor:
-        """(B, T, H), or (B, K, H) at positions (B, K), which see all others as ever."""
+    ) -> tuple[Tensor, Tensor]:
+        """(B, T, H), or (B, K, H) at positions (B, K), which see all others as ever; and values (B, T, N, D)."""
         if positions is not None and isinstance(attention, Sequences):
-            return gather(self(hidden_BTH, rotary, attention), positions)
+            mixed_BTH, value_BTND = self(hidden_BTH, rotary, attention, first_value)
+            return gather(mixed_BTH, positions), value_BTND
         query_BQND, key_BTND, value_BTND = self._project(hidden_BTH, positions)
+        if self.query_key_norm:
+            query_BQND = F.rms_norm(query_BQND, query_BQND.shape[-1:])
+            key_BTND = F.rms_norm(key_BTND, key_BTND.shape[-1:])
+        if self.first_share is not None and first_value is not None:
+            value_BTND = value_BTND.lerp(first_value, self.first_share.to(value_BTND.dtype))
         key_BTND, query_rotary = rotate(key_BTND, rotary), rotary
         if positions is not None:
             query_rotary = rotary[0][positions], rotary[1][positions]
@@ -181,7 +202,7 @@ class Attention(nn.Module):
                 attn_mask=attention,
                 dropout_p=self.dropout if self.training else 0.0,
             ).transpose(1, 2)
-        return self.output_dropout(self.output(mixed_BQND.flatten(2)))
+        return self.output_dropout(self.output(mixed_BQND.flatten(2))), value_BTND
 
     def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, T, N, D), or (B, K, N, D) at positions; keys and values (B, T, N, D)."""
