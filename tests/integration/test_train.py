@@ -172,19 +172,34 @@ def test_a_finished_run_can_be_made_longer(run, tmp_path):
     assert losses(longer) == {step: loss for step, loss in losses(whole).items() if step > 6}
 
 
-def test_golden_losses(run):
+PLAIN = (
+    "optimizer=adamw",
+    "schedule=linear",
+    "mask.ratio=0.15",
+    "model.convolution=0",
+    "model.query_key_norm=false",
+    "model.value_residual=false",
+)
+GOLDEN = {
+    PLAIN: [
+        *(5.4374, 5.3829, 5.2617, 5.1855, 5.1616, 4.9779, 5.0135, 4.8563, 4.8836, 4.8167),
+        *(4.6826, 4.6123, 4.5690, 4.5775, 4.4678, 4.4875, 4.3968, 4.4456, 4.4412, 4.4307),
+    ],
+    (): [
+        *(5.4408, 5.3608, 5.2097, 5.1186, 4.9524, 4.8187, 4.8217, 4.6896, 4.5722, 4.6399),
+        *(4.3032, 4.2421, 4.1370, 4.1437, 4.1254, 4.0602, 3.8928, 4.0634, 3.9076, 3.9197),
+    ],
+}
+
+
+@pytest.mark.parametrize("recipe", GOLDEN, ids=["plain", "default"])
+def test_golden_losses(run, recipe):
     """A change that is not about computation must leave these as they are.
 
     Recorded on one thread of an AMD EPYC with torch 2.13; other machines round differently.
     """
-    found = losses(run(KEEP, "trainer.max_steps=20", "trainer.val_check_interval=20"))
-    assert list(found.values()) == pytest.approx(GOLDEN, abs=2e-3)
-
-
-GOLDEN = [
-    *(5.4374, 5.3829, 5.2617, 5.1855, 5.1616, 4.9779, 5.0135, 4.8563, 4.8836, 4.8167),
-    *(4.6826, 4.6123, 4.5690, 4.5775, 4.4678, 4.4875, 4.3968, 4.4456, 4.4412, 4.4307),
-]
+    found = losses(run(KEEP, *recipe, "trainer.max_steps=20", "trainer.val_check_interval=20"))
+    assert list(found.values()) == pytest.approx(GOLDEN[recipe], abs=2e-3)
 
 
 def test_hardware_changes_no_result(run, tmp_path):
@@ -215,7 +230,7 @@ def test_a_clock_bounds_a_run_and_drives_its_schedule(run):
         for row in csv.DictReader((result.run_dir / "metrics.csv").open())
         if row.get("train/learning_rate")
     ]
-    assert max(rates) == pytest.approx(4e-3, rel=0.2)
+    assert max(rates) == pytest.approx(5e-3, rel=0.2)
     assert rates[-1] < 0.2 * max(rates)
 
 
