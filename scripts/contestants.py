@@ -126,8 +126,9 @@ class Contestant:
         """Lets it take a step, and answers what it says of it."""
         if self.spec.in_turns:
             assert self.process.stdin is not None
-            self.process.stdin.write("go\n")
-            self.process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # what it said before it stopped is worth more
+                self.process.stdin.write("go\n")
+                self.process.stdin.flush()
         return self._hear()
 
     def close(self) -> None:
