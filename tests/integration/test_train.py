@@ -375,7 +375,7 @@ def test_checkpoints_hold_plain_containers(run):
         (["model.hidden_size=64"], r"another architecture: model\.hidden_size was 32 and is 64"),
         (["tokenizer.vocabulary_size=200"], r"trained with another tokenizer.*tokenizer\.name="),
         (["tokenizer=bpe", "tokenizer.vocabulary_size=300"], "trained with another tokenizer"),
-        (["optimizer=sgd"], r"holds the state of maskwright\.optim\.adamw"),
+        (["optimizer=sgd"], r"holds the state of maskwright\.optim\.muon"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(run, tmp_path, overrides, message):
@@ -386,10 +386,10 @@ def test_a_checkpoint_of_something_else_is_refused(run, tmp_path, overrides, mes
 
 
 def test_resuming_tells_what_is_not_as_it_was(run, tmp_path, capsys):
-    run("trainer.max_steps=3", run_dir=tmp_path / "a")
-    run("trainer.max_steps=6", "optimizer.lr=1e-3", f"ckpt_path={tmp_path}/a", run_dir=tmp_path / "b")
+    run("schedule=linear", "trainer.max_steps=3", run_dir=tmp_path / "a")
+    run("schedule=linear", "trainer.max_steps=6", "optimizer.lr=1e-3", f"ckpt_path={tmp_path}/a", run_dir=tmp_path / "b")
     shown = capsys.readouterr().out
-    assert "changed: optimizer.lr was 0.004 and is 0.001" in shown
+    assert "changed: optimizer.lr was 0.005 and is 0.001" in shown
     assert shown.count("changed:") == 1
     rows = list(csv.DictReader((tmp_path / "b" / "metrics.csv").open()))
     rates = [float(row["train/learning_rate"]) for row in rows if row["train/learning_rate"]]
