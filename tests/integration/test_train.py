@@ -387,7 +387,13 @@ def test_a_checkpoint_of_something_else_is_refused(run, tmp_path, overrides, mes
 
 def test_resuming_tells_what_is_not_as_it_was(run, tmp_path, capsys):
     run("schedule=linear", "trainer.max_steps=3", run_dir=tmp_path / "a")
-    run("schedule=linear", "trainer.max_steps=6", "optimizer.lr=1e-3", f"ckpt_path={tmp_path}/a", run_dir=tmp_path / "b")
+    run(
+        "schedule=linear",
+        "trainer.max_steps=6",
+        "optimizer.lr=1e-3",
+        f"ckpt_path={tmp_path}/a",
+        run_dir=tmp_path / "b",
+    )
     shown = capsys.readouterr().out
     assert "changed: optimizer.lr was 0.005 and is 0.001" in shown
     assert shown.count("changed:") == 1
