@@ -1,6 +1,5 @@
 """How much arithmetic a model takes, and how much the device can do."""
 
-import statistics
 import time
 
 import torch
@@ -25,10 +24,10 @@ def forward_flops(module: nn.Module, *inputs: Tensor | None) -> int:
     return counter.get_total_flops()
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.1) -> float:
+def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:
     """Floating-point operations a second of products of square matrices on this device, now.
 
-    The median over products of the size that fills the device, for about `seconds`.
+    That of the fastest of the products that fit into about `seconds`: others may have been disturbed.
     """
     size = 1024 if device.type == "cpu" else 8192
     generator = torch.Generator(device).manual_seed(0)  # no draw of the run's own
@@ -41,4 +40,4 @@ def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.1) 
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(times[1:])
+    return 2 * size**3 / min(times)
