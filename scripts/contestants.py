@@ -6,6 +6,7 @@ with `DataCollatorForLanguageModeling`, `ours` by `maskwright.experiment.train`.
 for a line on its standard input: that is how steps of several contestants are timed in turns.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -58,6 +59,23 @@ class Spec:
     environment: tuple[str, ...] = ()
     device: str = "cpu"
     compile: bool = False
+
+
+def add_corpus(parser: argparse.ArgumentParser) -> None:
+    """The options that tell on which corpus contestants train."""
+    parser.add_argument("--source", help="data.source; by default that of the default run")
+    parser.add_argument("--limit", type=int, help="only so many documents")
+    parser.add_argument("--cache", default="~/.cache/maskwright", help="folder for prepared corpora")
+
+
+def corpus(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Those options as overrides of `conf/train.yaml`; validation sees 512 blocks."""
+    return (
+        *([f"data.source={arguments.source}"] if arguments.source else []),
+        *([f"data.limit={arguments.limit}"] if arguments.limit else []),
+        f"data.cache_dir={arguments.cache}",
+        "data.evaluation_limit=512",
+    )
 
 
 class Laps:
@@ -251,6 +269,7 @@ def run_peer(spec: Spec) -> None:
     from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
     from maskwright.models.flops import forward_flops
+    from maskwright.models.transformer import gather
 
     data, masker = open_data(spec)
     before = peak_memory(spec)
@@ -266,7 +285,7 @@ def run_peer(spec: Spec) -> None:
 
     def logits_at(batch: Any, masked: Any) -> Any:
         hidden = body(input_ids=masked.input_ids, attention_mask=batch.get("attention_mask"))[0]
-        return head(hidden.gather(1, masked.positions[..., None].expand(-1, -1, hidden.shape[-1])))
+        return head(gather(hidden, masked.positions))
 
     def evaluate() -> float:
         model.eval()

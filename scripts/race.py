@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from contestants import PEERS, ROOT, Contestant, Spec
+from contestants import PEERS, ROOT, Contestant, Spec, add_corpus, corpus
 
 SHORT = 1 / 6  # of the race: the length of a tuning run
 EVALUATIONS = 30
@@ -246,9 +246,7 @@ def draw(races: dict[int, list[dict[str, Any]]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", help="data.source; by default that of the default run")
-    parser.add_argument("--limit", type=int, help="only so many documents")
-    parser.add_argument("--cache", default="~/.cache/maskwright", help="folder for prepared corpora")
+    add_corpus(parser)
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "race", help="where curves and report go")
     parser.add_argument("--vocabularies", nargs="*", type=int, default=[8192, 30522])
     parser.add_argument("--minutes", type=float, default=15, help="how long a peer trains")
@@ -264,12 +262,9 @@ def main() -> None:
     races, figures = {}, {}
     for vocabulary in arguments.vocabularies:
         data = (
-            *([f"data.source={arguments.source}"] if arguments.source else []),
-            *([f"data.limit={arguments.limit}"] if arguments.limit else []),
-            f"data.cache_dir={arguments.cache}",
+            *corpus(arguments),
             f"data.block_size={BLOCK}",
             f"tokenizer.vocabulary_size={vocabulary}",
-            "data.evaluation_limit=512",
         )
         folder = arguments.folder / str(vocabulary)
         race = Race(

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contestants import ROOT, Spec
+from contestants import ROOT, Spec, add_corpus, corpus
 from race import OUR_ROWS, curve, in_turns, marks, reached
 
 _VARIANT = "model._target_=speed_variants.Variant"
@@ -36,8 +36,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "AdamW at 1e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=1e-3"),
     "AdamW at 4e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=4e-3"),
     "neither convolution nor Muon": ("model.convolution=0", "optimizer=adamw", "optimizer.lr=1e-3"),
-    "mask ratio 0.15 throughout": ("mask/ratio=constant", "mask.ratio.value=0.15"),
-    "mask ratio 0.3 throughout": ("mask/ratio=constant", "mask.ratio.value=0.3"),
+    "mask ratio 0.15": ("mask.ratio=0.15",),
+    "mask ratio falling from 0.3 to 0.15": ("mask/ratio=linear",),
     "linear decay": ("schedule=linear",),
     "linear cool-down": ("schedule.shape=linear",),
     "dropout 0.1": ("model.dropout=0.1",),
@@ -71,30 +71,21 @@ SAME_LOSS: dict[str, dict[str, Any]] = {
     "torch.compile": {"overrides": ("hardware.compile=true",)},
     "cores pinned": {"environment": ("GOMP_CPU_AFFINITY=0 1",)},
     "threads wait busily": {"environment": ("OMP_WAIT_POLICY=ACTIVE",)},
-    "memory of jemalloc's kind: fewer returns to the system": {
+    "freed memory is kept": {
         "environment": ("MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_MMAP_THRESHOLD_=4294967296")
     },
-    "oneDNN off": {"environment": ("ATEN_CPU_CAPABILITY=avx512", "TORCH_MKLDNN_MATMUL_MIN_DIM=1000000")},
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", help="data.source; by default that of the default run")
-    parser.add_argument("--limit", type=int, help="only so many documents")
-    parser.add_argument("--cache", default="~/.cache/maskwright", help="folder for prepared corpora")
+    add_corpus(parser)
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "speed", help="where curves and table go")
     parser.add_argument("--steps", type=int, default=200, help="steps of the recipe's own run")
     parser.add_argument("--repeat", type=int, default=9, help="steps of each that are timed")
     parser.add_argument("--only", nargs="*", choices=[*CHANGES, *SAME_LOSS], help="only these changes")
     arguments = parser.parse_args()
-    data = (
-        *([f"data.source={arguments.source}"] if arguments.source else []),
-        *([f"data.limit={arguments.limit}"] if arguments.limit else []),
-        f"data.cache_dir={arguments.cache}",
-        "data.evaluation_limit=512",
-    )
-    recipe = Spec("ours", data, arguments.steps, rows=0, experiment="fast_mini")
+    recipe = Spec("ours", corpus(arguments), arguments.steps, rows=0, experiment="fast_mini")
     recipe = dataclasses.replace(recipe, evaluate_at=marks(recipe.steps, 10))
     whole = curve(recipe, arguments.folder / "recipe")
     rows = []
