@@ -6,10 +6,11 @@ Contestants (see `contestants.py`) are `bert`, `modernbert` and `ours`, which is
 compared is made of two things that a busy machine does not blur: the loss against steps, which a seed
 determines, and the median time of a step, measured in turns. Seconds on the clock stand beside it. For each
 vocabulary, steps of all contestants are timed; the peers are tuned in short runs, over four learning rates and
-then two batch sizes; each peer runs once for the whole time, ours with three seeds for a part of it, and once as
-long as the peers. Then race.json, race.md and race.svg are written.
+then two batch sizes; each peer runs once for the whole time, ours with three seeds for a part of it, and, with
+`--whole`, once as long as the peers. Then race.json, race.md and race.svg are written.
 
-Every curve is a JSON file of its own, named after its contestant: delete one, and it alone is run again.
+Every curve is a JSON file of its own, named after its contestant: delete one, and it alone is run again. As
+curves do not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
 """
 
 import argparse
@@ -19,9 +20,11 @@ import json
 import platform
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from contestants import PEERS, ROOT, Contestant, Spec, add_corpus, corpus
 
 SHORT = 1 / 6  # of the race: the length of a tuning run
@@ -52,6 +55,14 @@ def curve(spec: Spec, folder: Path) -> dict[str, Any]:
     return found
 
 
+def curves(specs: list[Spec], folders: list[Path], jobs: int) -> list[dict[str, Any]]:
+    """The curves of several contestants, so many at a time; each on one thread where that is more than one."""
+    if jobs > 1:
+        specs = [dataclasses.replace(spec, environment=("OMP_NUM_THREADS=1",)) for spec in specs]
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(curve, specs, folders))
+
+
 def reached(points: list[dict[str, Any]], loss: float) -> float:
     """The step at which a curve, drawn with lines, comes down to a loss; infinite where it never does."""
     for before, behind in itertools.pairwise(points):
@@ -59,6 +70,11 @@ def reached(points: list[dict[str, Any]], loss: float) -> float:
             share = (before["loss"] - loss) / (before["loss"] - behind["loss"])
             return before["step"] + share * (behind["step"] - before["step"])
     return points[0]["step"] if points[0]["loss"] <= loss else float("inf")
+
+
+def loss_at(points: list[dict[str, Any]], step: float) -> float:
+    """The loss of a curve, drawn with lines, behind a step."""
+    return float(np.interp(step, [point["step"] for point in points], [point["loss"] for point in points]))
 
 
 def marks(steps: int, number: int) -> tuple[int, ...]:
@@ -78,6 +94,8 @@ class Race:
     rates: list[float]
     rows: list[int]
     repeat: int
+    jobs: int
+    whole: bool
 
     def time(self, again: bool = False) -> dict[str, float]:
         """Median seconds of a step of each contestant, taken in turns.
@@ -87,7 +105,7 @@ class Race:
         path, plan = self.folder / "time.json", self.folder / "plan.json"
         if path.exists() and plan.exists() and not again:
             return json.loads(path.read_text())["seconds"]
-        specs = {f"{name}-rows{rows}": self._peer(name, rows, 1000, 1e-3) for name in PEERS for rows in self.rows}
+        specs = {f"{name}-rows{rows}": Spec(name, self.data, 1000, rows) for name in PEERS for rows in self.rows}
         specs["ours"] = self._ours(1000, 1)
         seconds, laps = in_turns(specs, self.repeat)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,43 +119,46 @@ class Race:
         self.time()
         return max(round(60 * minutes / json.loads((self.folder / "plan.json").read_text())[name]), 2)
 
-    def tune(self, name: str) -> tuple[float, int]:
-        """The learning rate and the rows of a step under which a peer's short run ends best."""
-        ends = {}
+    def tune(self) -> dict[str, tuple[float, int]]:
+        """The learning rate and the rows of a step under which a short run of each peer ends best."""
+        ends: dict[str, dict[tuple[float, int], float]] = {name: {} for name in PEERS}
+
+        def best(name: str) -> tuple[float, int]:
+            return min(ends[name], key=lambda setting: ends[name][setting])
+
+        def try_out(settings: list[tuple[str, float, int]]) -> None:
+            specs = [self._peer(*setting, minutes=self.minutes * SHORT, evaluations=3) for setting in settings]
+            for (name, rate, rows), found in zip(settings, self._curves(specs), strict=True):
+                ends[name][rate, rows] = found["points"][-1]["loss"]
+
         first, *others = self.rows
-        for rate in self.rates:
-            steps = self.steps(f"{name}-rows{first}", self.minutes * SHORT)
-            ends[rate, first] = self._end(self._peer(name, first, steps, rate, 3))
-        rate = min(ends, key=lambda key: ends[key])[0]
-        for rows in others:
-            steps = self.steps(f"{name}-rows{rows}", self.minutes * SHORT)
-            ends[rate, rows] = self._end(self._peer(name, rows, steps, rate, 3))
-        print(name, {f"{rate:g}, {rows} blocks": round(loss, 4) for (rate, rows), loss in ends.items()}, flush=True)
-        return min(ends, key=lambda key: ends[key])
+        try_out([(name, rate, first) for name in PEERS for rate in self.rates])
+        try_out([(name, best(name)[0], rows) for name in PEERS for rows in others])
+        for name, found in ends.items():
+            losses = {f"{rate:g}, {rows} blocks": round(loss, 4) for (rate, rows), loss in found.items()}
+            print(name, losses, flush=True)
+        return {name: best(name) for name in PEERS}
 
     def run(self) -> list[dict[str, Any]]:
         """The curves of all contestants; their names, seconds a step, and points."""
         seconds = self.time()
-        lanes = []
-        for name in PEERS:
-            rate, rows = self.tune(name)
-            steps = self.steps(f"{name}-rows{rows}", self.minutes)
-            found = curve(self._peer(name, rows, steps, rate, EVALUATIONS), self.folder)
-            lanes.append(
-                {"name": name, "seconds": seconds[f"{name}-rows{rows}"], "rate": rate, "rows": rows, **found}
-            )
-        short, whole = self.steps("ours", self.short_minutes), self.steps("ours", self.minutes)
+        lanes, specs = [], []
+        for name, (rate, rows) in self.tune().items():
+            lanes.append({"name": name, "seconds": seconds[f"{name}-rows{rows}"], "rate": rate, "rows": rows})
+            specs.append(self._peer(name, rate, rows, self.minutes, EVALUATIONS))
+        if self.whole:
+            lanes.append({"name": "ours, as long as the peers", "seconds": seconds["ours"]})
+            specs.append(self._ours(self.steps("ours", self.minutes), self.seeds[0]))
         for seed in self.seeds:
-            found = curve(self._ours(short, seed), self.folder)
-            lanes.append({"name": f"ours, seed {seed}", "seconds": seconds["ours"], **found})
-        found = curve(self._ours(whole, self.seeds[0]), self.folder)
-        lanes.append({"name": "ours, as long as the peers", "seconds": seconds["ours"], **found})
-        return lanes
+            lanes.append({"name": f"ours, seed {seed}", "seconds": seconds["ours"]})
+            specs.append(self._ours(self.steps("ours", self.short_minutes), seed))
+        return [lane | found for lane, found in zip(lanes, self._curves(specs), strict=True)]
 
-    def _end(self, spec: Spec) -> float:
-        return curve(spec, self.folder)["points"][-1]["loss"]
+    def _curves(self, specs: list[Spec]) -> list[dict[str, Any]]:
+        return curves(specs, [self.folder] * len(specs), self.jobs)
 
-    def _peer(self, name: str, rows: int, steps: int, rate: float, evaluations: int = 1) -> Spec:
+    def _peer(self, name: str, rate: float, rows: int, minutes: float, evaluations: int) -> Spec:
+        steps = self.steps(f"{name}-rows{rows}", minutes)
         return Spec(name, self.data, steps, rows, lr=rate, evaluate_at=marks(steps, evaluations))
 
     def _ours(self, steps: int, seed: int) -> Spec:
@@ -147,9 +168,9 @@ class Race:
 
 def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Median seconds of a step of each contestant, and all of them; every one takes a step before the next turn."""
-    contestants = {
-        name: Contestant(dataclasses.replace(spec, in_turns=True, evaluate_at=())) for name, spec in specs.items()
-    }
+    waiting = [dataclasses.replace(spec, in_turns=True, evaluate_at=()) for spec in specs.values()]
+    with ThreadPoolExecutor(2) as pool:  # most of the time until a first step they import
+        contestants = dict(zip(specs, pool.map(Contestant, waiting), strict=True))
     laps: dict[str, list[float]] = {name: [] for name in specs}
     for _ in range(repeat + 2):
         for name, contestant in contestants.items():
@@ -162,7 +183,7 @@ def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dic
 def report(lanes: list[dict[str, Any]]) -> dict[str, Any]:
     """The figures of a race with one vocabulary."""
     ours = [lane for lane in lanes if lane["name"].startswith("ours, seed")]
-    whole = lanes[-1]
+    whole = next((lane for lane in lanes if lane["name"] == "ours, as long as the peers"), None)
     figures: dict[str, Any] = {"contestants": [], "beside": {}}
     for lane in lanes:
         end = lane["points"][-1]
@@ -180,17 +201,18 @@ def report(lanes: list[dict[str, Any]]) -> dict[str, Any]:
         loss = min(point["loss"] for point in peer["points"])
         theirs = peer["points"][-1]["step"] * peer["seconds"]
         mine = [reached(lane["points"], loss) * lane["seconds"] for lane in ours]
-        tokens = peer["points"][-1]["step"] * peer["rows"] * BLOCK
+        tokens = peer["points"][-1]["step"] * peer["rows"]
+        our_steps = statistics.median(reached(lane["points"], loss) for lane in ours)
+        our_end = ours[0]["points"][-1]["step"] * ours[0]["seconds"]
         figures["beside"][peer["name"]] = {
             "its loss": round(loss, 4),
             "its seconds": round(theirs),
             "our seconds, by seed": [round(seconds, 1) for seconds in mine],
             "times sooner, by seed": [round(theirs / seconds, 1) for seconds in mine],
             "times sooner, median": round(theirs / statistics.median(mine), 1),
-            "times fewer tokens, median": round(
-                tokens / (statistics.median(mine) / whole["seconds"] * OUR_ROWS * BLOCK), 1
-            ),
-            "our loss in its time": round(whole["points"][-1]["loss"], 4),
+            "times fewer tokens, median": round(tokens / (our_steps * OUR_ROWS), 1),
+            "its loss in our time": round(loss_at(peer["points"], our_end / peer["seconds"]), 4),
+            "our loss in its time": None if whole is None else round(whole["points"][-1]["loss"], 4),
         }
     return figures
 
@@ -207,14 +229,14 @@ def table(races: dict[int, dict[str, Any]]) -> str:
                 f"| {row['name']} | {row['parameters']:,} | {row.get('rate', '')} | {row.get('rows', OUR_ROWS)} "
                 f"| {row['milliseconds of a step']} | {row['steps']:,} | {row['minutes']} | {row['loss']} |"
             )
-        lines += ["", "| peer | its loss | its seconds | our seconds | times sooner | our loss in its time |"]
+        lines += ["", "| peer | its loss | its seconds | our seconds | times sooner | its loss in our time |"]
         lines += ["|---|---|---|---|---|---|"]
         for name, row in figures["beside"].items():
             seconds = ", ".join(str(found) for found in row["our seconds, by seed"])
             ratios = ", ".join(str(found) for found in row["times sooner, by seed"])
             lines.append(
                 f"| {name} | {row['its loss']} | {row['its seconds']} | {seconds} "
-                f"| {row['times sooner, median']} ({ratios}) | {row['our loss in its time']} |"
+                f"| {row['times sooner, median']} ({ratios}) | {row['its loss in our time']} |"
             )
         lines.append("")
     return "\n".join(lines)
@@ -250,11 +272,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "race", help="where curves and report go")
     parser.add_argument("--vocabularies", nargs="*", type=int, default=[8192, 30522])
     parser.add_argument("--minutes", type=float, default=15, help="how long a peer trains")
-    parser.add_argument("--short-minutes", type=float, default=2, help="how long the runs of ours are that race it")
+    parser.add_argument("--short-minutes", type=float, default=3, help="how long the runs of ours are that race it")
+    parser.add_argument("--whole", action="store_true", help="also run ours as long as the peers")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--repeat", type=int, default=15, help="steps of each that are timed")
     parser.add_argument("--rates", nargs="*", type=float, default=[3e-4, 5e-4, 1e-3, 2e-3], help="of the peers")
     parser.add_argument("--rows", nargs="*", type=int, default=[16, 32], help="of the peers, tuned at the first")
+    parser.add_argument("--jobs", type=int, default=1, help="curves computed at a time")
     parser.add_argument(
         "--time-again", action="store_true", help="take the time of steps anew, and keep the curves"
     )
@@ -276,6 +300,8 @@ def main() -> None:
             arguments.rates,
             arguments.rows,
             arguments.repeat,
+            arguments.jobs,
+            arguments.whole,
         )
         race.time(arguments.time_again)
         races[vocabulary] = race.run()

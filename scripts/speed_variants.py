@@ -1,5 +1,6 @@
 """Changes to the fast recipe that are said to help, for `study_speed.py`; what won stands in `src/maskwright`."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ class Variant(Transformer):
         activation: `geglu`, `swiglu`, or `relu2`, the squared ReLU without a gate (So et al., 2021).
         skips: hidden states of the first half are added in the second half, as in a U-net.
         embedding_scale: factor on the normalised embeddings.
-        embedding_std: of the initial embeddings; None takes initial_std.
         zero_output: whether projections into the residual stream start at zero.
         drop: share of the tokens, drawn at random, that only the first and the last layer see in training
             (Hou et al., 2022).
@@ -33,7 +33,6 @@ class Variant(Transformer):
         activation: str = "geglu",
         skips: bool = False,
         embedding_scale: float = 1.0,
-        embedding_std: float | None = None,
         zero_output: bool = False,
         drop: float = 0.0,
         convolutions: int = 0,
@@ -54,18 +53,17 @@ class Variant(Transformer):
                 feed_forward.output = nn.Linear(width, self.hidden_size, bias=False)
         self.skip_weights = nn.Parameter(torch.zeros(len(layers) // 2)) if skips else None
         self._initialise(kwargs["initial_std"])
-        if embedding_std is not None:
-            nn.init.normal_(self.embedding.weight, std=embedding_std)
         for layer in layers:
             if zero_output:
                 nn.init.zeros_(layer.attention.output.weight)
                 nn.init.zeros_(layer.feed_forward.output.weight)
 
     def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
-        assert attention is None  # the study has no padding
         hidden = self.embedding_norm(self.embedding(input_ids)) * self.embedding_scale
         if self.convolution is not None:
-            hidden = self.convolution(hidden, None)
+            hidden = self.convolution(hidden, attention)
+        if attention is not None:  # of the padded last block of the validation split
+            attention = attention[:, None, None]
         rotary = whole_rotary = self._rotary(input_ids.shape[1], input_ids.device)
         layers, seen, first_value = list(self.layers), [], None
         for number, layer in enumerate(layers):
@@ -79,7 +77,7 @@ class Variant(Transformer):
                 hidden, rotary = hidden.gather(1, index), tuple(table[kept] for table in rotary)
             if self.drop and self.training and number == len(layers) - 1:
                 hidden, rotary = whole.scatter(1, index, hidden), whole_rotary
-            hidden, value = layer(hidden, rotary, None, first_value, positions if mirror == 0 else None)
+            hidden, value = layer(hidden, rotary, attention, first_value, positions if mirror == 0 else None)
             first_value = value if first_value is None and not self.drop else first_value
             seen.append(hidden)
         return self.final_norm(hidden)
@@ -126,6 +124,30 @@ class EasyFirst(TextData):
         return self._loader(Curriculum(), loader.batch_sampler)  # type: ignore[arg-type]
 
 
+class OneDNN(torch.autograd.Function):
+    """x W', whose forward product and gradient of x oneDNN computes, and that of W MKL, as it is faster there."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x, weight)
+        return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        x, weight = ctx.saved_tensors
+        of_x = torch.ops.mkldnn._linear_pointwise(gradient, weight.t(), None, "none", [], "")
+        return of_x, gradient.t() @ x
+
+
+def three_products(layer: Attention, hidden: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
+    """`Attention._project` without a product that queries, keys and values share."""
+    inputs = (hidden if positions is None else gather(hidden, positions), hidden, hidden)
+    weights = layer.query_key_value.weight.chunk(3)
+    return tuple(
+        F.linear(x, weight).unflatten(-1, (layer.heads, -1)) for x, weight in zip(inputs, weights, strict=True)
+    )
+
+
 class Patch(Callback):
     """A change of the training step.
 
@@ -135,7 +157,9 @@ class Patch(Callback):
             are held within 15 by tanh), `rows` and `length` (in the first `until` of the run, half the
             blocks of a step, or blocks cut in two), `not_fused` (AdamW of separate operations), or `average`
             (validation sees an exponential moving average of the weights, over one in `until` of the steps
-            done so far).
+            done so far), `log_frequencies` (the decoder's bias starts at them), `flush_denormals`,
+            `three_products` (queries, keys and values by a product each), or `onednn` (forward products and
+            gradients of inputs by oneDNN instead of MKL).
     """
 
     def __init__(self, what: str, until: float = 0.3):
@@ -171,8 +195,21 @@ class Patch(Callback):
             pl_module.encoder.forward = whole_last_layer
         if self.what in ("plain_loss", "softcap"):
             head.loss = loss
+        for layer in pl_module.encoder.modules():
+            if self.what == "onednn" and isinstance(layer, nn.Linear):
+                layer.forward = lambda x, weight=layer.weight: OneDNN.apply(x.flatten(0, -2), weight).view(
+                    *x.shape[:-1], -1
+                )
+            if self.what == "three_products" and isinstance(layer, Attention):
+                layer._project = partial(three_products, layer)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        if self.what == "flush_denormals":
+            torch.set_flush_denormal(True)
+        if self.what == "log_frequencies":
+            counts = torch.tensor(trainer.datamodule.tokens["train"].counts) + 1.0
+            with torch.no_grad():
+                pl_module.head.decoder.bias.copy_((counts / counts.sum()).log())
         if self.what == "not_fused":
             for group in trainer.optimizers[0].param_groups:
                 group["fused"] = False

@@ -3,8 +3,9 @@
     python scripts/study_speed.py --source ../shared/data/wikimedia/wikipedia
 
 As in `race.py`, time is the number of steps times the median time of a step, taken in turns with the recipe's
-own. A change's gain is how much sooner it reaches the loss at which the shorter of both runs ends, or how many
-times as long it takes. Every curve is a JSON file in the folder, and is not run again while it is there.
+own. A change's gain is how much sooner it reaches the loss at which the worse of both runs ends, or how many
+times as long it takes. Every curve is a JSON file in the folder, and is not run again while it is there; as curves
+do not depend on the clock, `--jobs 2` computes two at a time, each on one thread, behind all timings.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contestants import ROOT, Spec, add_corpus, corpus
-from race import OUR_ROWS, curve, in_turns, marks, reached
+from race import OUR_ROWS, curves, in_turns, marks, reached
 
 _VARIANT = "model._target_=speed_variants.Variant"
 
@@ -23,6 +24,7 @@ def patch(what: str, until: float = 0.3) -> tuple[str, ...]:
     return (f"+callbacks.patch={{_target_: speed_variants.Patch, what: {what}, until: {until}}}",)
 
 
+# these change the loss, and may change what a step takes
 CHANGES: dict[str, tuple[str, ...]] = {
     # parts of the recipe, taken away
     "no convolution of the embeddings": ("model.convolution=0",),
@@ -35,40 +37,57 @@ CHANGES: dict[str, tuple[str, ...]] = {
     ),
     "AdamW at 1e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=1e-3"),
     "AdamW at 4e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=4e-3"),
-    "neither convolution nor Muon": ("model.convolution=0", "optimizer=adamw", "optimizer.lr=1e-3"),
+    "ModernBERT's mathematics, AdamW at 1e-3": (
+        "model.convolution=0",
+        "model.query_key_norm=false",
+        "model.value_residual=false",
+        "optimizer=adamw",
+        "optimizer.lr=1e-3",
+    ),
     "mask ratio 0.15": ("mask.ratio=0.15",),
     "mask ratio falling from 0.3 to 0.15": ("mask/ratio=linear",),
-    "linear decay": ("schedule=linear",),
-    "linear cool-down": ("schedule.shape=linear",),
     "dropout 0.1": ("model.dropout=0.1",),
     "8 blocks a step": ("data.batch_size=8",),
     "32 blocks a step": ("data.batch_size=32",),
     "5 polynomials in Muon": ("optimizer.iterations=5",),
-    "vocabulary of 30,522": ("tokenizer.vocabulary_size=30522",),
-    "all positions projected": patch("all_positions"),
-    "logits of all masked positions at once": patch("plain_loss"),
-    "last layer at all positions": patch("whole_last_layer"),
     # additions
-    "learning rates halved": ("optimizer.lr=2.5e-3", "optimizer.adamw_lr=2.5e-3"),
-    "learning rates doubled": ("optimizer.lr=1e-2", "optimizer.adamw_lr=1e-2"),
     "convolution before each attention too": (_VARIANT, "+model.convolutions=2"),
     "convolution of reach 4": ("model.convolution=4",),
     "SwiGLU": (_VARIANT, "+model.activation=swiglu"),
     "squared ReLU": (_VARIANT, "+model.activation=relu2"),
     "U-net skips": (_VARIANT, "+model.skips=true"),
     "logit soft-cap 15": patch("softcap"),
-    "embeddings times 4": (_VARIANT, "+model.embedding_scale=4"),
-    "embeddings start at standard deviation 1": (_VARIANT, "+model.embedding_std=1"),
-    "residual projections start at zero": (_VARIANT, "+model.zero_output=true"),
     "half of the tokens skip the middle layers": (_VARIANT, "+model.drop=0.5", "model.value_residual=false"),
     "half the blocks in the first 30 %": patch("rows"),
     "blocks of 64 in the first 30 %": patch("length"),
     "moving average of the weights": patch("average", 10),
+}
+# these change the loss, but not what a step takes
+SAME_TIME: dict[str, tuple[str, ...]] = {
+    "linear decay": ("schedule=linear",),
+    "linear cool-down": ("schedule.shape=linear",),
+    "learning rate of Muon halved": ("optimizer.lr=2.5e-3",),
+    "learning rate of Muon doubled": ("optimizer.lr=1e-2",),
+    "learning rate of AdamW a fourth": ("optimizer.adamw_lr=5e-3",),
+    "learning rate of AdamW doubled": ("optimizer.adamw_lr=4e-2",),
+    "embeddings times 4": (_VARIANT, "+model.embedding_scale=4"),
+    "weights start at half the standard deviation": ("model.initial_std=0.01",),
+    "residual projections start at zero": (_VARIANT, "+model.zero_output=true"),
+    "decoder's bias starts at log frequencies": patch("log_frequencies"),
     "frequent words first": ("data._target_=speed_variants.EasyFirst",),
 }
-# changes that leave the loss as it is: only their steps are timed
+# these leave the loss as it is, or make it another that cannot be compared
 SAME_LOSS: dict[str, dict[str, Any]] = {
+    "vocabulary of 30,522": {"overrides": ("tokenizer.vocabulary_size=30522",)},
+    "all positions projected": {"overrides": patch("all_positions")},
+    "logits of all masked positions at once": {"overrides": patch("plain_loss")},
+    "last layer at all positions": {"overrides": patch("whole_last_layer")},
+    "AdamW of separate operations": {"overrides": patch("not_fused")},
+    "a product each for queries, keys and values": {"overrides": patch("three_products")},
+    "oneDNN for the layers' products": {"overrides": patch("onednn")},
+    "bfloat16": {"overrides": ("hardware.precision=bf16-mixed",)},
     "torch.compile": {"overrides": ("hardware.compile=true",)},
+    "denormals flushed": {"overrides": patch("flush_denormals")},
     "cores pinned": {"environment": ("GOMP_CPU_AFFINITY=0 1",)},
     "threads wait busily": {"environment": ("OMP_WAIT_POLICY=ACTIVE",)},
     "freed memory is kept": {
@@ -81,26 +100,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_corpus(parser)
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "speed", help="where curves and table go")
+    parser.add_argument("--overrides", nargs="*", default=[], help="of the recipe itself: model/size=tiny")
     parser.add_argument("--steps", type=int, default=200, help="steps of the recipe's own run")
     parser.add_argument("--repeat", type=int, default=9, help="steps of each that are timed")
-    parser.add_argument("--only", nargs="*", choices=[*CHANGES, *SAME_LOSS], help="only these changes")
+    parser.add_argument("--jobs", type=int, default=1, help="curves computed at a time")
+    parser.add_argument("--only", nargs="*", choices=[*CHANGES, *SAME_TIME, *SAME_LOSS], help="only these changes")
     arguments = parser.parse_args()
     recipe = Spec("ours", corpus(arguments), arguments.steps, rows=0, experiment="fast_mini")
+    recipe = dataclasses.replace(recipe, overrides=tuple(arguments.overrides))
     recipe = dataclasses.replace(recipe, evaluate_at=marks(recipe.steps, 10))
-    whole = curve(recipe, arguments.folder / "recipe")
-    rows = []
-    for name in arguments.only or [*CHANGES, *SAME_LOSS]:
+    rows: list[dict[str, Any]] = []
+    runs = {"recipe": (recipe, arguments.folder / "recipe")}
+    for name in arguments.only or [*CHANGES, *SAME_TIME, *SAME_LOSS]:
         folder = arguments.folder / "".join(c if c.isalnum() else "_" for c in name)
-        changed = dataclasses.replace(
-            recipe, **({"overrides": CHANGES[name]} if name in CHANGES else SAME_LOSS[name])
-        )
-        row: dict[str, Any] = {"change": name, **speed(recipe, changed, folder, arguments.repeat)}
-        if name in CHANGES:
-            steps = round(recipe.steps * row["rows"][0] / row["rows"][1])  # of as many tokens
-            changed = dataclasses.replace(changed, steps=steps, evaluate_at=marks(steps, 10))
-            row |= gain(whole, curve(changed, folder), *row["seconds"])
+        overrides = (CHANGES | SAME_TIME).get(name)
+        change = SAME_LOSS[name] if overrides is None else {"overrides": overrides}
+        both = (*recipe.overrides, *change.get("overrides", ()))
+        changed = dataclasses.replace(recipe, **change | {"overrides": both})
+        row: dict[str, Any] = {"change": name, "seconds": [1, 1], "tokens per second": 1}
+        if name not in SAME_TIME:
+            row |= speed(recipe, changed, folder, arguments.repeat)
         rows.append(row)
         print(json.dumps(row), flush=True)
+        if overrides is not None:
+            steps = round(recipe.steps * OUR_ROWS / rows_of(changed))  # of as many tokens
+            runs[name] = dataclasses.replace(changed, steps=steps, evaluate_at=marks(steps, 10)), folder
+    found = dict(zip(runs, curves(*map(list, zip(*runs.values(), strict=True)), arguments.jobs), strict=True))
+    for row in rows:
+        if row["change"] in found:
+            row |= gain(found["recipe"], found[row["change"]], *row["seconds"])
     (arguments.folder / "speed.json").write_text(json.dumps(rows, indent=1))
     (arguments.folder / "speed.md").write_text(table(rows))
     print(table(rows))
@@ -115,14 +143,13 @@ def speed(recipe: Spec, changed: Spec, folder: Path, repeat: int) -> dict[str, A
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"seconds": list(seconds.values()), "laps": laps}))
     seconds = json.loads(path.read_text())["seconds"]
-    sizes = [
-        next((int(o.split("=")[1]) for o in s.overrides if "batch_size" in o), OUR_ROWS) for s in (recipe, changed)
-    ]
-    return {
-        "seconds": seconds,
-        "rows": sizes,
-        "tokens per second": round(sizes[1] / seconds[1] / (sizes[0] / seconds[0]), 3),
-    }
+    rate = rows_of(changed) / seconds[1] / (rows_of(recipe) / seconds[0])
+    return {"seconds": seconds, "tokens per second": round(rate, 3)}
+
+
+def rows_of(spec: Spec) -> int:
+    """Blocks of a step."""
+    return next((int(o.split("=")[1]) for o in spec.overrides if "batch_size" in o), OUR_ROWS)
 
 
 def gain(recipe: dict[str, Any], changed: dict[str, Any], seconds: float, changed_seconds: float) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def test_the_report_compares_seconds_made_of_steps():
     assert beside["our seconds, by seed"] == [7.5, pytest.approx(9.2, abs=0.05)]
     assert beside["times sooner, by seed"] == [8.0, pytest.approx(6.5, abs=0.1)]
     assert beside["our loss in its time"] == 4
+    assert beside["its loss in our time"] == 7  # its first step takes longer
     assert figures["contestants"][0]["minutes"] == 1.0
     assert "| bert | 6.5 | 60 |" in race.table({8192: figures})
 
