@@ -14,11 +14,10 @@ import json
 import platform
 import statistics
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from contestants import Contestant, Spec
+from contestants import Spec, start
 
 TOKENS = 4096  # of a step
 DENSE_BF16 = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}  # by the data sheets, operations a second
@@ -118,9 +117,7 @@ class Bench:
             device=arguments.device,
             compile=arguments.device == "cuda",
         )
-        with ThreadPoolExecutor(2) as pool:  # most of the time until a first step they import
-            specs = [dataclasses.replace(spec, name=name) for name in names]
-            contestants = dict(zip(names, pool.map(Contestant, specs), strict=True))
+        contestants = start({name: dataclasses.replace(spec, name=name) for name in names})
         laps: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         rates = []
         try:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contestants import PEERS, ROOT, Contestant, Spec, add_corpus, corpus
+from contestants import PEERS, ROOT, Contestant, Spec, add_corpus, corpus, start
 
 SHORT = 1 / 6  # of the race: the length of a tuning run
 EVALUATIONS = 30
@@ -168,9 +168,9 @@ class Race:
 
 def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Median seconds of a step of each contestant, and all of them; every one takes a step before the next turn."""
-    waiting = [dataclasses.replace(spec, in_turns=True, evaluate_at=()) for spec in specs.values()]
-    with ThreadPoolExecutor(2) as pool:  # most of the time until a first step they import
-        contestants = dict(zip(specs, pool.map(Contestant, waiting), strict=True))
+    contestants = start(
+        {name: dataclasses.replace(spec, in_turns=True, evaluate_at=()) for name, spec in specs.items()}
+    )
     laps: dict[str, list[float]] = {name: [] for name in specs}
     for _ in range(repeat + 2):
         for name, contestant in contestants.items():
@@ -200,9 +200,9 @@ def report(lanes: list[dict[str, Any]]) -> dict[str, Any]:
     for peer in (lane for lane in lanes if lane["name"] in PEERS):
         loss = min(point["loss"] for point in peer["points"])
         theirs = peer["points"][-1]["step"] * peer["seconds"]
-        mine = [reached(lane["points"], loss) * lane["seconds"] for lane in ours]
+        our_steps = [reached(lane["points"], loss) for lane in ours]
+        mine = [steps * lane["seconds"] for steps, lane in zip(our_steps, ours, strict=True)]
         tokens = peer["points"][-1]["step"] * peer["rows"]
-        our_steps = statistics.median(reached(lane["points"], loss) for lane in ours)
         our_end = ours[0]["points"][-1]["step"] * ours[0]["seconds"]
         figures["beside"][peer["name"]] = {
             "its loss": round(loss, 4),
@@ -210,7 +210,7 @@ def report(lanes: list[dict[str, Any]]) -> dict[str, Any]:
             "our seconds, by seed": [round(seconds, 1) for seconds in mine],
             "times sooner, by seed": [round(theirs / seconds, 1) for seconds in mine],
             "times sooner, median": round(theirs / statistics.median(mine), 1),
-            "times fewer tokens, median": round(tokens / (our_steps * OUR_ROWS), 1),
+            "times fewer tokens, median": round(tokens / (statistics.median(our_steps) * OUR_ROWS), 1),
             "its loss in our time": round(loss_at(peer["points"], our_end / peer["seconds"]), 4),
             "our loss in its time": None if whole is None else round(whole["points"][-1]["loss"], 4),
         }

@@ -18,6 +18,7 @@ from contestants import ROOT, Spec, add_corpus, corpus
 from race import OUR_ROWS, curves, in_turns, marks, reached
 
 _VARIANT = "model._target_=speed_variants.Variant"
+_MODERNBERT = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
 
 
 def patch(what: str, until: float = 0.3) -> tuple[str, ...]:
@@ -30,20 +31,10 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "no convolution of the embeddings": ("model.convolution=0",),
     "no query-key norm": ("model.query_key_norm=false",),
     "no value residuals": ("model.value_residual=false",),
-    "ModernBERT's mathematics": (
-        "model.convolution=0",
-        "model.query_key_norm=false",
-        "model.value_residual=false",
-    ),
+    "ModernBERT's mathematics": _MODERNBERT,
     "AdamW at 1e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=1e-3"),
     "AdamW at 4e-3 instead of Muon": ("optimizer=adamw", "optimizer.lr=4e-3"),
-    "ModernBERT's mathematics, AdamW at 1e-3": (
-        "model.convolution=0",
-        "model.query_key_norm=false",
-        "model.value_residual=false",
-        "optimizer=adamw",
-        "optimizer.lr=1e-3",
-    ),
+    "ModernBERT's mathematics, AdamW at 1e-3": (*_MODERNBERT, "optimizer=adamw", "optimizer.lr=1e-3"),
     "mask ratio 0.15": ("mask.ratio=0.15",),
     "mask ratio falling from 0.3 to 0.15": ("mask/ratio=linear",),
     "dropout 0.1": ("model.dropout=0.1",),
@@ -107,8 +98,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=[*CHANGES, *SAME_TIME, *SAME_LOSS], help="only these changes")
     arguments = parser.parse_args()
     recipe = Spec("ours", corpus(arguments), arguments.steps, rows=0, experiment="fast_mini")
-    recipe = dataclasses.replace(recipe, overrides=tuple(arguments.overrides))
-    recipe = dataclasses.replace(recipe, evaluate_at=marks(recipe.steps, 10))
+    recipe = dataclasses.replace(recipe, overrides=tuple(arguments.overrides), evaluate_at=marks(recipe.steps, 10))
     rows: list[dict[str, Any]] = []
     runs = {"recipe": (recipe, arguments.folder / "recipe")}
     for name in arguments.only or [*CHANGES, *SAME_TIME, *SAME_LOSS]:
