@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 _FORMAT = 2  # to be raised when the same settings no longer give the same tokens
+_AHEAD = 1024  # positions of the shuffled stream that are computed together
 
 
 class TextData(LightningDataModule):
@@ -323,9 +324,16 @@ class _Shuffled:
 
     def __init__(self, blocks: PackedBlocks, seed: int):
         self.blocks, self.seed = blocks, seed
+        self.first = self.behind = 0  # what is known of the stream: a call for a batch alone costs as much
+        self.epochs = self.examples = np.zeros(0, np.int64)
 
     def __getitems__(self, positions: np.ndarray) -> dict[str, np.ndarray]:
-        return _batch(self.blocks, *order.stream(positions, len(self.blocks), self.seed))
+        if positions[0] < self.first or positions[-1] >= self.behind:
+            self.first, self.behind = positions[0], max(positions[0] + _AHEAD, positions[-1] + 1)
+            ahead = np.arange(self.first, self.behind)
+            self.epochs, self.examples = order.stream(ahead, len(self.blocks), self.seed)
+        known = positions - self.first
+        return _batch(self.blocks, self.epochs[known], self.examples[known])
 
 
 def _batch(blocks: PackedBlocks, epochs: np.ndarray, examples: np.ndarray) -> dict[str, np.ndarray]:
