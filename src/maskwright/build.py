@@ -48,9 +48,7 @@ def verify(node: Any, path: str, given: Iterable[str] = ()) -> Any:
     """
     target = find_target(node, path)
     keys = {key: value for key, value in node.items() if key not in _RESERVED}
-    parameters = inspect.signature(target).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    named, takes_any = parameters(target)
     options = [name for name in named if name not in given]
     for key in keys:
         if key not in options and not takes_any:
@@ -59,8 +57,9 @@ def verify(node: Any, path: str, given: Iterable[str] = ()) -> Any:
                 f"Its settings are: {', '.join(options)}."
             )
     # what is built with _partial_ gets its first argument later
+    own = inspect.signature(target).parameters  # a class may itself give what the one above it needs
     for name in options[1:] if node.get("_partial_") else options:
-        if named[name].default is inspect.Parameter.empty and name not in keys:
+        if name in own and named[name].default is inspect.Parameter.empty and name not in keys:
             raise UserError(f"{path}.{name} is missing; {target.__name__} needs it.")
     hints = _hints(target)
     for key, value in keys.items():
@@ -91,7 +90,39 @@ def takes(node: Any, path: str, name: str) -> bool:
     Raises:
         UserError: the node has no target, or one that does not exist.
     """
-    return name in inspect.signature(find_target(node, path)).parameters
+    return name in parameters(find_target(node, path))[0]
+
+
+def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:
+    """The named parameters of a function or class, and whether it takes others too.
+
+    Those of a class that hands its **kwargs on to a class of ours are its own and those of that class. What other
+    libraries do with theirs is not known.
+    """
+    named: dict[str, inspect.Parameter] = {}
+    takes_any = False
+    for owner in _owners(target):
+        own = inspect.signature(owner).parameters.values()
+        named = {p.name: p for p in own if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} | named
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in own)
+    named.pop("self", None)
+    return named, takes_any
+
+
+def _owners(target: Any) -> list[Any]:
+    """What a target's parameters stand in: itself, or, of a class, as many `__init__` as hand **kwargs on."""
+    if not inspect.isclass(target):
+        return [target]
+    owners = []
+    for owner in target.__mro__:
+        if (init := vars(owner).get("__init__")) is None or owner is object:
+            continue
+        if owners and not owner.__module__.startswith("maskwright."):
+            break
+        owners.append(init)
+        if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(init).parameters.values()):
+            break
+    return owners or [target]
 
 
 def _is_node(value: Any) -> bool:
@@ -99,10 +130,13 @@ def _is_node(value: Any) -> bool:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except NameError:  # a library's annotations that only its type checker can resolve
-        return {}
+    hints: dict[str, Any] = {}
+    for owner in _owners(target):
+        try:
+            hints = typing.get_type_hints(owner, include_extras=True) | hints
+        except NameError:  # a library's annotations that only its type checker can resolve
+            continue
+    return hints
 
 
 def check_type(value: Any, annotation: Any, path: str) -> None:

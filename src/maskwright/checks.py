@@ -1,21 +1,24 @@
 """What a config must not ask for, found before any work is done."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StrictBool
 
-from maskwright.build import check_type, verify
+from maskwright.build import check_type, takes, verify
 from maskwright.errors import UserError, nearest
 from maskwright.machine import GIVEN
 
 TOP = (  # what conf/train.yaml is made of
     "task data tokenizer mask evaluation_mask model optimizer schedule hardware logger callbacks "
-    "seed trainer ckpt_path run_dir objective"
+    "seed trainer ckpt_path init_from run_dir objective objective_mode"
 ).split()
 SEED = Annotated[int, Field(ge=0, lt=2**32)]
 MASK = ("units", "weights", "ratio", "corruption", "dynamic")
-METRICS = [f"{split}/{name}" for split in ("validation", "test") for name in ("loss", "perplexity", "accuracy")]
+OFFERED = (  # to a task, by the experiment
+    "encoder head masker evaluation_masker names class_counts values optimizer schedule seed "
+    "cross_document_attention hyperparameters"
+).split()
 
 
 def check_keys(config: dict[str, Any], known: list[str]) -> None:
@@ -70,16 +73,28 @@ def check(config: dict[str, Any]) -> None:
         for name, node in config[group].items():
             if node is not None:
                 verify(node, f"{group}.{name}")
-    monitor = (config["callbacks"].get("checkpoint") or {}).get("monitor", METRICS[0])
+    task = verify(config["task"], "task", OFFERED)
+    labelled = takes(data, "data", "target")
+    if labelled != (task.target is not None):
+        raise UserError(
+            f"task={task.__name__} learns from {'labelled examples' if task.target else 'packed blocks'}, and "
+            f"data._target_ makes {'labelled examples' if labelled else 'packed blocks'}. Leave the choice of "
+            "data/batches to the task."
+        )
+    metrics = [f"{split}/{name}" for split in ("validation", "test") for name in task.metrics]
+    monitor = (config["callbacks"].get("checkpoint") or {}).get("monitor", metrics[0])
     for path, metric in (("objective", config["objective"]), ("callbacks.checkpoint.monitor", monitor)):
-        if metric not in METRICS:
+        if "/".join(str(metric).split("/")[:2]) not in metrics:  # behind them the name of a class may stand
             raise UserError(
-                f"{path}='{metric}' is no metric.{nearest(str(metric), METRICS)} {', '.join(METRICS)} are."
+                f"{path}='{metric}' is no metric.{nearest(str(metric), metrics)} {', '.join(metrics)} are."
             )
+    check_type(config["objective_mode"], Literal["min", "max"], "objective_mode")
     for path in [
         "data.block_size",
         "data.batch_size",
         "data.evaluation_batch_size",
+        "data.tokens_per_batch",
+        "data.evaluation_tokens_per_batch",
         "trainer.val_check_interval",
         "trainer.log_every_n_steps",
         "model.layers",
@@ -91,7 +106,7 @@ def check(config: dict[str, Any]) -> None:
         value = config[group].get(key, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{path}={value!r} is not a whole number of at least 1.")
-    check_type(data["evaluation_limit"], PositiveInt | None, "data.evaluation_limit")
+    check_type(data.get("evaluation_limit"), PositiveInt | None, "data.evaluation_limit")
     for key, kind in (
         ("lr", PositiveFloat),
         ("adamw_lr", PositiveFloat),
@@ -102,11 +117,12 @@ def check(config: dict[str, Any]) -> None:
     reach = model.get("convolution", 0)
     check_type(reach, NonNegativeInt, "model.convolution")
     check_type(trainer["max_steps"], int, "trainer.max_steps")
+    check_type(trainer["max_epochs"], PositiveFloat | None, "trainer.max_epochs")
     check_type(trainer["max_time"], Annotated[str, Field(pattern=r"^\d+(:\d\d){3}$")] | None, "trainer.max_time")
     check_blocks(data)
     devices = hardware["devices"]
     pieces = hardware["accumulate"] * devices
-    if data["batch_size"] % pieces:
+    if data.get("batch_size", pieces) % pieces:
         raise UserError(
             f"data.batch_size={data['batch_size']} blocks cannot be shared evenly by hardware.devices={devices} "
             f"in hardware.accumulate={hardware['accumulate']} pieces each: it is no multiple of {pieces}."
@@ -123,7 +139,7 @@ def check(config: dict[str, Any]) -> None:
             f"tokenizer.vocabulary_size={vocabulary_size} does not fit data.id_type=uint16, which numbers "
             "65,536 tokens. Set data.id_type=auto or uint32."
         )
-    if trainer["max_steps"] < 1 and trainer["max_time"] is None:
+    if trainer["max_steps"] < 1 and trainer["max_time"] is None and trainer["max_epochs"] is None:
         raise UserError(
             f"trainer.max_steps={trainer['max_steps']} and trainer.max_time=null leave the run without an end. "
             "Set trainer.max_steps=1000, or trainer.max_steps=-1 trainer.max_time=00:01:00:00."
@@ -134,11 +150,11 @@ def check(config: dict[str, Any]) -> None:
         raise UserError(f"hardware.devices={devices}: training on several devices is not there yet; set it to 1.")
     for key, instead in (
         ("accumulate_grad_batches", "hardware.accumulate"),
-        ("max_epochs", "trainer.max_steps"),
         ("devices", "hardware.devices"),
         ("accelerator", "hardware.accelerator"),
         ("precision", "hardware.precision"),
     ):
         if key in trainer:
             raise UserError(f"trainer.{key} is set by {instead}; use that.")
-    verify({"_target_": "lightning.Trainer", **trainer}, "trainer", GIVEN)
+    own = {key: value for key, value in trainer.items() if key != "max_epochs"}  # becomes max_steps
+    verify({"_target_": "lightning.Trainer", **own}, "trainer", GIVEN)

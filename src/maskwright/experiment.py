@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from maskwright.build import build
+from maskwright.build import build, find_target, parameters
 from maskwright.checks import check
+from maskwright.data.corpus import Corpus
 from maskwright.machine import make_trainer
-from maskwright.models import MaskedLMHead
+from maskwright.models.pretrained import masked_lm_head
 from maskwright.parts import make_data, make_maskers, mask_parts
 from maskwright.resuming import check_checkpoint, find_checkpoint
 from maskwright.running import Result, Run
+from maskwright.starting import start
 
 
 def train(cfg: DictConfig) -> Result:
@@ -29,36 +32,42 @@ def train(cfg: DictConfig) -> Result:
     began = time.monotonic()
     _quiet()
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    beginning = start(config, overrides)
     check(config)
     checkpoint = find_checkpoint(config["ckpt_path"], Path(config["run_dir"]))
     lightning.seed_everything(config["seed"], verbose=False)
     parts = mask_parts(config)
     schedule = build(config["schedule"], "schedule")
 
-    data = make_data(config, parts)
+    target = find_target(config["task"], "task").target
+    data = make_data(config, parts, target)
     data.prepare_data()
     data.setup()
+    _count_steps(config["trainer"], data)
     tokenizer = data.tokenizer
     encoder = build(config["model"], "model", vocabulary_size=len(tokenizer))
-    shared = {key: config["model"][key] for key in ("norm_epsilon", "initial_std") if key in config["model"]}
     maskers = make_maskers(config, data)
-    task = build(
-        config["task"],
-        "task",
-        encoder=encoder,
-        head=MaskedLMHead(encoder.embedding, **shared),
-        masker=maskers["mask"],
-        evaluation_masker=maskers["evaluation_mask"],
-        optimizer=build(config["optimizer"], "optimizer"),
-        schedule=schedule,
-        seed=config["seed"],
-        cross_document_attention=config["data"]["cross_document_attention"],
-        hyperparameters={
-            "config": config,
-            "vocabulary": tokenizer.digest,
-        },
-    )
+    labelled: Any = data  # where the task has a target
+    takes, _ = parameters(find_target(config["task"], "task"))
+    offered = {
+        "encoder": lambda: encoder,
+        "head": lambda: masked_lm_head(encoder, **_of(config["model"], "norm_epsilon", "initial_std")),
+        "masker": lambda: maskers["mask"],
+        "evaluation_masker": lambda: maskers["evaluation_mask"],
+        "names": lambda: labelled.names,
+        "class_counts": lambda: labelled.counts.tolist(),
+        "values": lambda: labelled.values,
+        "optimizer": lambda: build(config["optimizer"], "optimizer"),
+        "schedule": lambda: schedule,
+        "seed": lambda: config["seed"],
+        "cross_document_attention": lambda: config["data"].get("cross_document_attention", True),
+        "hyperparameters": lambda: {"config": config, "vocabulary": tokenizer.digest},
+    }
+    task = build(config["task"], "task", **{name: make() for name, make in offered.items() if name in takes})
     changes = [] if checkpoint is None else check_checkpoint(checkpoint, task)
+    if beginning is not None and checkpoint is None:
+        changes = beginning.load(task, tokenizer.digest)
     if config["hardware"]["compile"]:
         task.encoder.compile(dynamic=None)  # in place: the names of its weights stay
 
@@ -67,10 +76,21 @@ def train(cfg: DictConfig) -> Result:
     OmegaConf.save(OmegaConf.create(config), run_dir / "config.yaml")
     tokenizer.save(run_dir / "tokenizer")
     _keep_metrics(run_dir)
-    trainer = make_trainer(config, run_dir, data.tokens["train"].unigram_entropy)
+    trainer = make_trainer(config, run_dir, data.baseline)
     run = Run(config, run_dir, task, data, trainer, began, checkpoint)
     run.introduce(changes)
     return run.execute()
+
+
+def _count_steps(trainer: dict[str, Any], data: Corpus) -> None:
+    """Makes `max_steps` of `max_epochs`; a run ends at what comes first."""
+    if (epochs := trainer["max_epochs"]) is not None:
+        steps = data.steps(epochs)
+        trainer["max_steps"] = min(steps, trainer["max_steps"]) if trainer["max_steps"] > 0 else steps
+
+
+def _of(node: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: node[key] for key in keys if key in node}
 
 
 def _keep_metrics(run_dir: Path) -> None:

@@ -40,6 +40,7 @@ def make_trainer(config: dict[str, Any], run_dir: Path, baseline: float) -> Trai
         baseline: a loss in nats for the loss curve to compare with.
     """
     hardware, settings = config["hardware"], dict(config["trainer"])
+    settings.pop("max_epochs", None)  # the steps that they take are in max_steps
     settings["val_check_interval"] *= hardware["accumulate"]  # Lightning counts micro-batches
     last = run_dir / "checkpoints" / "last.ckpt"
     callbacks: list[Any] = [ValidateAtEnd(), FiniteLoss(last), Interrupt(last)]

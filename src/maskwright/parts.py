@@ -3,7 +3,7 @@
 from typing import Any
 
 from maskwright.build import build, takes
-from maskwright.data.text import TextData
+from maskwright.data.corpus import Corpus
 from maskwright.errors import UserError
 from maskwright.masking import Masker
 from maskwright.text.annotations import Annotation, identity
@@ -29,9 +29,11 @@ def parts_of(node: dict[str, Any], path: str, vocabulary_size: int) -> dict[str,
     return parts
 
 
-def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]]) -> TextData:
+def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]], target: str | None = None) -> Corpus:
     """The data module, with the annotations that units and weights ask for.
 
+    Args:
+        target: what a task learns from labels, see `LabelledData`.
     Raises:
         UserError: two masks want the same annotation with different settings.
     """
@@ -51,10 +53,11 @@ def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]]) -> TextD
         workers=hardware["workers"],
         preparation_workers=hardware["preparation_workers"],
         annotations=list(annotations.values()),
+        **({} if target is None else {"target": target}),
     )
 
 
-def make_maskers(config: dict[str, Any], data: TextData) -> dict[str, Masker]:
+def make_maskers(config: dict[str, Any], data: Corpus) -> dict[str, Masker]:
     """The maskers of training and evaluation, by their names in the config.
 
     Raises:

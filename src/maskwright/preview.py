@@ -41,14 +41,14 @@ def preview(cfg: DictConfig) -> masks.Statistics:
     data = make_data(config, mask_parts(config))
     data.prepare_data()
     data.setup()
-    texts, tags = config["text"], None
+    texts, marks = config["text"], None
     if texts is None:
-        texts, tags = masks.held_out(data, 1)
+        texts, marks = masks.held_out(data, 1)
     texts = [texts] if isinstance(texts, str) else texts
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise UserError(f"text={config['text']!r} is no text. Give one: text='A sentence to mask.'")
     masker = make_maskers(config, data)["mask"]
-    batch, piece = data.encode(texts, tags)
+    batch, piece = data.encode(texts, marks)
 
     out = console()
     rows = []

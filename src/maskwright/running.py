@@ -11,13 +11,20 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
 from maskwright.callbacks import Throughput
-from maskwright.data.text import TextData
+from maskwright.data.corpus import Corpus
+from maskwright.data.labelled import LabelledData
 from maskwright.errors import Interrupted, UserError, is_disk_full
 from maskwright.progress import console
-from maskwright.reports import fills, summary
-from maskwright.tasks import MaskedLanguageModeling
+from maskwright.reports import fills, labelled, summary
+from maskwright.tasks import MaskedLanguageModeling, Task
 
 _FILLS = 5
+BASELINES = {  # what guessing by frequency costs, by the target of the task
+    None: "unigram entropy, nats (guessing by frequency)",
+    "class": "entropy of the classes, nats (guessing by frequency)",
+    "tags": "entropy of the tags, nats (guessing by frequency)",
+    "value": "variance, in units of itself (guessing the mean)",
+}
 
 
 @dataclass
@@ -32,8 +39,8 @@ class Result:
     metrics: dict[str, float]
     objective: float
     run_dir: Path
-    task: MaskedLanguageModeling
-    data: TextData
+    task: Task
+    data: Corpus
     trainer: Trainer
 
 
@@ -43,8 +50,8 @@ class Run:
 
     config: dict[str, Any]
     run_dir: Path
-    task: MaskedLanguageModeling
-    data: TextData
+    task: Task
+    data: Corpus
     trainer: Trainer
     began: float  # by time.monotonic
     checkpoint: Path | None
@@ -57,10 +64,11 @@ class Run:
         out = console()
         for split, array in tokens.items():
             out.print(
-                f"{split:>10}: {array.documents:,} documents, {array.count:,} tokens, "
-                f"{len(self.data.blocks[split]):,} blocks"
+                f"{split:>10}: {array.documents:,} documents, {array.count:,} tokens, {self.data.size(split)}"
             )
-        out.print(f"{'baseline':>10}: unigram entropy {self._baseline():.4f} nats (guessing by frequency)")
+        for remark in self.data.remarks():
+            out.print(f"{'note':>10}: {remark}")
+        out.print(f"{'baseline':>10}: {BASELINES[self.task.target]} {self.data.baseline:.4f}")
         out.print(f"{'model':>10}: {parameters(self.task):,} parameters, {len(self.data.tokenizer):,} tokens")
         out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
         if self.checkpoint is not None:
@@ -117,9 +125,6 @@ class Run:
             metrics[f"best/{checkpoints.monitor}"] = float(checkpoints.best_model_score)  # type: ignore[attr-defined]
         return metrics
 
-    def _baseline(self) -> float:
-        return self.data.tokens["train"].unigram_entropy
-
     def _summarise(self, status: str, metrics: dict[str, float], error: str | None = None) -> None:
         if not self.trainer.is_global_zero:
             return
@@ -130,10 +135,10 @@ class Run:
             "status": status,
             "error": error,
             "metrics": metrics,
-            "unigram_entropy": self._baseline(),
+            "baseline": self.data.baseline,
             "counts": {
                 "steps": step,
-                "epochs": step * self.config["data"]["batch_size"] / len(self.data.blocks["train"]),
+                "epochs": step / self.data.steps(1),
                 "parameters": parameters(self.task),
                 "vocabulary": len(self.data.tokenizer),
                 "documents": {split: array.documents for split, array in tokens.items()},
@@ -153,18 +158,25 @@ class Run:
         if not self.trainer.is_global_zero:
             return
         out = console()
+        if isinstance(self.task, MaskedLanguageModeling):
+            self._show_fills(self.task, metrics)
+        else:
+            assert isinstance(self.data, LabelledData)
+            labelled.report(self.task, self.data, "test", metrics, self.run_dir)  # type: ignore[arg-type]
+        out.print(f"Everything is in {self.run_dir}")
+
+    def _show_fills(self, task: MaskedLanguageModeling, metrics: dict[str, float]) -> None:
+        out = console()
         out.print(
             f"\nTest: loss {metrics['test/loss']:.4f} nats, perplexity {metrics['test/perplexity']:.2f}, "
             f"masked accuracy {metrics['test/accuracy']:.2%}   "
-            f"(baseline: unigram entropy {self._baseline():.4f} nats)"
+            f"(baseline: {BASELINES[None]} {self.data.baseline:.4f})"
         )
         documents = self.data.documents["test"]
         texts = (row["text"] for row in documents)
         each = -(-_FILLS // len(documents))
-        filled = fills.fill(self.task, self.data.tokenizer, texts, _FILLS, each)
-        if filled:
+        if filled := fills.fill(task, self.data.tokenizer, texts, _FILLS, each):
             out.print(fills.table(filled))
-        out.print(f"Everything is in {self.run_dir}")
 
 
 def parameters(module: nn.Module) -> int:

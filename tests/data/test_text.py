@@ -85,7 +85,7 @@ def test_batches_and_masks_do_not_depend_on_workers_or_batch_size(make):
 
 def test_a_second_run_reads_what_the_first_wrote(make, monkeypatch):
     first = make()
-    monkeypatch.setattr("maskwright.data.text.write_tokens", None)
+    monkeypatch.setattr("maskwright.data.corpus.write_tokens", None)
     monkeypatch.setattr("maskwright.data.source.Source.read", None)
     second = make()
     assert np.array_equal(first.tokens["train"].ids, second.tokens["train"].ids)

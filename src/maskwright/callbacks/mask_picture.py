@@ -6,8 +6,10 @@ import numpy as np
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
+from maskwright.masking import Nothing
 from maskwright.reports import masks
 from maskwright.tasks import MaskedLanguageModeling
+from maskwright.tasks.labelled import LabelledTask
 
 
 class MaskPicture(Callback):
@@ -28,12 +30,14 @@ class MaskPicture(Callback):
         if self._drawn or not trainer.is_global_zero:
             return
         self._drawn = True
+        assert isinstance(pl_module, (MaskedLanguageModeling, LabelledTask))
+        if isinstance(pl_module.masker.units, Nothing):
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        texts, tags = masks.held_out(data, self.texts)
+        texts, marks = masks.held_out(data, self.texts)
         if not texts:
             return
-        assert isinstance(pl_module, MaskedLanguageModeling)
-        batch, piece = data.encode(texts, tags)
+        batch, piece = data.encode(texts, marks)
         batch = {name: tensor.to(pl_module.device) for name, tensor in batch.items()}
         cuts = masks.parts(pl_module.masker, data.tokenizer, batch, piece, pl_module.progress())
         rows = [(f"text {i}", cut) for i, cut in enumerate(cuts, 1)]

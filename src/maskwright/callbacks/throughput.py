@@ -7,7 +7,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from maskwright.models.flops import matmul_rate
-from maskwright.tasks import MaskedLanguageModeling
+from maskwright.tasks import Task
 
 _TYPES = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
 
@@ -46,7 +46,7 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, MaskedLanguageModeling)
+        assert isinstance(pl_module, Task)
         self.tokens += batch["input_ids"].numel() * trainer.world_size
         self._flops += pl_module.training_flops()
         if "attention_mask" in batch:

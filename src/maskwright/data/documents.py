@@ -1,11 +1,14 @@
 """From a source to cleaned documents on disk, in train, validation and test."""
 
 import hashlib
+import heapq
+import json
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskwright.data import wikimedia
+from maskwright.data.labels import Labelled, Tagged, marks
 from maskwright.data.source import Source
-from maskwright.data.tagged import Tagged
 from maskwright.errors import UserError
 from maskwright.progress import bar
-from maskwright.text.annotations import Documents as TaggedDocuments
-from maskwright.text.annotations import Spans
+from maskwright.text.annotations import Documents as MarkedDocuments
+from maskwright.text.annotations import Marks
 from maskwright.text.cache import fingerprint, write_once
 from maskwright.text.cleaning import cleaner
 from maskwright.text.parallel import parallel_map
@@ -31,9 +34,18 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 _CHARACTERS_PER_PIECE = 200_000
 _BYTES_PER_RUN = 1_000_000
-# tags: the first character of each tagged span and the one behind its last, one after the other
-_SCHEMA = pa.schema({"text": pa.string(), "tags": pa.list_(pa.int32())})
-_FORMAT = 2  # to be raised when the same settings no longer give the same documents
+_SCHEMA = pa.schema(
+    {
+        "text": pa.string(),
+        "label": pa.string(),
+        # of tagged words the first character and the one behind the last, one after the other
+        "words": pa.list_(pa.int32()),
+        "tags": pa.list_(pa.string()),
+        # whether a larger document begins here, of which this text is a part
+        "opens": pa.bool_(),
+    }
+)
+_FORMAT = 3  # to be raised when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
@@ -43,9 +55,10 @@ class Documents:
     Args:
         source: where the documents come from.
         cleaning: names of the cleaning steps.
-        splits: for each of train, validation and test, the name of a split of the source, or the
-            share of the source's train split that a hash of the text assigns to it.
-        limit: take only the first so many documents of each split of the source; None takes all.
+        splits: for each of train, validation and test, the name of a split of the source, names joined by `+`, or
+            the share of what is taken for training that a hash of the text assigns to it.
+        limit: take only the first so many documents of each split of the source, or, where they have labels, so
+            many drawn by a hash of their texts; None takes all.
     Raises:
         UserError: the splits are not shares or names that make sense together.
     """
@@ -86,10 +99,11 @@ class Documents:
 
     def _write(self, folder: Path, workers: int) -> None:
         counts = dict.fromkeys(SPLITS, 0)
+        notes: Counter[str] = Counter()
         writers = {split: pa.ipc.new_stream(str(folder / f"{split}.arrow"), _SCHEMA) for split in SPLITS}
         try:
             with bar("Reading and cleaning documents", self.limit) as progress:
-                for split, rows in self._cleaned(workers):
+                for split, rows in self._cleaned(workers, notes):
                     columns = zip(zip(*rows, strict=True), _SCHEMA, strict=True)
                     arrays = [pa.array(column, field.type) for column, field in columns]
                     writers[split].write_batch(pa.record_batch(arrays, schema=_SCHEMA))
@@ -98,6 +112,7 @@ class Documents:
         finally:
             for writer in writers.values():
                 writer.close()
+        (folder / "notes.json").write_text(json.dumps(notes))
         if not any(counts.values()):
             raise UserError(
                 f"data.source='{self.source.source}' holds no text: every document is empty after cleaning."
@@ -110,23 +125,46 @@ class Documents:
                     "(data.document=paragraph or row for files, a larger data.limit) or a larger share."
                 )
 
-    def _cleaned(self, workers: int) -> Iterator[tuple[str, list["_Row"]]]:
-        """Batches of clean rows, each with the split that they belong to."""
+    def _cleaned(self, workers: int, notes: Counter[str]) -> Iterator[tuple[str, list["_Row"]]]:
+        """Batches of clean rows, each with the split that they belong to.
+
+        Args:
+            notes: counts `empty`, the texts of which cleaning leaves nothing; `read <split>`, those of each
+                split of the source; and what `labels.iob2` counts.
+        """
         is_dump = self.source.find()[0] == "dump"
         for name in dict.fromkeys(split for split in self.splits.values() if isinstance(split, str)):
             target = next(split for split, taken in self.splits.items() if taken == name)
             shares = self.shares if target == "train" else {}
-            texts = islice(self.source.read(name), self.limit)
+            texts: Iterator[_Raw] = chain.from_iterable(
+                _counted(self.source.read(part, notes), f"read {part}", notes) for part in name.split("+")
+            )
+            if self.limit is not None:
+                texts = iter(_sample(texts, self.limit)) if self.source.label else islice(texts, self.limit)
             clean = partial(_clean, steps=self.cleaning, is_dump=is_dump, shares=shares, target=target)
-            for cleaned in parallel_map(clean, _pieces(texts), workers):
+            for cleaned, dropped in parallel_map(clean, _pieces(texts), workers):
+                notes["empty"] += dropped
                 yield from cleaned.items()
 
 
-_Row = tuple[str, list[int] | None]  # text and tags
+_Raw = str | Labelled | Tagged
+_Row = tuple[str, str | None, list[int] | None, list[str] | None, bool]  # as in the schema
 
 
-def _pieces(texts: Iterator[str | Tagged]) -> Iterator[list[str | Tagged]]:
-    piece: list[str | Tagged] = []
+def _counted(texts: Iterator[_Raw], name: str, notes: Counter[str]) -> Iterator[_Raw]:
+    for text in texts:
+        notes[name] += 1
+        yield text
+
+
+def _sample(texts: Iterator[_Raw], number: int) -> list[_Raw]:
+    """So many of labelled texts, in order, drawn by their hashes: data sets are often sorted by label."""
+    drawn = heapq.nsmallest(number, enumerate(texts), key=lambda item: _place(f"limit {item[1].text}"))  # type: ignore[union-attr]
+    return [text for _, text in sorted(drawn, key=lambda item: item[0])]
+
+
+def _pieces(texts: Iterator[_Raw]) -> Iterator[list[_Raw]]:
+    piece: list[_Raw] = []
     characters = 0
     for text in texts:
         piece.append(text)
@@ -139,21 +177,26 @@ def _pieces(texts: Iterator[str | Tagged]) -> Iterator[list[str | Tagged]]:
 
 
 def _clean(
-    texts: list[str | Tagged], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
-) -> dict[str, list[_Row]]:
-    """The texts, clean, by split; those of which nothing is left are dropped."""
+    texts: list[_Raw], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
+) -> tuple[dict[str, list[_Row]], int]:
+    """The texts, clean, by split; and how many were dropped because nothing is left of them."""
     clean = cleaner(steps)
     by_split: dict[str, list[_Row]] = {}
+    dropped = 0
     for document in texts:
-        tags = None
+        row: _Row
         if isinstance(document, Tagged):
-            text, spans = document.plain(clean)
-            tags = [edge for span in spans for edge in span]
+            text, words = document.plain(clean)
+            row = text, None, [edge for word in words for edge in word], document.tags, document.opens
+        elif isinstance(document, Labelled):
+            row = clean(document.text), document.label, None, None, True
         else:
-            text = clean(wikimedia.plain_text(document) if is_dump else document)
-        if text:
-            by_split.setdefault(split_of(text, shares, target), []).append((text, tags))
-    return by_split
+            row = clean(wikimedia.plain_text(document) if is_dump else document), None, None, None, True
+        if row[0]:
+            by_split.setdefault(split_of(row[0], shares, target), []).append(row)
+        else:
+            dropped += 1
+    return by_split, dropped
 
 
 def split_of(text: str, shares: dict[str, float], rest: str = "train") -> str:
@@ -166,9 +209,7 @@ def split_of(text: str, shares: dict[str, float], rest: str = "train") -> str:
     """
     if not shares:
         return rest
-    normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    digest = hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    place = int.from_bytes(digest, "big") / 2**64
+    place = _place(text)
     for split, share in shares.items():
         if place < share:
             return split
@@ -176,34 +217,45 @@ def split_of(text: str, shares: dict[str, float], rest: str = "train") -> str:
     return rest
 
 
+def _place(text: str) -> float:
+    """Where in [0, 1) the hash of a text lies; that of copies is the same."""
+    normal = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    digest = hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
 def open_texts(folder: Path) -> dict[str, TextSlice]:
     """For each split a function from (first, last) to the texts of those documents, memory-mapped."""
-    return {split: partial(_slice, _open(folder, split)) for split in SPLITS}
+    return {split: partial(_slice, open_table(folder, split)) for split in SPLITS}
 
 
-def open_tagged(folder: Path) -> dict[str, TaggedDocuments]:
-    """For each split a function from (first, last) to the texts of those documents and their tagged spans."""
-    return {split: partial(_tagged_slice, _open(folder, split)) for split in SPLITS}
+def open_marked(folder: Path) -> dict[str, MarkedDocuments]:
+    """For each split a function from (first, last) to the texts of those documents and what is marked in them."""
+    return {split: partial(_marked_slice, open_table(folder, split)) for split in SPLITS}
 
 
-def _tagged_slice(table: pa.Table, first: int, last: int) -> tuple[list[str], list[Spans | None]]:
+def _marked_slice(table: pa.Table, first: int, last: int) -> tuple[list[str], list[Marks | None]]:
     rows = table.slice(first, last - first)
-    edges = rows.column("tags").to_pylist()
-    spans = [None if e is None else list(zip(e[::2], e[1::2], strict=True)) for e in edges]
-    return rows.column("text").to_pylist(), spans
+    words, tags = rows.column("words").to_pylist(), rows.column("tags").to_pylist()
+    found = [
+        None if edges is None else marks(list(zip(edges[::2], edges[1::2], strict=True)), of_words)
+        for edges, of_words in zip(words, tags, strict=True)
+    ]
+    return rows.column("text").to_pylist(), found
 
 
 def _slice(table: pa.Table, first: int, last: int) -> list[str]:
     return table.slice(first, last - first).column("text").to_pylist()
 
 
-def _open(folder: Path, split: str) -> pa.Table:
+def open_table(folder: Path, split: str) -> pa.Table:
+    """The documents of a split as they stand on disk: text, label, words, tags and opens."""
     return pa.ipc.open_stream(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
 
 
 def pieces(folder: Path) -> dict[str, list[tuple[int, int]]]:
     """For each split runs of documents, (first, behind the last), of about the same amount of text."""
-    return {split: _runs(pc.binary_length(_open(folder, split).column("text")).to_numpy()) for split in SPLITS}
+    return {split: _runs(pc.binary_length(open_table(folder, split).column("text")).to_numpy()) for split in SPLITS}
 
 
 def _runs(lengths: np.ndarray) -> list[tuple[int, int]]:

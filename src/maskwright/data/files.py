@@ -4,17 +4,22 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from maskwright.data.labels import Labelled, label_of
 from maskwright.errors import UserError, nearest
 
 _HEADING = re.compile(r"\s*= [^=].* =\s*$")
 
 
-def read(path: Path, column: str, document: str) -> Iterator[str]:
-    """The documents of one file.
+def read(
+    path: Path, column: str, document: str, label: str | None = None, labels: Sequence[str] | None = None
+) -> Iterator[str | Labelled]:
+    """The documents of one file, with the label in the column `label` where that is named.
 
+    Args:
+        labels: the labels that there are; None knows of none.
     Raises:
         UserError: the file is not UTF-8, has no such column, or is not of the format its name says.
     """
@@ -24,8 +29,16 @@ def read(path: Path, column: str, document: str) -> Iterator[str]:
             f"data.source: {path} is of no known kind; the endings are {', '.join(READERS)}, "
             "and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         )
+    columns = {"data.column": column} | ({} if label is None else {"data.label": label})
     try:
-        yield from documents(reader(path, column), document)
+        rows = reader(path, columns)
+        if label is None:
+            yield from documents((as_text(text, column, where) for where, (text, *_) in rows), document)
+            return
+        if path.suffix.lower() == ".txt":
+            raise UserError(f"{path} has no columns, so none is '{label}' (data.label). Set data.label=null.")
+        for where, (text, value) in rows:
+            yield Labelled(as_text(text, column, where), label_of(value, None, labels, where))
     except UnicodeDecodeError:
         offset = _first_bad_byte(path)
         raise UserError(
@@ -51,38 +64,46 @@ def documents(rows: Iterable[str], document: str) -> Iterator[str]:
         yield "\n".join(held)
 
 
-def _read_text(path: Path, column: str) -> Iterator[str]:
+Row = tuple[str, Sequence[object]]  # where it stands, and its values in the columns that were asked for
+Columns = Mapping[str, str]  # from the key of the config to the name of the column
+
+
+def _read_text(path: Path, columns: Columns) -> Iterator[Row]:
     with open(path, encoding="utf-8-sig") as file:
-        yield from file
+        yield from ((str(path), [line]) for line in file)
 
 
-def _read_jsonl(path: Path, column: str) -> Iterator[str]:
+def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
     with open(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
+            where = f"{path}, line {number},"
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}, is not JSON: {error}.") from None
+                raise UserError(f"{where} is not JSON: {error}.") from None
             if not isinstance(row, dict):
-                raise UserError(f"{path}, line {number}, is not a JSON object with the key '{column}'.")
-            yield _text_of(row, column, f"{path}, line {number},")
+                raise UserError(f"{where} is not a JSON object with the key '{columns['data.column']}'.")
+            check_columns(columns, row, where)
+            yield where, [row[name] for name in columns.values()]
 
 
-def _read_csv(path: Path, column: str) -> Iterator[str]:
+def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
-            check_column(column, reader.fieldnames or [], str(path))
+            check_columns(columns, reader.fieldnames or [], str(path))
             for row in reader:
-                yield _text_of(row, column, f"{path}, line {reader.line_num},")
+                where = f"{path}, line {reader.line_num},"
+                check_columns(columns, [name for name in row if name], where)
+                yield where, [row[name] for name in columns.values()]
         except csv.Error as error:
             raise UserError(f"{path} is not CSV up to its end, line {reader.line_num}: {error}.") from None
 
 
-def _read_parquet(path: Path, column: str) -> Iterator[str]:
+def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
@@ -90,15 +111,18 @@ def _read_parquet(path: Path, column: str) -> Iterator[str]:
         file = pyarrow.parquet.ParquetFile(path)
     except pyarrow.ArrowInvalid as error:
         raise UserError(f"{path} is not a parquet file: {error}") from None
-    check_column(column, file.schema_arrow.names, str(path))
+    check_columns(columns, file.schema_arrow.names, str(path))
+    number = 0
     try:
-        for batch in file.iter_batches(batch_size=256, columns=[column]):
-            yield from (as_text(value, column, str(path)) for value in batch.column(0).to_pylist())
+        for batch in file.iter_batches(batch_size=256, columns=list(dict.fromkeys(columns.values()))):
+            for row in zip(*(batch.column(name).to_pylist() for name in columns.values()), strict=True):
+                number += 1
+                yield f"{path}, row {number},", row
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
 
 
-READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
+READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
     ".txt": _read_text,
     ".jsonl": _read_jsonl,
     ".csv": _read_csv,
@@ -106,19 +130,15 @@ READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {
 }
 
 
-def check_column(column: str, columns: Iterable[str], where: str, key: str = "data.column") -> None:
-    """Raises a UserError that lists the columns unless `column`, which the config names as `key`, is one."""
-    columns = list(columns)
-    if column not in columns:
-        raise UserError(
-            f"{where} has no column '{column}' ({key}).{nearest(column, columns)} "
-            f"Its columns are: {', '.join(columns)}."
-        )
-
-
-def _text_of(row: dict, column: str, where: str) -> str:
-    check_column(column, [name for name in row if name], where)
-    return as_text(row[column], column, where)
+def check_columns(columns: Columns, present: Iterable[str], where: str) -> None:
+    """Raises a UserError that lists the columns unless all that the config names are among them."""
+    present = list(present)
+    for key, column in columns.items():
+        if column not in present:
+            raise UserError(
+                f"{where} has no column '{column}' ({key}).{nearest(column, present)} "
+                f"Its columns are: {', '.join(present)}."
+            )
 
 
 def as_text(value: object, column: str, where: str) -> str:

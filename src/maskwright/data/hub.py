@@ -1,24 +1,28 @@
 """Data sets of the Hugging Face hub, and local folders in its layout."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 
-from maskwright.data.files import as_text, check_column
-from maskwright.data.tagged import Tagged, tagged
+from maskwright.data.files import Columns, as_text, check_columns
+from maskwright.data.labels import Labelled, Tagged, label_of, tagged
 from maskwright.errors import UserError, is_disk_full, nearest
 from maskwright.network import go_offline_without_network
 
 
 def read(
-    source: str, config: str | None, split: str, column: str, tags: str | None = None
-) -> Iterator[str | Tagged]:
+    source: str, config: str | None, split: str, columns: Columns, labels: Sequence[str] | None, tally: Counter[str]
+) -> Iterator[str | Labelled | Tagged]:
     """The documents of one split, row by row; a hub data set is downloaded into the hub's cache first.
 
-    They are texts, or, where `tags` names a column beside that of their words, tagged words.
+    They are texts; labelled texts where `columns` names a label; tagged words where it names tags.
 
+    Args:
+        labels: the labels that there are; None takes all.
+        tally: see `labels.iob2`.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -39,21 +43,29 @@ def read(
     where = f"data.source='{source}'"
     try:
         present: Any = rows.column_names or next(iter(rows), {})
-        check_column(column, present, where)
-        if tags is not None:
-            check_column(tags, present, where, "data.tags")
-            kind = getattr((rows.features or {}).get(tags), "feature", None)
-            names = getattr(kind, "names", None)
-            for batch in rows.select_columns([column, tags]).iter(batch_size=256):
-                for words, numbers in zip(batch[column], batch[tags], strict=True):
-                    yield tagged(words, numbers, names, where, (column, tags))
-            return
-        for batch in rows.select_columns([column]).iter(batch_size=256):
-            yield from (as_text(value, column, where) for value in batch[column])
+        check_columns(columns, present, where)
+        features = rows.features or {}
+        names = {key: _names(features.get(column)) for key, column in columns.items()}
+        number = 0
+        for batch in rows.select_columns(list(dict.fromkeys(columns.values()))).iter(batch_size=256):
+            for text, *value in zip(*(batch[column] for column in columns.values()), strict=True):
+                place, number = f"{where}, row {number} of split '{split}',", number + 1
+                if "data.tags" in columns:
+                    yield tagged(text, value[0], names["data.tags"], place, tally)
+                elif "data.label" in columns:
+                    label = label_of(value[0], names["data.label"], labels, place)
+                    yield Labelled(as_text(text, columns["data.column"], place), label)
+                else:
+                    yield as_text(text, columns["data.column"], place)
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: also of text that is not UTF-8
         if is_disk_full(error):
             raise
         raise UserError(f"{where} cannot be read to its end: {error}") from error
+
+
+def _names(feature: Any) -> list[str] | None:
+    """The names of labels that stand as numbers."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
 
 
 def _explain(error: Exception, source: str, config: str | None, split: str, local: bool) -> UserError:

@@ -1,18 +1,18 @@
 """`data.source`: from a name or a path to a stream of raw documents."""
 
 import glob
-import importlib.resources
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from maskwright.data import files, hub, wikimedia
-from maskwright.data.tagged import Tagged
+from maskwright.data import columns, files, hub, trees, wikimedia
+from maskwright.data.labels import Labelled, Tagged
 from maskwright.errors import UserError, nearest
+from maskwright.places import on_disk
 
-PACKAGE = "pkg://"  # a file inside an installed package, as in Hydra's search path
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
 
@@ -30,7 +30,10 @@ class Source:
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
             ` = Title = `, as in WikiText).
-        tags: the column of IOB tags beside a column of words, in data sets of the hub and in its layout.
+        tags: the column of IOB tags beside a column of words, in data sets of the hub and in its layout; any name
+            where the words stand in columns of plain files.
+        label: the column of labels, where there are columns.
+        labels: the labels that there are; None takes all that come.
     """
 
     source: str
@@ -38,6 +41,8 @@ class Source:
     column: str
     document: Literal["row", "paragraph", "file", "article"]
     tags: str | None = None
+    label: str | None = None
+    labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         known = ("row", "paragraph", "file", "article")
@@ -46,26 +51,31 @@ class Source:
                 f"data.document is '{self.document}'.{nearest(self.document, known)} "
                 f"It is one of: {', '.join(known)}."
             )
+        if self.tags is not None and self.label is not None:
+            raise UserError("data.tags and data.label are both set; a text has tags for its words, or a label.")
+        if self.label is not None and self.document != "row":
+            raise UserError(f"data.label={self.label} labels rows; set data.document=row.")
 
     def find(self) -> tuple[str, list[Path]]:
-        """The kind of source, and its files: `dump`, `files`, `folder` (hub layout) or `hub` (no files).
+        """The kind of source, and its files.
+
+        A kind is `dump`, `files`, `columns` (of tagged words), `tree` (see `trees`), `folder` (hub layout) or `hub`
+        (no files).
 
         Raises:
             UserError: nothing is there.
         """
-        source = self.source
-        if source.startswith(PACKAGE):
-            source = _packaged(source)
+        source = on_disk(self.source, "data.source")
         path = Path(source).expanduser()
         if path.is_file():
-            return ("dump" if _DUMP.search(path.name) else "files"), [path]
+            return self._kind([path]), [path]
         if path.is_dir():
-            return _folder(path)
+            return _folder(path, self.tags is not None)
         if glob.has_magic(source):
             paths = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
             if not paths:
                 raise UserError(f"data.source='{source}' matches no file.")
-            return ("dump" if all(_DUMP.search(p.name) for p in paths) else "files"), paths
+            return self._kind(paths), paths
         if not _HUB_NAME.fullmatch(source) or path.suffix in files.READERS or _DUMP.search(path.name):
             beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
             raise UserError(f"data.source='{source}' does not exist.{nearest(path.name, beside)}")
@@ -75,53 +85,90 @@ class Source:
         """What the documents depend on, without reading them: for files their sizes and times of change."""
         kind, paths = self.find()
         stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
-        return [kind, self.source if kind == "hub" else stamps, self.config, self.column, self.document, self.tags]
+        where = self.source if kind == "hub" else stamps
+        return [kind, where, self.config, self.column, self.document, self.tags, self.label, self.labels]
 
-    def read(self, split: str) -> Iterator[str | Tagged]:
-        """The raw documents of one split of the source; dumps and files have the one split `train`.
+    def read(self, split: str, tally: Counter[str] | None = None) -> Iterator[str | Labelled | Tagged]:
+        """The raw documents of one split of the source.
 
+        A dump has the one split `train`. Files have it too, unless their names say which split they are.
+
+        Args:
+            tally: counts what was found in tags, see `labels.iob2`.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
         kind, paths = self.find()
+        tally = Counter() if tally is None else tally
+        keys = {"data.column": self.column, "data.label": self.label, "data.tags": self.tags}
+        named = {key: column for key, column in keys.items() if column is not None}
         if kind in ("hub", "folder"):
-            rows = hub.read(self.source, self.config, split, self.column, self.tags)
-            yield from rows if self.tags is not None else files.documents(rows, self.document)  # type: ignore[arg-type]
+            rows = hub.read(self.source, self.config, split, named, self.labels, tally)
+            yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
-        if self.tags is not None:
+        if kind == "tree":
+            for text in trees.read(paths[0], split):
+                yield text.text if self.label is None else text
+            return
+        if self.tags is not None and kind != "columns":
             raise UserError(
-                f"data.tags={self.tags}: tagged words are read from data sets of the hub or in its layout, and "
-                f"data.source='{self.source}' is none. Set data.tags=null."
+                f"data.tags={self.tags}: tagged words are read from data sets of the hub, in its layout, or "
+                f"in columns ({', '.join(columns.ENDINGS)}), and data.source='{self.source}' is none. Set "
+                "data.tags=null."
             )
-        if split != "train":
-            raise UserError(
-                f"data.splits takes the split '{split}' of data.source='{self.source}', which has none: "
-                "it is a file. Give shares instead: data.splits.validation=0.05 data.splits.test=0.05"
-            )
-        for path in paths:
+        for path in _of_split(paths, split, self.source):
             if kind == "dump":
                 yield from wikimedia.read(path)
+            elif kind == "columns":
+                yield from columns.read(path, tally)
             else:
-                yield from files.read(path, self.column, self.document)
+                yield from files.read(path, self.column, self.document, self.label, self.labels)
+
+    def _kind(self, paths: list[Path]) -> str:
+        if all(_DUMP.search(path.name) for path in paths):
+            return "dump"
+        if all(map(trees.is_archive, paths)):
+            return "tree"
+        readable = any(path.suffix.lower() in files.READERS.keys() - {".txt"} for path in paths)
+        return "files" if self.tags is None or readable else "columns"
 
 
-def _packaged(source: str) -> str:
-    package, _, inside = source.removeprefix(PACKAGE).partition("/")
-    try:
-        path = importlib.resources.files(package) / inside
-    except ModuleNotFoundError:
-        raise UserError(f"data.source='{source}': the package '{package}' is not installed.") from None
-    if not path.is_file():
-        raise UserError(f"data.source='{source}': the package '{package}' ships no such file.")
-    return str(path)
+_SPLIT_NAMES = {  # how files of a split are called
+    "train": ("train",),
+    "validation": ("validation", "valid", "dev", "testa"),
+    "test": ("test", "testb"),
+}
 
 
-def _folder(folder: Path) -> tuple[str, list[Path]]:
+def _of_split(paths: list[Path], split: str, source: str) -> list[Path]:
+    """The files of one split: those whose names say so, or, for `train`, all where no name says anything."""
+    by_split: dict[str, list[Path]] = {}
+    for path in paths:
+        words = re.split(r"[^a-z]+", path.name.lower())
+        found = next((name for name, spelled in _SPLIT_NAMES.items() if set(words) & set(spelled)), "")
+        by_split.setdefault(found, []).append(path)
+    if "" in by_split or "train" not in by_split:  # not all names say something: they mean something else
+        by_split = {"train": paths}
+    if split not in by_split:
+        raise UserError(
+            f"data.splits takes the split '{split}' of data.source='{source}', whose files hold "
+            f"{', '.join(by_split)}: they have splits where all their names say so (train.csv, validation.csv, "
+            "test.csv). Give shares instead: data.splits.validation=0.05 data.splits.test=0.05"
+        )
+    return by_split[split]
+
+
+def _folder(folder: Path, tagged: bool) -> tuple[str, list[Path]]:
+    if trees.is_tree(folder):
+        return "tree", [folder, *sorted(folder.glob("*/*/"))]  # a folder's time changes with what it holds
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     readable = [p for p in paths if p.suffix.lower() in files.READERS]
     card = folder / "README.md"  # of a data set of the hub, which opens with its configurations
     if any(p.suffix == ".parquet" for p in readable) or (card.is_file() and card.read_bytes().startswith(b"---")):
         return "folder", paths
+    in_columns = [p for p in paths if p.name.endswith(columns.ENDINGS) or p.suffix == ".txt"]
+    if tagged and in_columns and not [p for p in readable if p.suffix != ".txt"]:
+        return "columns", in_columns
     if not readable:
         raise UserError(
             f"data.source='{folder}' is a folder without {', '.join(files.READERS)} files. "

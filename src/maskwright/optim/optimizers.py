@@ -50,7 +50,8 @@ def muon(
     """Muon (Jordan et al., 2024) for the matrices of linear layers inside the module, AdamW for the rest.
 
     The rest is what stands between tokens and hidden states (embeddings and the decoder that shares their
-    weights) and vectors. Matrices of one shape are orthogonalised together.
+    weights), what reads classes out of them (`reads_out`), and vectors.
+    Matrices of one shape are orthogonalised together.
 
     Args:
         lr: of the matrices.
@@ -63,6 +64,7 @@ def muon(
         if (
             isinstance(layer, nn.Linear)
             and layer.weight.requires_grad
+            and not getattr(layer, "reads_out", False)
             and id(layer.weight) not in embeddings | chosen
         ):
             chosen.add(id(layer.weight))

@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from maskwright.data.documents import open_tagged
-from maskwright.data.text import TextData
+from maskwright.data.corpus import Corpus
+from maskwright.data.documents import open_marked
 from maskwright.masking import Masker
 from maskwright.reports import fills
-from maskwright.text.annotations import Piece, Spans
+from maskwright.text.annotations import Marks, Piece
 from maskwright.text.cache import write_file
 from maskwright.text.tokenizer import Tokenizer
 
@@ -102,10 +102,10 @@ def parts(
     return out
 
 
-def held_out(data: TextData, number: int) -> tuple[list[str], list[Spans | None] | None]:
-    """A few texts of the validation split: tagged documents with their tags, else sentences."""
+def held_out(data: Corpus, number: int) -> tuple[list[str], list[Marks | None] | None]:
+    """A few texts of the validation split: those of tagged words with what is marked in them, else sentences."""
     if data.recipe.source.tags is not None:
-        return open_tagged(data.documents_folder)["validation"](0, number)
+        return open_marked(data.documents_folder)["validation"](0, number)
     documents = (row["text"] for row in data.documents["validation"])
     return list(islice(fills.sentences(documents, each=1), number)), None
 

@@ -1,5 +1,9 @@
 """LightningModules: one objective a file."""
 
+from maskwright.tasks.classification import Classification, Regression
+from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.mlm import MaskedLanguageModeling
+from maskwright.tasks.tagging import Tagging
+from maskwright.tasks.task import Task
 
-__all__ = ["MaskedLanguageModeling"]
+__all__ = ["Classification", "FineTuning", "MaskedLanguageModeling", "Regression", "Tagging", "Task"]

@@ -24,7 +24,22 @@ from maskwright.text.words import word_keys
 _TOKENS_PER_PIECE = 1_000_000
 
 Spans = list[tuple[int, int]]  # first character, and the one behind the last
-Documents = Callable[[int, int], tuple[list[str], list[Spans | None]]]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a corpus of tagged words says about a text.
+
+    Attributes:
+        words: the corpus's own words, in order; one without characters begins where it ends.
+        entities: the spans that its tags make.
+    """
+
+    words: Spans
+    entities: Spans
+
+
+Documents = Callable[[int, int], tuple[list[str], list[Marks | None]]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ class Piece:
         starts: (N,) bool, whether a token starts a word; separators do.
         ends: (D,) the index behind the separator of each document.
         texts: of each document, where the annotation reads texts.
-        tags: of each document the spans that its corpus tags, None where it has no tags.
+        marks: of each document what its corpus says about its words, None where it says nothing.
         offsets: (N, 2) the first character of each token in its document and the one behind its last.
     """
 
@@ -44,7 +59,7 @@ class Piece:
     starts: np.ndarray
     ends: np.ndarray
     texts: list[str] | None = None
-    tags: list[Spans | None] | None = None
+    marks: list[Marks | None] | None = None
     offsets: np.ndarray | None = None
 
     @cached_property
@@ -66,12 +81,13 @@ class Annotation(Protocol):
 
     Attributes:
         name: under which batches hold it.
-        kind: `units`, True where a token opens a unit, or `weights`, numbers of at least 0.
-        reads_text: whether its pieces need texts, tags and offsets.
+        kind: `units`, True where a token opens a unit; `weights`, numbers of at least 0; or `numbers`, whole ones
+            that no mask reads.
+        reads_text: whether its pieces need texts, marks and offsets.
     """
 
     name: str
-    kind: Literal["units", "weights"]
+    kind: Literal["units", "weights", "numbers"]
     reads_text: bool
 
     def settings(self) -> Any:
@@ -102,7 +118,7 @@ def identity(annotation: Annotation) -> list[Any]:
     return [kind.__module__, kind.__qualname__, getattr(annotation, "version", 1), code]
 
 
-DTYPES = {"units": "bool", "weights": "float32"}
+DTYPES = {"units": "bool", "weights": "float32", "numbers": "int32"}
 
 
 def pieces_of(tokens: Tokens) -> Iterator[tuple[int, int]]:
@@ -122,7 +138,7 @@ def read_piece(tokens: Tokens, first: int, last: int) -> Piece:
     return Piece(tokens.ids[begin:end].astype(np.int64), starts, np.asarray(tokens.ends[first:last]) - begin)
 
 
-def piece_of_texts(texts: list[str], tokenizer: Tokenizer, tags: list[Spans | None] | None = None) -> Piece:
+def piece_of_texts(texts: list[str], tokenizer: Tokenizer, marks: list[Marks | None] | None = None) -> Piece:
     """Texts as a piece, tokenized now."""
     ids, starts, offsets, ends = [], [], [], []
     length = 0
@@ -140,7 +156,7 @@ def piece_of_texts(texts: list[str], tokenizer: Tokenizer, tags: list[Spans | No
         np.concatenate(starts),
         np.array(ends),
         texts,
-        tags or [None] * len(texts),
+        marks or [None] * len(texts),
         np.concatenate(offsets),
     )
 
@@ -158,8 +174,8 @@ def write_annotation(
     """Learns from the training split, then writes one array per split, `<split>.bin`.
 
     Args:
-        open_documents: picklable; called once in each process, answers what reads the texts and the tags of
-            each split.
+        open_documents: picklable; called once in each process, answers what reads the texts and the marks
+            of each split.
         advance: called with the number of documents just finished, and with what else is being done.
     """
     tokenizer = Tokenizer.load(tokenizer_folder)
@@ -212,8 +228,8 @@ def _annotate(job: tuple[str, int, int]) -> tuple[str, int, np.ndarray]:
     annotation, annotate, tokens_folder, tokenizer, documents = _worker
     split, first, last = job
     if annotation.reads_text:
-        texts, tags = documents[split](first, last)
-        piece = piece_of_texts(texts, tokenizer, tags)
+        texts, marks = documents[split](first, last)
+        piece = piece_of_texts(texts, tokenizer, marks)
     else:
         piece = read_piece(Tokens.open(tokens_folder / split), first, last)
     numbers = stored(annotate(piece), annotation)

@@ -124,13 +124,13 @@ class Entities:
     def annotate(self, piece: Piece) -> np.ndarray:
         """(N,) bool: the tokens that open a unit. A word that only begins outside a span belongs to it."""
         assert piece.texts is not None
-        assert piece.tags is not None
+        assert piece.marks is not None
         assert piece.offsets is not None
         opens = piece.starts.copy()
         begin = 0
-        for text, tagged, end in zip(piece.texts, piece.tags, piece.ends.tolist(), strict=True):
-            use_rule = self.source == "rule" or tagged is None
-            spans = np.array(named_spans(text) if use_rule else tagged, np.int64).reshape(-1, 2)
+        for text, marks, end in zip(piece.texts, piece.marks, piece.ends.tolist(), strict=True):
+            found = named_spans(text) if self.source == "rule" or marks is None else marks.entities
+            spans = np.array(found, np.int64).reshape(-1, 2)
             last = piece.offsets[begin : end - 1, 1] - 1  # some tokens begin with a blank; none ends with one
             if len(spans) and len(last):
                 number = np.searchsorted(spans[:, 0], last, side="right") - 1

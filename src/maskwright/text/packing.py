@@ -96,28 +96,47 @@ def frame(array: np.ndarray) -> np.ndarray:
     return framed
 
 
-def rows_of_piece(piece: Piece, annotations: dict[str, np.ndarray], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
-    """Each document of a piece in a row of its own, [CLS] before and [SEP] behind it, padded to the longest.
+def rows_at(
+    index: np.ndarray,
+    real: np.ndarray,
+    ids: np.ndarray,
+    starts: np.ndarray,
+    annotations: dict[str, np.ndarray],
+    tokenizer: Tokenizer,
+) -> dict[str, np.ndarray]:
+    """Rows of tokens, [CLS] before and [SEP] behind each, padded to the longest.
 
+    Args:
+        index: (B, T - 2) which tokens stand in each row; anything behind its end.
+        real: (B, T - 2) bool, False behind the end of a row.
+        ids, starts: (N,) of all tokens, and whether each starts a word.
+        annotations: (N,) of all tokens, by name; those of whole numbers are left out.
     Returns:
         What `PackedBlocks.read` does, and `attention_mask` (B, T) bool where rows are padded.
     """
-    begins = np.concatenate([[0], piece.ends[:-1]])
-    lengths = piece.ends - begins
-    index = begins[:, None] + np.arange(lengths.max(initial=1))
-    real = np.arange(index.shape[1]) < lengths[:, None]  # the separator included
     index = np.where(real, index, 0)
-    ids = np.where(real, piece.ids[index], tokenizer.pad_id)
-    special = tokenizer.is_special[ids] | ~real
-    separates = (ids == tokenizer.sep_id) | ~real
-    rows = {"words": number_units(piece.starts[index], special, separates)}
+    shown = np.where(real, ids[index], tokenizer.pad_id).astype(np.int64)
+    special = tokenizer.is_special[shown] | ~real
+    rows = {"words": number_units(starts[index].astype(bool), special, ~real)}
     for name, numbers in annotations.items():
         if numbers.dtype == bool:
-            rows[name] = number_units(numbers[index], special, separates)
-        else:
-            rows[name] = np.where(special, np.float32(0), numbers[index].astype(np.float32))
-    rows = {name: frame(array)[:, :-1] for name, array in rows.items()}
-    rows["input_ids"] = np.pad(ids, ((0, 0), (1, 0)), constant_values=tokenizer.cls_id)
-    seen = np.pad(real, ((0, 0), (1, 0)), constant_values=True)
+            rows[name] = number_units(numbers[index], special, ~real)
+        elif numbers.dtype == np.float32:
+            rows[name] = np.where(special, np.float32(0), numbers[index])
+    rows = {name: frame(array) for name, array in rows.items()}
+    lengths = real.sum(axis=1)
+    rows["input_ids"] = np.pad(shown, ((0, 0), (1, 1)), constant_values=tokenizer.pad_id)
+    rows["input_ids"][:, 0] = tokenizer.cls_id
+    rows["input_ids"][np.arange(len(index)), lengths + 1] = tokenizer.sep_id
+    seen = np.arange(index.shape[1] + 2) < lengths[:, None] + 2
     rows["documents"] = np.where(seen, 0, -1)
     return rows if seen.all() else rows | {"attention_mask": seen}
+
+
+def rows_of_piece(piece: Piece, annotations: dict[str, np.ndarray], tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+    """Each document of a piece in a row of its own, as `rows_at`."""
+    begins = np.concatenate([[0], piece.ends[:-1]])
+    lengths = piece.ends - begins - 1  # the separator is put behind each row
+    index = begins[:, None] + np.arange(lengths.max(initial=0))
+    real = np.arange(index.shape[1]) < lengths[:, None]
+    return rows_at(index, real, piece.ids, piece.starts, annotations, tokenizer)

@@ -17,6 +17,7 @@ from tokenizers import Encoding, decoders, models, normalizers, pre_tokenizers, 
 
 from maskwright.errors import UserError
 from maskwright.network import go_offline_without_network
+from maskwright.places import on_disk
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 Texts = Callable[[], Iterator[list[str]]]
@@ -320,9 +321,13 @@ class Trained:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Any fast tokenizer, by the name of a folder or of a model on the hub."""
+    """Any fast tokenizer, by the name of a folder or of a model on the hub, or `pkg://package/folder`."""
 
     name: str
+
+    @property
+    def _place(self) -> str:
+        return on_disk(self.name, "tokenizer.name")
 
     def __str__(self) -> str:
         return self.name
@@ -333,7 +338,7 @@ class Pretrained:
 
     def digest(self) -> str:
         """A digest of the files of a folder; empty for a name on the hub."""
-        folder, digest = Path(self.name).expanduser(), hashlib.blake2b(digest_size=8)
+        folder, digest = Path(self._place).expanduser(), hashlib.blake2b(digest_size=8)
         files = sorted(p for p in folder.glob("*") if p.suffix in (".json", ".txt", ".model"))
         for path in files:
             digest.update(path.read_bytes())
@@ -347,10 +352,10 @@ class Pretrained:
         """
         from transformers import AutoTokenizer  # takes seconds to import
 
-        if not Path(self.name).expanduser().is_dir():
+        if not Path(self._place).expanduser().is_dir():
             go_offline_without_network()
         try:
-            loaded = AutoTokenizer.from_pretrained(self.name)
+            loaded = AutoTokenizer.from_pretrained(self._place)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"tokenizer.name='{self.name}' is neither a folder with a tokenizer nor one that the hub hands "

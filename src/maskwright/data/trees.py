@@ -1,0 +1,74 @@
+"""Texts in a tree of folders `<split>/<label>/*.txt`, or in a tarball of one, as the original `aclImdb`."""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from maskwright.data.labels import Labelled
+from maskwright.errors import UserError, nearest
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
+UNLABELLED = "unsup"  # the folder of texts without labels; as a split they are `unsupervised`
+
+
+def is_tree(folder: Path) -> bool:
+    """Whether a folder holds texts in folders of labels in folders of splits."""
+    return next(folder.glob("train/*/*.txt"), None) is not None
+
+
+def is_archive(path: Path) -> bool:
+    return path.name.endswith(ARCHIVES)
+
+
+def read(path: Path, split: str) -> Iterator[Labelled]:
+    """The texts of one split: of `train`, `test` and so on, or `unsupervised`, those of `train/unsup`.
+
+    A folder is read in the order of its names, an archive in its own.
+
+    Raises:
+        UserError: there is no such split, or the archive is damaged, or a text is not UTF-8.
+    """
+    found: set[str] = set()
+    empty = True
+    for name, content in _members(path):
+        *_, folder, label, _ = ("", *PurePosixPath(name).parts[-3:])
+        taken = "unsupervised" if label == UNLABELLED else folder
+        found.add(taken)
+        if taken != split:
+            continue
+        empty = False
+        try:
+            yield Labelled(content.decode("utf-8"), None if label == UNLABELLED else label)
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}: {name} is not UTF-8: the byte at {error.start} starts no character."
+            ) from None
+    if empty:
+        raise UserError(
+            f"data.source='{path}' has no split '{split}' (data.splits).{nearest(split, found)} "
+            f"Its splits are: {', '.join(sorted(found))}."
+        )
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The path inside the tree and the bytes of each text."""
+    if path.is_dir():
+        for file in sorted(path.glob("*/*/*.txt")):
+            yield file.relative_to(path).as_posix(), file.read_bytes()
+        return
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                # beside the texts there are lists of addresses, and what a Mac adds
+                if (
+                    member.isfile()
+                    and name.suffix == ".txt"
+                    and len(name.parts) >= 3
+                    and not name.name.startswith(".")
+                ):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    yield member.name, content.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"data.source='{path}' is no archive that can be read to its end: {error}.") from error

@@ -1,0 +1,66 @@
+"""A window of neighbours and a multi-layer perceptron (Bengio et al., 2003; Collobert et al., 2011).
+
+Shapes: B examples, T positions, H hidden size, V vocabulary.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskwright.models.lstm import row_lengths
+from maskwright.models.transformer import gather
+
+
+class MLP(nn.Module):
+    """Tokens -> hidden states; a position sees a window of neighbours once, and then itself.
+
+    Args:
+        vocabulary_size: V.
+        layers, hidden_size: the shape.
+        window: neighbours on each side.
+        dropout: of the embeddings and behind each layer.
+        initial_std: of the normal that the embeddings start from.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        layers: int,
+        hidden_size: int,
+        window: int = 2,
+        dropout: float = 0.0,
+        initial_std: float = 0.02,
+    ):
+        super().__init__()
+        self.hidden_size, self.window = hidden_size, window
+        self.embedding = nn.Embedding(vocabulary_size, hidden_size)
+        nn.init.normal_(self.embedding.weight, std=initial_std)
+        self.embedding_norm = nn.LayerNorm(hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.mix = nn.Linear((2 * window + 1) * hidden_size, hidden_size)
+        self.layers = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(layers - 1))
+        self.final_norm = nn.LayerNorm(hidden_size)
+
+    def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+
+        Args:
+            attention: None, or (B, T) bool, False at padding, which then is as nothing.
+        Raises:
+            ValueError: another kind of attention is asked for.
+        """
+        row_lengths(attention, "an MLP")
+        hidden = self.dropout(self.embedding_norm(self.embedding(input_ids)))
+        if attention is not None:
+            hidden = hidden * attention[..., None]
+        around = F.pad(hidden, (0, 0, self.window, self.window)).unfold(
+            1, 2 * self.window + 1, 1
+        )  # (B, T, H, window)
+        if positions is not None:
+            index = positions[:, :, None, None].expand(-1, -1, *around.shape[2:])
+            around, hidden = around.gather(1, index), gather(hidden, positions)
+        hidden = hidden + self.dropout(F.gelu(self.mix(around.flatten(2))))
+        for layer in self.layers:
+            hidden = hidden + self.dropout(F.gelu(layer(hidden)))
+        return self.final_norm(hidden)

@@ -1,0 +1,119 @@
+"""Encoders of the Hugging Face hub, and of folders in its layout."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskwright.errors import UserError
+from maskwright.models.heads import MaskedLMHead
+from maskwright.models.transformer import gather
+from maskwright.network import go_offline_without_network
+from maskwright.places import on_disk
+
+# where a masked language model of each type keeps what stands before its decoder, and the decoder
+_TRANSFORMS: dict[str, tuple[str, str]] = {
+    "bert": ("cls.predictions.transform", "cls.predictions.decoder"),
+    "modernbert": ("head", "decoder"),
+    "electra": ("generator_predictions", "generator_lm_head"),
+}
+
+
+class Pretrained(nn.Module):
+    """Any encoder that `transformers.AutoModel` opens, as an encoder of ours.
+
+    Args:
+        vocabulary_size: of the tokenizer, which must be the model's own.
+        name: on the hub, or a folder, or `pkg://package/folder`.
+        dropout: of hidden states and attention; None leaves what the model's own configuration says.
+        reinitialize: start from random weights of the same shape, to see what pretraining is worth.
+    Raises:
+        UserError: there is no such model, or it has another vocabulary.
+    Attributes:
+        masked_lm: the model's own transform and decoder for masked tokens; None where it has none.
+    """
+
+    def __init__(self, vocabulary_size: int, name: str, dropout: float | None = None, reinitialize: bool = False):
+        super().__init__()
+        import transformers
+
+        folder = Path(on_disk(name, "model.name")).expanduser()
+        if not folder.is_dir():
+            go_offline_without_network()
+        where = str(folder) if folder.is_dir() else name
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        try:
+            config = transformers.AutoConfig.from_pretrained(where)
+            for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+                if dropout is not None and hasattr(config, key):
+                    setattr(config, key, dropout)
+            own_head = any(kind.endswith("ForMaskedLM") for kind in config.architectures or [])
+            kind = transformers.AutoModelForMaskedLM if own_head else transformers.AutoModel
+            if reinitialize:
+                model = kind.from_config(config)
+            else:
+                model = kind.from_pretrained(where, config=config, dtype=torch.float32)
+        except (OSError, ValueError) as error:
+            said = str(error).split("\n")[0]
+            raise UserError(f"model.name='{name}' is no model of the hub, nor a folder with one: {said}") from error
+        self.model = model.base_model if own_head else model
+        if getattr(self.model, "pooler", None) is not None:
+            self.model.pooler = None  # of another task; its weights would get no gradient
+        self.hidden_size = config.hidden_size
+        embedding = self.model.get_input_embeddings()
+        if embedding.num_embeddings < vocabulary_size:
+            raise UserError(
+                f"model.name='{name}' has {embedding.num_embeddings:,} tokens, and the tokenizer, which is "
+                f"another's, {vocabulary_size:,}. Use the model's own: tokenizer=pretrained tokenizer.name={name}"
+            )
+        self.longest = getattr(config, "max_position_embeddings", None)
+        own = _TRANSFORMS.get(config.model_type) if own_head else None
+        # not a submodule: the head that is made of it holds it
+        self.__dict__["masked_lm"] = own and tuple(model.get_submodule(path) for path in own)
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        return self.model.get_input_embeddings()
+
+    def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+
+        Args:
+            attention: None, or (B, T) bool, False at padding.
+        Raises:
+            ValueError: another kind of attention is asked for, or more positions than the model has.
+        """
+        if attention is not None and (not isinstance(attention, Tensor) or attention.ndim != 2):
+            raise ValueError("models of the hub attend to whole rows; set data.cross_document_attention=true")
+        if self.longest is not None and input_ids.shape[1] > self.longest:
+            raise ValueError(
+                f"rows of {input_ids.shape[1]} positions; the model has {self.longest}: lower data.block_size"
+            )
+        hidden = self.model(input_ids, attention_mask=attention).last_hidden_state
+        return hidden if positions is None else gather(hidden, positions)
+
+
+class PretrainedHead(MaskedLMHead):
+    """The head for masked tokens that a model of the hub brings along.
+
+    Args:
+        transform: (…, H) -> (…, H).
+        decoder: (…, H) -> (…, V), with a bias.
+    """
+
+    def __init__(self, transform: nn.Module, decoder: nn.Linear):
+        nn.Module.__init__(self)
+        self.transform, self.decoder = transform, decoder
+
+    def _transform(self, hidden_BKH: Tensor) -> Tensor:
+        return self.transform(hidden_BKH)
+
+
+def masked_lm_head(encoder: Any, **settings: Any) -> MaskedLMHead:
+    """The encoder's own head for masked tokens where it has one, else a new one over its embeddings."""
+    own = getattr(encoder, "masked_lm", None)
+    return MaskedLMHead(encoder.embedding, **settings) if own is None else PretrainedHead(*own)

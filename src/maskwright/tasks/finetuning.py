@@ -1,0 +1,107 @@
+"""Which parameters of an encoder learn, when, and how fast."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Settings of fine-tuning.
+
+    Args:
+        freeze: what never learns: nothing (0), the embeddings and the first so many layers, the `embeddings` alone,
+            or the whole `encoder` (a linear probe).
+        thaw: share of the run in which layers begin to learn one after the other, the last ones first (Howard and
+            Ruder, 2018); 0 lets all learn from the first step on.
+        layer_decay: factor on the learning rate from each layer to the one below it (Clark et al., 2020).
+        head_lr: learning rate of what stands on the encoder; None takes the optimizer's own.
+        head_weight_decay: its weight decay; None takes the optimizer's own.
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    freeze: int | Literal["embeddings", "encoder"] = 0
+    thaw: float = 0.0
+    layer_decay: float = 1.0
+    head_lr: float | None = None
+    head_weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.freeze, int) and self.freeze < 0:
+            raise ValueError(f"finetuning.freeze is {self.freeze}; it is a number of layers, embeddings or encoder")
+        if not 0 <= self.thaw <= 1:
+            raise ValueError(f"finetuning.thaw is {self.thaw}; it is a share of the run from 0 to 1")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"finetuning.layer_decay is {self.layer_decay}; it is a factor above 0 and at most 1")
+        if self.head_lr is not None and self.head_lr <= 0:
+            raise ValueError(f"finetuning.head_lr is {self.head_lr}; it is above 0")
+
+    def learns(self, depth: int, layers: int, progress: float) -> bool:
+        """Whether the parameters at a depth learn when `progress` of the run is done.
+
+        Args:
+            depth: 0 for embeddings, n for the n-th layer.
+        """
+        if self.freeze == "encoder" or (depth == 0 and self.freeze):
+            return False
+        if isinstance(self.freeze, int) and depth <= self.freeze and self.freeze:
+            return False
+        # the head learns at once, the last layer behind the first part of that time, the embeddings at its end
+        return not self.thaw or progress >= self.thaw * (layers - depth + 1) / (layers + 1)
+
+    def apply(self, encoder: nn.Module, progress: float) -> None:
+        """Says to each parameter whether it learns now."""
+        depths, layers = depths_of(encoder)
+        for parameter in encoder.parameters():
+            parameter.requires_grad_(self.learns(depths[id(parameter)], layers, progress))
+
+    def regroup(self, optimizer: Optimizer, encoder: nn.Module) -> None:
+        """Splits the groups of a new optimizer so that each layer, and the head, has its own rate."""
+        depths, layers = depths_of(encoder)
+        groups = []
+        for group in optimizer.param_groups:
+            by_depth: dict[int | None, list[Tensor]] = {}
+            for parameter in group["params"]:
+                by_depth.setdefault(depths.get(id(parameter)), []).append(parameter)
+            for depth, parameters in by_depth.items():
+                own = group | {"params": parameters}
+                if depth is not None:
+                    own["lr"] = group["lr"] * self.layer_decay ** (layers - depth)
+                else:
+                    own["lr"] = group["lr"] if self.head_lr is None else self.head_lr
+                    if self.head_weight_decay is not None and group["weight_decay"]:
+                        own["weight_decay"] = self.head_weight_decay
+                groups.append(own)
+        optimizer.param_groups[:] = _merged(groups)
+
+
+def _merged(groups: list[dict]) -> list[dict]:
+    """Groups that differ in nothing but their parameters, as one."""
+    merged: list[dict] = []
+    for group in groups:
+        settings = {name: value for name, value in group.items() if name != "params"}
+        alike = next((m for m in merged if {k: v for k, v in m.items() if k != "params"} == settings), None)
+        if alike is None:
+            merged.append(group)
+        else:
+            alike["params"] = [*alike["params"], *group["params"]]
+    return merged
+
+
+def depths_of(encoder: nn.Module) -> tuple[dict[int, int], int]:
+    """The depth of each parameter by its id, and that of the last layer.
+
+    A depth is 0 below the first layer, and n in the n-th or behind it. The layers are the encoder's longest list
+    of modules.
+    """
+    lists = [list(module) for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    stack = max(lists, key=len, default=[])
+    inside = {id(p): number for number, layer in enumerate(stack, 1) for p in layer.parameters()}
+    depths, reached = {}, 0
+    for parameter in encoder.parameters():  # in the order in which they were made, from below
+        reached = inside.get(id(parameter), len(stack) if reached else 0)
+        depths[id(parameter)] = reached
+    return depths, len(stack)

@@ -1,0 +1,118 @@
+"""What tasks that learn from labels share: masks while training, predictions while evaluating."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskwright.masking import Masker
+from maskwright.models.flops import forward_flops
+from maskwright.tasks.finetuning import FineTuning
+from maskwright.tasks.task import Task
+
+_LENGTHS = (16, 32, 48)  # operations are a polynomial of the length; three values tell its coefficients
+
+
+class LabelledTask(Task):
+    """Learns from labels, and keeps what it predicts when it is evaluated.
+
+    Args:
+        masker: masks the training batches, and no others.
+        finetuning: which parameters learn, and how fast; None lets all learn alike.
+        task: see `Task`.
+    Attributes:
+        predicted: what was predicted in the last evaluation, as the class below says.
+    """
+
+    def __init__(self, masker: Masker, finetuning: FineTuning | None = None, **task: Any):
+        super().__init__(**task)
+        self.masker, self.finetuning = masker, finetuning or FineTuning()
+        self.predicted: Any = None
+        self._seen: list[tuple[np.ndarray, ...]] = []
+        self._shape = (0, 0)
+        self._polynomial: np.ndarray | None = None
+
+    def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of a training batch, and which of its targets are predicted right."""
+        raise NotImplementedError
+
+    def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """What `measure` is to get of a batch."""
+        raise NotImplementedError
+
+    def measure(self, split: str, seen: list[np.ndarray]) -> dict[str, float]:
+        """The metrics of a split.
+
+        Args:
+            seen: what `predict_batch` answered, of all batches and devices one behind the other.
+        """
+        raise NotImplementedError
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        self._thaw()
+        micro = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
+        if micro % self.trainer.accumulate_grad_batches == 0:
+            self.masker.begin_step(self.trainer.global_step)
+        masked = self.masker(batch, self.progress())
+        self._shape = masked.input_ids.shape[0], masked.input_ids.shape[1]
+        loss, right = self.score(batch, masked.input_ids)
+        self.log_step(loss, right.float().mean() if len(right) else None)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self._seen.append(tuple(tensor.float().cpu().numpy() for tensor in self.predict_batch(batch)))
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._measure("validation")
+
+    def on_test_epoch_end(self) -> None:
+        self._measure("test")
+
+    def _measure(self, split: str) -> None:
+        columns = [np.concatenate(column) for column in zip(*self._seen, strict=True)]
+        self._seen = []
+        if self.trainer.world_size > 1:
+            others: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(others, columns)
+            columns = [np.concatenate(column) for column in zip(*others, strict=True)]
+        self.log_dict({f"{split}/{name}": value for name, value in self.measure(split, columns).items()})
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self._thaw()
+
+    def _thaw(self) -> None:
+        self.finetuning.apply(self.encoder, self.progress())
+
+    def configure_optimizers(self) -> Any:
+        self.finetuning.apply(self.encoder, 1.0)  # what learns at any time has a place in the optimizer
+        return super().configure_optimizers()
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = super().make_optimizer()
+        self.finetuning.regroup(optimizer, self.encoder)
+        return optimizer
+
+    def training_flops(self) -> int:
+        rows, length = self._shape
+        if self._polynomial is None:
+            self._polynomial = np.polyfit(_LENGTHS, [self._count(number) for number in _LENGTHS], 2)
+        return round(3 * rows * float(np.polyval(self._polynomial, length)))
+
+    def _count(self, length: int) -> int:
+        try:
+            return forward_flops(self.encoder, torch.zeros(1, length, dtype=torch.long), None)
+        except (RuntimeError, NotImplementedError, ValueError):
+            return 0
+
+
+def linear(hidden_size: int, outputs: int) -> nn.Linear:
+    """The last map of a head, which starts at zero: every answer is as likely as every other."""
+    layer = nn.Linear(hidden_size, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    layer.reads_out = True  # type: ignore[assignment]  # Muon is for matrices between hidden states
+    return layer

@@ -1,0 +1,124 @@
+"""A tag for each word of a text."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskwright.data.labels import iob2
+from maskwright.models.crf import LinearChainCRF
+from maskwright.models.transformer import gather
+from maskwright.tasks.labelled import LabelledTask, linear
+
+Chunk = tuple[str, int, int]  # kind, first word, and the one behind the last
+
+
+class Tagging(LabelledTask):
+    """Tags the words of a text by the hidden states of their first tokens.
+
+    Args:
+        names: of the C tags, in IOB2.
+        crf: whether a linear-chain CRF scores whole sequences instead of each tag by itself.
+        dropout: of the hidden states.
+        label_smoothing: share of the target that is spread over all tags; without a CRF.
+        task: see `LabelledTask`.
+    Attributes:
+        predicted: after an evaluation, (W,) the tags of all words of the split, one text behind the other.
+    """
+
+    target = "tags"
+    metrics = ("loss", "accuracy", "precision", "recall", "f1")
+
+    def __init__(
+        self, names: list[str], crf: bool = False, dropout: float = 0.1, label_smoothing: float = 0.0, **task: Any
+    ):
+        super().__init__(**task)
+        self.names, self.label_smoothing = names, label_smoothing
+        self.dropout = nn.Dropout(dropout)
+        self.output = linear(self.encoder.hidden_size, len(names))  # type: ignore[arg-type]
+        self.crf = LinearChainCRF(names) if crf else None
+
+    def forward(self, batch: dict[str, Tensor], input_ids: Tensor | None = None) -> Tensor:
+        """(B, K, C) of the words of a batch, whose ids may be others than its own: masked ones."""
+        input_ids = batch["input_ids"] if input_ids is None else input_ids
+        hidden = gather(self.encoder(input_ids, batch.get("attention_mask")), batch["positions"])
+        return self.output(self.dropout(hidden)).float()
+
+    def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
+        scores, targets, valid = self(batch, input_ids), batch["targets"], batch["valid"]
+        right = (scores.argmax(-1) == targets)[valid]
+        if self.crf is not None:
+            return self.crf.loss(scores, targets, valid, batch["places"][:, 0] == 0), right
+        loss = F.cross_entropy(scores[valid], targets[valid], label_smoothing=self.label_smoothing, reduction="sum")
+        return loss / valid.sum().clamp(min=1), right
+
+    def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        scores, valid = self(batch), batch["valid"]
+        texts = batch["texts"][:, None].expand_as(valid)
+        if self.crf is None:
+            tags = scores.argmax(-1)
+            losses = F.cross_entropy(scores.transpose(1, 2), batch["targets"], reduction="none")
+        else:
+            opens = batch["places"][:, 0] == 0
+            tags = self.crf.decode(scores, valid, opens)
+            losses = self.crf.loss(scores, batch["targets"], valid, opens).expand(valid.shape)  # mean of the batch
+        return texts[valid], batch["places"][valid], tags[valid], losses[valid]
+
+    def measure(self, split: str, seen: list[np.ndarray]) -> dict[str, float]:
+        """A word without tokens counts as O."""
+        texts, places, tags = (column.astype(np.int64) for column in seen[:3])
+        wanted = self.trainer.datamodule.rows[split].targets  # type: ignore[attr-defined]
+        self.predicted = np.zeros(len(wanted.tags), np.int64)
+        self.predicted[wanted.begins[texts] + places] = tags
+        runs = list(zip(wanted.begins[:-1], wanted.begins[1:], strict=True))
+        spelled = [
+            [[self.names[tag] for tag in column[first:last].tolist()] for first, last in runs]
+            for column in (wanted.tags, self.predicted)
+        ]
+        scores = entity_scores(*spelled)
+        return {
+            "loss": float(seen[3].mean()),
+            "accuracy": float((self.predicted == wanted.tags).mean()),
+            **scores.pop("all"),
+            **{f"{name}/{kind}": value for kind, values in scores.items() for name, value in values.items()},
+        }
+
+
+def chunks(tags: list[str]) -> set[Chunk]:
+    """The chunks of one text's tags, of any scheme, as the evaluation script of CoNLL-2000 finds them."""
+    found: set[Chunk] = set()
+    kind, first = "", 0
+    for place, tag in enumerate([*iob2(tags, Counter()), "O"]):
+        if kind and not tag.startswith("I-"):
+            found.add((kind, first, place))
+            kind = ""
+        if tag.startswith("B-"):
+            kind, first = tag[2:], place
+    return found
+
+
+def entity_scores(wanted: list[list[str]], predicted: list[list[str]]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of whole entities, of `all` and of each kind, as conlleval and seqeval tell them.
+
+    Args:
+        wanted, predicted: tags of each text.
+    """
+    right: Counter[str] = Counter()
+    there: Counter[str] = Counter()
+    given: Counter[str] = Counter()
+    for own, other in zip(map(chunks, wanted), map(chunks, predicted), strict=True):
+        for counter, of in ((right, own & other), (there, own), (given, other)):
+            counter.update(kind for kind, _, _ in of)
+    kinds = sorted(there | given)
+    for counter in (right, there, given):
+        counter["all"] = counter.total()
+    return {
+        kind: {
+            "precision": right[kind] / max(given[kind], 1),
+            "recall": right[kind] / max(there[kind], 1),
+            "f1": 2 * right[kind] / max(given[kind] + there[kind], 1),
+        }
+        for kind in ("all", *kinds)
+    }

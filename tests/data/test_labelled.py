@@ -1,0 +1,258 @@
+"""Labelled text as batches."""
+
+import csv
+import io
+import tarfile
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from maskwright.data.labelled import LabelledData, Plan, Stretches, cut
+from maskwright.errors import UserError
+from maskwright.text.tokenizer import Trained
+from tests.conftest import make_text
+
+WORDS = ["Ada", "King", "of", "London", "wrote", "well-known", "notes", "."]
+TAGS = ["B-PER", "I-PER", "O", "B-LOC", "O", "O", "O", "O"]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """120 texts of different lengths with a label each, as CSV."""
+    path = tmp_path / "texts.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for seed in range(120):
+            writer.writerow([make_text(seed, 1 + seed % 9), ["sad", "glad", "mad"][seed % 3]])
+    return path
+
+
+@pytest.fixture
+def conll(tmp_path):
+    """Documents of three sentences, as columns."""
+    folder = tmp_path / "conll"
+    folder.mkdir()
+    sentence = "".join(f"{word} {tag}\n" for word, tag in zip(WORDS, TAGS, strict=True))
+    for name in ("eng.train", "eng.testa", "eng.testb"):
+        (folder / name).write_text(f"-DOCSTART- O\n\n{sentence}\n{sentence}\n{sentence}\n" * 10)
+    return folder
+
+
+@pytest.fixture
+def make(cache):
+    def make_data(source, **changes) -> LabelledData:
+        settings = {
+            "source": str(source),
+            "config": None,
+            "column": "text",
+            "label": "label",
+            "document": "row",
+            "cleaning": ["whitespace"],
+            "splits": {"train": "train", "validation": 0.15, "test": 0.15},
+            "limit": None,
+            "tokenizer": Trained("wordpiece", 300, lowercase=True),
+            "block_size": 64,
+            "tokens_per_batch": 256,
+            "evaluation_tokens_per_batch": 512,
+            "truncate": "head",
+            "context": "none",
+            "target": "class",
+            "id_type": "auto",
+            "cache_dir": str(cache),
+            "seed": 1,
+            "preparation_workers": 1,
+        }
+        data = LabelledData(**settings | changes)
+        data.prepare_data()
+        data.setup()
+        return data
+
+    return make_data
+
+
+NAMED = {"train": "train", "validation": "validation", "test": "test"}
+TAGGED = {"column": "words", "label": None, "tags": "tags", "target": "tags", "splits": NAMED}
+
+
+def test_a_row_is_its_text_and_its_label(make, table):
+    data = make(table, block_size=256)
+    assert data.names == ["glad", "mad", "sad"]
+    expected = {make_text(seed, 1 + seed % 9): ["sad", "glad", "mad"][seed % 3] for seed in range(120)}
+    texts = data.documents["test"]["text"]
+    seen = 0
+    for batch in data.test_dataloader():
+        for ids, text, target in zip(batch["input_ids"], batch["texts"], batch["targets"], strict=True):
+            own = data.tokenizer.encode([texts[int(text)]])[0][0].tolist()
+            padding = [data.tokenizer.pad_id] * (len(ids) - len(own) - 2)
+            assert ids.tolist() == [data.tokenizer.cls_id, *own, data.tokenizer.sep_id, *padding]
+            assert data.names[target] == expected[texts[int(text)]]
+            seen += 1
+    assert seen == len(texts)
+
+
+def test_an_epoch_shows_each_row_once_and_little_padding(make, table):
+    data = make(table)
+    steps = data.steps(1)
+    batches = list(islice(iter(data.train_dataloader()), steps))
+    examples = torch.cat([batch["examples"] for batch in batches]).tolist()
+    assert sorted(examples) == list(range(len(data.rows["train"])))
+    assert all(batch["input_ids"].numel() <= 256 for batch in batches)
+    seen = sum(int(batch.get("attention_mask", torch.ones_like(batch["input_ids"])).sum()) for batch in batches)
+    assert seen / sum(batch["input_ids"].numel() for batch in batches) > 0.8
+    again = torch.cat([b["examples"] for b in islice(iter(data.train_dataloader()), steps)]).tolist()
+    assert again == examples
+    following = torch.cat([b["examples"] for b in islice(iter(data.train_dataloader()), steps, 2 * steps)]).tolist()
+    assert following != examples
+
+
+def test_pieces_of_a_batch_are_the_batch(make, table):
+    whole = next(iter(make(table).train_dataloader()))
+    pieces = list(islice(iter(make(table, accumulate=2).train_dataloader()), 2))
+    assert sorted(torch.cat([piece["examples"] for piece in pieces]).tolist()) == sorted(whole["examples"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("truncate", "expected"),
+    [
+        ("head", [[0, 1, 2, 3], [10, 11, 12]]),
+        ("tail", [[5, 6, 7, 8], [10, 11, 12]]),
+        ("windows", [[0, 1, 2, 3], [4, 5, 6, 7], [8], [10, 11, 12]]),
+    ],
+)
+def test_long_texts_are_cut(truncate, expected):
+    begins, ends = np.array([0, 10]), np.array([9, 13])
+    found = cut(Stretches(np.arange(2), begins, ends, begins, ends), 4, truncate)
+    assert [list(range(*edges)) for edges in zip(found.begins, found.ends, strict=True)] == expected
+
+
+def test_both_ends_of_a_long_text_are_shown(make, table):
+    data, whole = make(table, block_size=12, truncate="both"), make(table, block_size=2000)
+    row = int(np.argmax(whole.rows["train"].lengths))
+    zero = np.array([0])
+    [long] = whole.rows["train"].read(np.array([row]), zero)["input_ids"]
+    [short] = data.rows["train"].read(np.array([row]), zero)["input_ids"]
+    assert short.tolist() == [*long[:6], *long[-6:]]
+
+
+def test_windows_show_every_token_and_fill_the_last_one_up(make, table):
+    data = make(table, block_size=12, truncate="windows")
+    rows = data.rows["train"]
+    assert np.bincount(rows.documents).max() > 1
+    for text in range(len(data.tokens["train"].ends)):
+        own = np.flatnonzero(rows.documents == text)
+        if len(own) > 1:
+            assert set(rows.lengths[own]) == {12}
+
+
+def test_each_word_has_one_place_whatever_the_window(make, conll):
+    for block_size in (8, 64):
+        data = make(conll, block_size=block_size, **TAGGED)
+        assert data.names == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+        found: dict[tuple[int, int], str] = {}
+        for batch in data.test_dataloader():
+            for row in range(len(batch["texts"])):
+                for place, target in zip(
+                    batch["places"][row][batch["valid"][row]],
+                    batch["targets"][row][batch["valid"][row]],
+                    strict=True,
+                ):
+                    key = int(batch["texts"][row]), int(place)
+                    assert key not in found
+                    found[key] = data.names[int(target)]
+        assert len(found) == 30 * len(WORDS)
+        assert all(found[text, place] == TAGS[place] for text, place in found)
+
+
+def test_first_tokens_stand_for_words(make, conll):
+    data = make(conll, **TAGGED)
+    batch = data.rows["test"].read(np.array([0]), np.array([0]))
+    ids = data.tokenizer.encode([" ".join(WORDS)])[0][0]
+    tokens = [data.tokenizer.backend.id_to_token(i) for i in batch["input_ids"][0][batch["positions"][0]]]
+    assert [token[0] for token in tokens] == [word[0].lower() for word in WORDS]
+    assert len(ids) > len(WORDS)
+
+
+def test_context_stays_in_its_document(make, conll):
+    alone, within = make(conll, **TAGGED), make(conll, context="document", block_size=200, **TAGGED)
+    lengths = set(within.rows["train"].lengths.tolist())
+    sentence = int(alone.rows["train"].lengths[0]) - 2
+    assert lengths == {3 * sentence + 2 + 2}  # three sentences, a separator between two, [CLS] and [SEP]
+    batch = within.rows["train"].read(np.array([1]), np.array([0]))
+    assert batch["valid"].sum() == len(WORDS)
+    assert batch["positions"].min() > sentence
+
+
+def test_a_plan_goes_on_where_a_run_stopped(make, table):
+    data = make(table)
+    plan = Plan(data.rows["train"].lengths, 256, 1)
+    first = len(plan.batches(0))
+    whole = [b["examples"].tolist() for b in islice(iter(data.train_dataloader()), first + 3)]
+
+    class Trainer:
+        global_step, global_rank, world_size = first + 1, 0, 1
+        strategy = type("Strategy", (), {"root_device": torch.device("cpu")})
+
+    data.trainer = Trainer()  # type: ignore[assignment]
+    assert [b["examples"].tolist() for b in islice(iter(data.train_dataloader()), 2)] == whole[first + 1 :]
+
+
+def test_the_original_archive_of_imdb_is_read(make, tmp_path):
+    path = tmp_path / "aclImdb_v1.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for split in ("train", "test"):
+            for label in ("neg", "pos", "unsup"):
+                for number in range(20 if (split, label) != ("test", "unsup") else 0):
+                    content = f"{label} {split} {make_text(number, 2)}<br />".encode()
+                    member = tarfile.TarInfo(f"aclImdb/{split}/{label}/{number}_1.txt")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    splits = {"train": "train", "validation": 0.2, "test": "test"}
+    data = make(path, splits=splits)
+    assert data.names == ["neg", "pos"]
+    assert len(data.rows["test"]) == 40
+    first = data.documents["test"][0]["text"]
+    assert first.startswith(data.names[int(data.rows["test"].targets[0])])
+    with pytest.raises(UserError, match="texts of the train split have no label"):
+        make(path, splits=splits | {"train": "train+unsupervised"})
+    with pytest.raises(UserError, match="has no split 'dev'"):
+        make(path, splits=splits | {"validation": "dev"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "sentiment"}, r"no column 'sentiment' \(data\.label\)"),
+        ({"label": None}, r"data\.label names no column"),
+        ({"labels": ["glad", "sad"]}, r"line \d+, has the label 'mad' \(data\.label\), which data\.labels"),
+        ({"target": "value"}, "no finite number"),
+        ({"target": "tags"}, r"data\.tags names no column"),
+        ({"splits": {"train": "train", "validation": "dev", "test": 0.1}}, "has none|split 'dev'"),
+    ],
+)
+def test_labels_that_are_none_are_refused(make, table, changes, message):
+    with pytest.raises(UserError, match=message):
+        make(table, **changes)
+
+
+def test_files_say_which_split_they_are(make, tmp_path):
+    for name, label in (("train", "a"), ("validation", "b"), ("test", "b")):
+        rows = "".join(f"{make_text(seed, 2)!r},{'ab'[seed % 2] if label == 'a' else label}\n" for seed in range(20))
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}".replace("'", '"'))
+    data = make(tmp_path, splits=NAMED)
+    assert len(data.rows["train"]) == len(data.rows["validation"]) == 20
+    assert data.remarks() == []
+
+
+def test_what_is_odd_about_a_corpus_is_told(make, tmp_path):
+    path = tmp_path / "odd.csv"
+    rows = [f'"{make_text(seed, 2)}",{["x", "y"][seed % 2]}' for seed in range(40)] + ['" ",x']
+    path.write_text("text,label\n" + "\n".join(rows))
+    data = make(path, labels=["x", "y", "z"], published={"train": 50})
+    assert data.remarks() == [
+        "1 empty texts were left out",
+        "the split train of the source holds 41 texts; as published it has 50",
+        "the training split has no example of 'z', so it cannot be learned",
+    ]

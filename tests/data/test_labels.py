@@ -1,0 +1,86 @@
+"""Labels and tags: schemes, repairs, refusals."""
+
+from collections import Counter
+
+import pytest
+
+from maskwright.data import columns
+from maskwright.data.labels import Tagged, iob2, label_of, marks, tagged
+from maskwright.errors import UserError
+
+IOB2 = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER"]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        IOB2,
+        ["I-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-LOC", "I-PER"],  # IOB1
+        ["B-PER", "E-PER", "O", "S-LOC", "B-LOC", "E-LOC", "S-PER"],  # IOBES
+        ["B-PER", "L-PER", "O", "U-LOC", "B-LOC", "L-LOC", "U-PER"],  # BILOU
+    ],
+    ids=["IOB2", "IOB1", "IOBES", "BILOU"],
+)
+def test_every_scheme_becomes_iob2(tags):
+    assert iob2(tags, Counter()) == IOB2
+
+
+def test_strays_are_told_from_iob1():
+    tally: Counter[str] = Counter()
+    assert iob2(["O", "I-PER", "I-LOC"], tally) == ["O", "B-PER", "B-LOC"]
+    assert (tally["strays"], tally["opened"]) == (2, 0)  # IOB1, as far as anyone can tell
+    iob2(["B-PER", "O", "I-PER"], tally)
+    assert (tally["strays"], tally["opened"]) == (3, 1)
+
+
+def test_words_and_entities_stand_where_cleaning_leaves_them():
+    text, words = Tagged(["Ada", "\u200b", "King", "wrote"], []).plain(lambda word: word.replace("\u200b", ""))
+    assert text == "Ada King wrote"
+    assert [text[first:last] for first, last in words] == ["Ada", "", "King", "wrote"]
+    found = marks(words, ["B-PER", "I-PER", "I-PER", "O"])
+    assert [text[first:last] for first, last in found.entities] == ["Ada King"]
+
+
+@pytest.mark.parametrize(
+    ("words", "tags", "message"),
+    [
+        (["a", "b"], ["O"], "as many tags"),
+        (["a"], ["X-PER"], "tag 'X-PER'"),
+        (["a"], ["B-"], "tag 'B-'"),
+        (["a"], [7], "has the label 7, but there are 2: O, B-PER"),
+        (["a"], [None], "where a label is expected"),
+    ],
+)
+def test_tags_that_do_not_fit_are_refused(words, tags, message):
+    names = ["O", "B-PER"] if isinstance(tags[0], int) else None
+    with pytest.raises(UserError, match=f"row 3.*{message}"):
+        tagged(words, tags, names, "row 3", Counter())
+
+
+def test_labels_are_spelled_and_checked():
+    assert label_of(1, ["neg", "pos"], None, "row 1") == "pos"
+    assert label_of(-1, ["neg", "pos"], None, "row 1") is None
+    assert label_of(3, None, None, "row 1") == "3"
+    assert label_of(" pos ", None, ["neg", "pos"], "row 1") == "pos"
+    with pytest.raises(UserError, match=r"data\.csv, line 4, has the label 'possitive'.*Did you mean 'positive'"):
+        label_of("possitive", None, ["negative", "positive"], "data.csv, line 4,")
+    with pytest.raises(UserError, match="empty label"):
+        label_of("", None, None, "row 1")
+
+
+def test_columns_are_read_with_their_documents(tmp_path):
+    path = tmp_path / "eng.train"
+    path.write_text("-DOCSTART- -X- O O\n\nAda NNP I-PER\nwrote VBD O\n\n-DOCSTART- -X- O O\n\nParis NNP I-LOC\n")
+    tally: Counter[str] = Counter()
+    assert list(columns.read(path, tally)) == [
+        Tagged(["Ada", "wrote"], ["B-PER", "O"], opens=True),
+        Tagged(["Paris"], ["B-LOC"], opens=True),
+    ]
+    assert not tally["opened"]
+
+
+def test_a_line_without_a_tag_is_named(tmp_path):
+    path = tmp_path / "eng.train"
+    path.write_text("Ada I-PER\nwrote\n")
+    with pytest.raises(UserError, match=r"eng\.train, line 2, holds 'wrote' alone"):
+        list(columns.read(path, Counter()))
