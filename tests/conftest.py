@@ -1,5 +1,6 @@
 """A small corpus, tiny settings, and a way to run what users run."""
 
+import csv
 import json
 import os
 import random
@@ -38,6 +39,20 @@ TINY = (
     "logger=csv",
 )
 
+# settings of TINY that a choice does not know
+_TRANSFORMERS = ("model.heads", "model.intermediate_size")
+_PACKED = ("data.batch_size", "data.evaluation_batch_size")
+WITHOUT = {
+    "tokenizer=pretrained": ("tokenizer.vocabulary_size",),
+    "model=lstm": _TRANSFORMERS,
+    "model=cnn": _TRANSFORMERS,
+    "model=mlp": _TRANSFORMERS,
+    "model=pretrained": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
+    "task=classification": _PACKED,
+    "task=tagging": _PACKED,
+    "task=regression": _PACKED,
+}
+
 _SUBJECTS = [
     "the old sailor",
     "a young painter",
@@ -75,14 +90,91 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def reviews(tmp_path_factory) -> Path:
+    """160 texts that say in their last words whether they praise."""
+    path = tmp_path_factory.mktemp("reviews") / "reviews.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "stars"])
+        for seed in range(160):
+            good = seed % 2
+            text = f"{'a wonderful delight' if good else 'a horrible disaster'} {make_text(seed, 1 + seed % 4)}"
+            writer.writerow([text, ["neg", "pos"][good], 1.5 + 2 * good])
+    return path
+
+
+@pytest.fixture(scope="session")
+def names(tmp_path_factory) -> Path:
+    """Sentences with names in them, as columns, 60 for each split."""
+    folder = tmp_path_factory.mktemp("names")
+    people, places = ["Ada", "Grace", "Alan", "Kurt"], ["London", "Paris", "Rome"]
+    for split, name in enumerate(("eng.train", "eng.testa", "eng.testb")):
+        lines = []
+        for number in range(60):
+            person, place = people[(number + split) % 4], places[number % 3]
+            words = [
+                (person, "B-PER"),
+                ("Smith", "I-PER"),
+                ("went", "O"),
+                ("to", "O"),
+                (place, "B-LOC"),
+                (".", "O"),
+            ]
+            lines += [f"{word} {tag}" for word, tag in words] + [""]
+        (folder / name).write_text("-DOCSTART- O\n\n" + "\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the original aclImdb, 30 texts of each kind."""
+    folder = tmp_path_factory.mktemp("aclImdb")
+    for split, label in (("train", "neg"), ("train", "pos"), ("train", "unsup"), ("test", "neg"), ("test", "pos")):
+        (folder / split / label).mkdir(parents=True)
+        for number in range(30):
+            text = f"{label} {split} {make_text(number, 3)}<br />"
+            (folder / split / label / f"{number}_7.txt").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hub_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT with its head for masked tokens and its tokenizer, in the hub's layout."""
+    import transformers
+
+    from maskwright.text.tokenizer import Trained
+
+    folder = tmp_path_factory.mktemp("bert")
+    tokenizer = Trained("wordpiece", 200, lowercase=True).make(lambda: iter([[make_text(s) for s in range(50)]]))
+    tokenizer.save(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_id,
+    )
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
 def compose_train(*overrides: str):
     """The config that `python src/train.py <overrides>` gets."""
+    return compose_door("train", *overrides)
+
+
+def compose_door(name: str, *overrides: str):
+    """The config that `python src/<name>.py <overrides>` gets."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("train", list(overrides))
+        return compose(name, list(overrides))
 
 
 @pytest.fixture
@@ -94,8 +186,10 @@ def run(corpus: Path, cache: Path, tmp_path: Path) -> Callable[..., Result]:
         settings |= {override.split("=")[0]: override for override in TINY}
         if any(override.startswith("model/size=") for override in overrides):
             settings = {key: override for key, override in settings.items() if not key.startswith("model.")}
-        if "tokenizer=pretrained" in overrides:
-            del settings["tokenizer.vocabulary_size"]
+        dropped = [key for choice, keys in WITHOUT.items() if choice in overrides for key in keys]
+        if any(override.startswith("init_from=") for override in overrides):
+            dropped += ["tokenizer.vocabulary_size"]
+        settings = {key: override for key, override in settings.items() if key not in dropped}
         settings |= {"cache": f"data.cache_dir={cache}", "run_dir": f"run_dir={run_dir or tmp_path / 'run'}"}
         settings |= {override.split("=")[0]: override for override in overrides}
         return train(compose_train(*settings.values()))

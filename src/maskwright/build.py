@@ -113,7 +113,7 @@ def _owners(target: Any) -> list[Any]:
     """What a target's parameters stand in: itself, or, of a class, as many `__init__` as hand **kwargs on."""
     if not inspect.isclass(target):
         return [target]
-    owners = []
+    owners: list[Any] = []
     for owner in target.__mro__:
         if (init := vars(owner).get("__init__")) is None or owner is object:
             continue

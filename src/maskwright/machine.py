@@ -1,5 +1,7 @@
 """The trainer on this machine: `conf/hardware` and `conf/train.yaml` -> lightning.Trainer."""
 
+import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -79,3 +81,14 @@ def precision(choice: str, gpu: bool) -> str:
     if choice != "auto":
         return choice
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
+def quiet() -> None:
+    """Keeps what Lightning says about itself off the terminal; what it warns of stays."""
+    for name in ("lightning.pytorch", "lightning.fabric", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # the loaders read memory-mapped blocks in microseconds; more workers would only cost
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 under torch 2.13
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

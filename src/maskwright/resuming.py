@@ -62,6 +62,12 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
             f"data.source='{before['data']['source']}'. Use that data and tokenizer, or its run's own: "
             f"tokenizer=pretrained tokenizer.name={path.parent.parent / 'tokenizer'}"
         )
+    labels = saved["hyper_parameters"].get("labels")
+    if labels != task.hparams["labels"]:
+        raise UserError(
+            f"ckpt_path: {path} tells {', '.join(labels or ['no classes'])}, and the data has "
+            f"{', '.join(task.hparams['labels'] or ['none'])}."
+        )
     if before["optimizer"]["_target_"] != now["optimizer"]["_target_"]:
         raise UserError(
             f"ckpt_path: {path} holds the state of {before['optimizer']['_target_']}, which "

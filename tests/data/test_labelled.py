@@ -239,7 +239,9 @@ def test_labels_that_are_none_are_refused(make, table, changes, message):
 
 def test_files_say_which_split_they_are(make, tmp_path):
     for name, label in (("train", "a"), ("validation", "b"), ("test", "b")):
-        rows = "".join(f"{make_text(seed, 2)!r},{'ab'[seed % 2] if label == 'a' else label}\n" for seed in range(20))
+        rows = "".join(
+            f"{make_text(seed, 2)!r},{'ab'[seed % 2] if label == 'a' else label}\n" for seed in range(20)
+        )
         (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}".replace("'", '"'))
     data = make(tmp_path, splits=NAMED)
     assert len(data.rows["train"]) == len(data.rows["validation"]) == 20

@@ -21,17 +21,31 @@ KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
 
 
 @pytest.fixture
-def needs(corpus, tmp_path, run) -> dict[tuple[str, str], list[str]]:
+def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
     """What an option needs to run without network."""
     wikitext = tmp_path / "wikitext"
     wikitext.mkdir()
     for split in ("train", "validation", "test"):
         rows = [line for seed in range(30) for line in (f" = Title {seed} = ", "", make_text(seed))]
         pq.write_table(pa.table({"text": rows}), wikitext / f"{split}-0.parquet")
+    from_csv = ["data=csv", f"data.source={reviews}"]
+    from_names = ["data=conll", f"data.source={names}", "data.published=null"]
     return {
+        ("data", "csv"): [f"data.source={reviews}"],
+        ("data", "imdb"): [f"data.source={films}", "data.published=null"],
+        ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
+        ("data/batches", "examples"): [*from_csv, "task=classification"],
+        ("task", "classification"): from_csv,
+        ("task", "regression"): [*from_csv, "data.label=stars"],
+        ("task", "tagging"): from_names,
         ("data", "wikitext"): [f"data.source={wikitext}", "data.config=null"],
         # the default excerpt stands in the default of data.source; TINY sets another
         ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
+        ("model", "pretrained"): [
+            f"model.name={hub_model}",
+            "tokenizer=pretrained",
+            f"tokenizer.name={hub_model}",
+        ],
         ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=400"],
         ("logger", "wandb"): ["logger.wandb.offline=true"],
         ("experiment", "dry_run"): ["trainer.max_steps=3", "data.limit=100"],

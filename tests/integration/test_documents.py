@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from maskwright.door import known
-from tests.conftest import ROOT
+from maskwright.evaluating import evaluate
+from tests.conftest import ROOT, compose_door
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -28,14 +29,29 @@ INSTEAD = {
     "data.source": None,
     "data.document": None,
     "data.config": "data.config=null",
+    "data.label": "data.label=stars",
     "trainer.max_steps": "trainer.max_steps=2",
     "trainer.max_time": "trainer.max_time=00:00:00:02",
 }
 
 
+@pytest.fixture
+def labelled(films, names, reviews) -> dict[str, list[str]]:
+    """Data in the place of what stands on the hub."""
+    return {
+        "data=imdb": [f"data.source={films}", "data.published=null"],
+        "data=conll": [f"data.source={names}", "data.published=null"],
+        "data=csv": [f"data.source={reviews}"],
+    }
+
+
 @pytest.mark.parametrize("command", TRAIN)
-def test_shown_training_commands_run(run, tmp_path, command):
+def test_shown_training_commands_run(run, labelled, hub_model, tmp_path, command):
     overrides = command.split()[2:]
+    if start := next((o for o in overrides if o.startswith("init_from=")), None):
+        of_run = start.startswith("init_from=logs/")
+        folder = run("trainer.max_steps=1", run_dir=tmp_path / "start").run_dir if of_run else hub_model
+        overrides[overrides.index(start)] = f"init_from={folder}"
     if "trainer.max_steps=-1" in overrides:
         overrides = [o for o in overrides if o != "trainer.max_steps=-1"]
         overrides.append("++trainer.max_steps=-1")
@@ -43,8 +59,23 @@ def test_shown_training_commands_run(run, tmp_path, command):
     run_dir = tmp_path / "logs" / "mlm" / "2026-01-01" / "11-00-00"
     if "ckpt_path=last" in overrides:
         run("trainer.max_steps=1", run_dir=run_dir.with_name("10-00-00"))
+    replaced += next((own for choice, own in labelled.items() if choice in overrides), [])
     result = run("trainer.max_steps=2", *[o for o in replaced if o is not None], run_dir=run_dir)
     assert result.metrics["test/loss"] > 0
+
+
+@pytest.mark.parametrize("command", shown(r"python src/evaluate\.py run=\S+( [\w.]+=\S+)*$"))
+def test_shown_evaluations_run(run, labelled, tmp_path, command):
+    data = next((choice for choice in labelled if choice in command), "data=imdb")
+    task = "tagging" if data == "data=conll" else "classification"
+    trained = run(f"task={task}", data, *labelled[data], "trainer.max_steps=2", run_dir=tmp_path / "run")
+    overrides = [o for o in command.split()[2:] if not o.startswith(("run=", "data.source=", "output="))]
+    given = labelled[data] if data in command else []
+    metrics = evaluate(compose_door("evaluate", f"run={trained.run_dir}", "hardware=cpu", *overrides, *given))
+    split = "validation" if "split=validation" in command else "test"
+    for name, value in metrics.items():
+        assert value == pytest.approx(trained.metrics[name], rel=1e-5)
+    assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
 
 
 def test_there_are_commands_to_test():
@@ -58,7 +89,11 @@ def test_shown_make_targets_exist(command):
 
 
 def test_documented_keys_exist():
-    _, keys = known(str(ROOT / "conf"), "train", [])
+    keys = []
+    for choices in ([], ["model=pretrained"], ["callbacks=early_stopping"]):
+        keys += known(str(ROOT / "conf"), "train", choices)[1]
+    for task in ("classification", "tagging", "regression"):
+        keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # those of the options that are not the default
         keys += [f"mask.{path.parent.name}.{key}" for key in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)]

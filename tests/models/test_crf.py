@@ -1,6 +1,6 @@
 """The conditional random field against all sequences written out."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def legal(tags, opens=True) -> bool:
 def score(crf, emissions, tags, opens=True) -> float:
     total = (crf.begin[tags[0]] if opens else 0) + crf.end[tags[-1]]
     total = total + sum(emissions[k, tag] for k, tag in enumerate(tags))
-    return total + sum(crf.transition[a, b] for a, b in zip(tags, tags[1:], strict=False))
+    return total + sum(crf.transition[a, b] for a, b in pairwise(tags))
 
 
 @pytest.mark.parametrize("opens", [True, False])

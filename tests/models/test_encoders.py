@@ -44,12 +44,6 @@ def test_neighbours_matter(encoder):
     assert not torch.allclose(encoder(ids)[0, 4], encoder(other)[0, 4])
 
 
-@pytest.mark.parametrize("name", ["lstm", "cnn", "mlp"])
-def test_documents_of_a_block_cannot_be_kept_apart(name):
-    with pytest.raises(ValueError, match=r"data\.cross_document_attention=true"):
-        ENCODERS[name]()(torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, 4, dtype=torch.bool))
-
-
 @pytest.mark.parametrize("kind", ["cls", "mean", "max", "attention"])
 def test_pooling_sees_no_padding(kind):
     torch.manual_seed(0)

@@ -16,7 +16,13 @@ def task() -> MaskedLanguageModeling:
     encoder = Transformer(VOCABULARY, 1, 16, 2, 16)
     masker = Masker(Tokens(), Uniform(), Constant(0.3), Corruption(0.8, 0.1, 0.1), 4, list(range(5, VOCABULARY)), 0)
     return MaskedLanguageModeling(
-        encoder, MaskedLMHead(encoder.embedding), masker, masker, optimizer=None, schedule=None, seed=0
+        head=MaskedLMHead(encoder.embedding),
+        masker=masker,
+        evaluation_masker=masker,
+        encoder=encoder,
+        optimizer=None,
+        schedule=None,
+        seed=0,
     )
 
 

@@ -60,8 +60,8 @@ class LossCurve(Callback):
         if self.points["validation"]:
             axes.plot(*zip(*self.points["validation"], strict=True), "o-", color="tab:orange", label="validation")
         if self.baseline is not None:
-            axes.axhline(self.baseline, color="grey", linestyle="--", label="unigram entropy")
-        axes.set(xlabel="optimizer steps", ylabel="loss (nats per masked token)")
+            axes.axhline(self.baseline, color="grey", linestyle="--", label="guessing by frequency")
+        axes.set(xlabel="optimizer steps", ylabel="loss")
         axes.grid(alpha=0.3)
         axes.legend()
         write_file(self.path, lambda path: figure.savefig(path, dpi=120, format="png"))

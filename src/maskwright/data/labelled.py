@@ -81,7 +81,7 @@ class LabelledData(Corpus):
         tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
         targets: Mapping[str, np.ndarray | Tags]
         if self.target == "tags":
-            self.names, targets = _tags(tables)
+            self.names, targets = _tags(tables, self.recipe.source.labels)
         elif self.target == "class":
             self.names, targets = _classes(tables, self.recipe.source.labels)
         else:
@@ -278,11 +278,17 @@ class Tags:
     begins: np.ndarray
 
 
-def _tags(tables: dict[str, pa.Table]) -> tuple[list[str], dict[str, Tags]]:
+def _tags(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tuple[list[str], dict[str, Tags]]:
     columns = {split: table.column("tags").combine_chunks() for split, table in tables.items()}
     spelled = {split: np.array(column.flatten().to_pylist(), dtype=object) for split, column in columns.items()}
     kinds = sorted({tag[2:] for tags in spelled.values() for tag in set(tags) if tag != "O"})
-    names = ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+    names = list(given) if given is not None else ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+    for split, tags in spelled.items():
+        if unknown := set(tags) - set(names):
+            raise UserError(
+                f"The {split} split has the tag '{sorted(unknown)[0]}' (data.tags), which data.labels does not "
+                f"name. The tags are: {', '.join(names)}."
+            )
     number = {name: i for i, name in enumerate(names)}
     return names, {
         split: Tags(

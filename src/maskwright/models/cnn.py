@@ -3,12 +3,9 @@
 Shapes: B examples, T positions, H hidden size, V vocabulary.
 """
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.models.lstm import row_lengths
 from maskwright.models.transformer import gather
 
 
@@ -25,6 +22,8 @@ class CNN(nn.Module):
     Raises:
         ValueError: `kernel_size` is even.
     """
+
+    separates_documents = False  # of one row
 
     def __init__(
         self,
@@ -47,15 +46,14 @@ class CNN(nn.Module):
         self.layers = nn.ModuleList(_Block(hidden_size, kernel_size, dilation**i, dropout) for i in range(layers))
         self.final_norm = nn.LayerNorm(hidden_size)
 
-    def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
         """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
 
         Args:
             attention: None, or (B, T) bool, False at padding, which then is as nothing.
-        Raises:
-            ValueError: another kind of attention is asked for.
         """
-        row_lengths(attention, "a CNN")
         hidden = self.dropout(self.embedding_norm(self.embedding(input_ids)))
         for layer in self.layers:
             hidden = layer(hidden, attention)

@@ -23,6 +23,8 @@ class LSTM(nn.Module):
         ValueError: `hidden_size` is odd.
     """
 
+    separates_documents = False  # of one row
+
     def __init__(
         self, vocabulary_size: int, layers: int, hidden_size: int, dropout: float = 0.0, initial_std: float = 0.02
     ):
@@ -38,35 +40,22 @@ class LSTM(nn.Module):
             nn.LSTM(hidden_size, hidden_size // 2, batch_first=True, bidirectional=True) for _ in range(layers)
         )
 
-    def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
         """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
 
         Args:
             attention: None, or (B, T) bool, False at the padding behind each row.
-        Raises:
-            ValueError: another kind of attention is asked for.
         """
         hidden: Any = self.dropout(self.embedding_norm(self.embedding(input_ids)))
-        lengths = row_lengths(attention, "an LSTM")
+        lengths = None if attention is None else attention.sum(dim=1).cpu()
         for layer in self.layers:
             packed = hidden
             if lengths is not None:  # else the backward direction would read the padding first
-                packed = pack_padded_sequence(hidden, lengths.cpu(), batch_first=True, enforce_sorted=False)
+                packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
             packed, _ = layer(packed)
             if lengths is not None:
                 packed, _ = pad_packed_sequence(packed, batch_first=True, total_length=input_ids.shape[1])
             hidden = self.dropout(packed)
         return hidden if positions is None else gather(hidden, positions)
-
-
-def row_lengths(attention: Any, who: str) -> Tensor | None:
-    """(B,) positions of each row before its padding; None where there is none.
-
-    Raises:
-        ValueError: attention says more than where padding is.
-    """
-    if attention is None:
-        return None
-    if not isinstance(attention, Tensor) or attention.ndim != 2:
-        raise ValueError(f"{who} reads a row from end to end; set data.cross_document_attention=true")
-    return attention.sum(dim=1)

@@ -3,12 +3,9 @@
 Shapes: B examples, T positions, H hidden size, V vocabulary.
 """
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.models.lstm import row_lengths
 from maskwright.models.transformer import gather
 
 
@@ -22,6 +19,8 @@ class MLP(nn.Module):
         dropout: of the embeddings and behind each layer.
         initial_std: of the normal that the embeddings start from.
     """
+
+    separates_documents = False  # of one row
 
     def __init__(
         self,
@@ -42,15 +41,14 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(layers - 1))
         self.final_norm = nn.LayerNorm(hidden_size)
 
-    def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
         """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
 
         Args:
             attention: None, or (B, T) bool, False at padding, which then is as nothing.
-        Raises:
-            ValueError: another kind of attention is asked for.
         """
-        row_lengths(attention, "an MLP")
         hidden = self.dropout(self.embedding_norm(self.embedding(input_ids)))
         if attention is not None:
             hidden = hidden * attention[..., None]

@@ -32,8 +32,11 @@ class Pretrained(nn.Module):
     Raises:
         UserError: there is no such model, or it has another vocabulary.
     Attributes:
+        longest: most positions of a row; None where any number goes.
         masked_lm: the model's own transform and decoder for masked tokens; None where it has none.
     """
+
+    separates_documents = False  # of one row
 
     def __init__(self, vocabulary_size: int, name: str, dropout: float | None = None, reinitialize: bool = False):
         super().__init__()
@@ -70,7 +73,10 @@ class Pretrained(nn.Module):
                 f"model.name='{name}' has {embedding.num_embeddings:,} tokens, and the tokenizer, which is "
                 f"another's, {vocabulary_size:,}. Use the model's own: tokenizer=pretrained tokenizer.name={name}"
             )
-        self.longest = getattr(config, "max_position_embeddings", None)
+        # RoBERTa and its kin number positions from behind their padding token on
+        offset = getattr(getattr(self.model, "embeddings", None), "padding_idx", -1) + 1
+        longest = getattr(config, "max_position_embeddings", None)
+        self.longest = longest and longest - offset
         own = _TRANSFORMS.get(config.model_type) if own_head else None
         # not a submodule: the head that is made of it holds it
         self.__dict__["masked_lm"] = own and tuple(model.get_submodule(path) for path in own)
@@ -84,15 +90,7 @@ class Pretrained(nn.Module):
 
         Args:
             attention: None, or (B, T) bool, False at padding.
-        Raises:
-            ValueError: another kind of attention is asked for, or more positions than the model has.
         """
-        if attention is not None and (not isinstance(attention, Tensor) or attention.ndim != 2):
-            raise ValueError("models of the hub attend to whole rows; set data.cross_document_attention=true")
-        if self.longest is not None and input_ids.shape[1] > self.longest:
-            raise ValueError(
-                f"rows of {input_ids.shape[1]} positions; the model has {self.longest}: lower data.block_size"
-            )
         hidden = self.model(input_ids, attention_mask=attention).last_hidden_state
         return hidden if positions is None else gather(hidden, positions)
 

@@ -59,36 +59,24 @@ class FineTuning:
             parameter.requires_grad_(self.learns(depths[id(parameter)], layers, progress))
 
     def regroup(self, optimizer: Optimizer, encoder: nn.Module) -> None:
-        """Splits the groups of a new optimizer so that each layer, and the head, has its own rate."""
+        """Splits the groups of a new optimizer where layers, or the head, have rates of their own."""
         depths, layers = depths_of(encoder)
         groups = []
         for group in optimizer.param_groups:
-            by_depth: dict[int | None, list[Tensor]] = {}
+            by_settings: dict[tuple[float, float], list[Tensor]] = {}
             for parameter in group["params"]:
-                by_depth.setdefault(depths.get(id(parameter)), []).append(parameter)
-            for depth, parameters in by_depth.items():
-                own = group | {"params": parameters}
-                if depth is not None:
-                    own["lr"] = group["lr"] * self.layer_decay ** (layers - depth)
+                lr, decay = group["lr"], group["weight_decay"]
+                if (depth := depths.get(id(parameter))) is not None:
+                    lr *= self.layer_decay ** (layers - depth)
                 else:
-                    own["lr"] = group["lr"] if self.head_lr is None else self.head_lr
-                    if self.head_weight_decay is not None and group["weight_decay"]:
-                        own["weight_decay"] = self.head_weight_decay
-                groups.append(own)
-        optimizer.param_groups[:] = _merged(groups)
-
-
-def _merged(groups: list[dict]) -> list[dict]:
-    """Groups that differ in nothing but their parameters, as one."""
-    merged: list[dict] = []
-    for group in groups:
-        settings = {name: value for name, value in group.items() if name != "params"}
-        alike = next((m for m in merged if {k: v for k, v in m.items() if k != "params"} == settings), None)
-        if alike is None:
-            merged.append(group)
-        else:
-            alike["params"] = [*alike["params"], *group["params"]]
-    return merged
+                    lr = lr if self.head_lr is None else self.head_lr
+                    decay = decay if self.head_weight_decay is None or not decay else self.head_weight_decay
+                by_settings.setdefault((lr, decay), []).append(parameter)
+            groups += [
+                group | {"params": parameters, "lr": lr, "weight_decay": decay}
+                for (lr, decay), parameters in by_settings.items()
+            ]
+        optimizer.param_groups[:] = groups
 
 
 def depths_of(encoder: nn.Module) -> tuple[dict[int, int], int]:

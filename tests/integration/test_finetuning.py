@@ -1,0 +1,213 @@
+"""Fine-tuning as users run it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskwright.errors import UserError
+from maskwright.experiment import Result, train
+from tests.conftest import compose_train
+from tests.integration.test_train import KEEP, Stop, StopAt, losses
+
+SETTINGS = {
+    "tokenizer.vocabulary_size": "300",
+    "data.block_size": "48",
+    "data.tokens_per_batch": "384",
+    "data.evaluation_tokens_per_batch": "768",
+    "hardware": "cpu",
+    "hardware.preparation_workers": "1",
+    "trainer.max_epochs": "null",
+    "trainer.max_steps": "6",
+    "trainer.val_check_interval": "3",
+    "trainer.log_every_n_steps": "1",
+    "logger": "csv",
+}
+SMALL = {
+    "model.layers": "2",
+    "model.hidden_size": "32",
+    "model.heads": "2",
+    "model.intermediate_size": "48",
+}
+
+
+@pytest.fixture
+def tune(reviews, names, cache, tmp_path) -> Callable[..., Result]:
+    """Calls what `python src/train.py task=...` calls; takes the task and overrides."""
+
+    def run_task(task: str, *overrides: str, run_dir: Path | None = None, model: bool = True) -> Result:
+        data = (
+            {"data": "conll", "data.source": names}
+            if task == "tagging"
+            else {"data": "csv", "data.source": reviews}
+        )
+        if task == "tagging":
+            data["data.published"] = "null"
+        if task == "regression":
+            data["data.label"] = "stars"
+        settings = {"task": task, **data, **SETTINGS, **(SMALL if model else {})}
+        settings |= {"data.cache_dir": cache, "run_dir": run_dir or tmp_path / "run"}
+        given = {key: value for override in overrides for key, _, value in [override.partition("=")]}
+        if given.get("tokenizer") == "pretrained" or "init_from" in given:
+            del settings["tokenizer.vocabulary_size"]
+        settings |= given
+        return train(compose_train(*(f"{key}={value}" for key, value in settings.items())))
+
+    return run_task
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
+def test_classes_are_learned_and_reported(tune, pooling, capsys):
+    result = tune("classification", f"task.pooling={pooling}", "optimizer.lr=1e-2", "trainer.max_steps=40")
+    assert result.metrics["test/accuracy"] > 0.9
+    assert result.objective == result.metrics["validation/accuracy"]
+    confusion = [result.metrics[f"test/recall/{name}"] for name in ("neg", "pos")]
+    assert result.metrics["test/recall"] == pytest.approx(sum(confusion) / 2)
+    rows = [json.loads(line) for line in (result.run_dir / "predictions.jsonl").open()]
+    right = [row["label"] == row["predicted"] for row in rows]
+    assert sum(right) / len(rows) == pytest.approx(result.metrics["test/accuracy"])
+    assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4) for row in rows)
+    assert (result.run_dir / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    summary = json.loads((result.run_dir / "summary.json").read_text())
+    assert 0 < summary["utilization"] < 2
+    assert 0 <= summary["padding"] < 0.3
+    shown = capsys.readouterr().out
+    for part in ("entropy of the classes", "precision", "examples"):
+        assert part in shown
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_names_are_learned_and_reported(tune, crf, capsys):
+    result = tune("tagging", f"task.crf={crf}", "optimizer.lr=1e-2", "trainer.max_steps=40")
+    assert result.metrics["test/f1"] > 0.9
+    assert result.metrics["test/f1/PER"] > 0.9
+    rows = [json.loads(line) for line in (result.run_dir / "predictions.jsonl").open()]
+    assert len(rows) == 60
+    assert rows[0]["words"][1:] == ["Smith", "went", "to", "London", "."]
+    assert rows[0]["tags"] == ["B-PER", "I-PER", "O", "O", "B-LOC", "O"]
+    assert "LOC" in capsys.readouterr().out
+
+
+def test_numbers_are_learned_and_reported(tune):
+    result = tune("regression", "optimizer.lr=1e-2", "trainer.max_steps=40")
+    assert result.metrics["test/loss"] < 0.5
+    assert result.metrics["test/rmse"] == pytest.approx(result.metrics["test/loss"] ** 0.5, rel=1e-3)
+    row = json.loads((result.run_dir / "predictions.jsonl").open().readline())
+    assert row["label"] in (1.5, 3.5)
+
+
+@pytest.mark.parametrize("model", ["lstm", "cnn", "mlp"])
+def test_the_base_models_learn_by_masks_and_from_labels(run, tune, tmp_path, model):
+    first = run(f"model={model}", run_dir=tmp_path / "first")
+    result = tune("classification", f"init_from={first.run_dir}", model=False)
+    assert type(result.task.encoder).__name__.lower() == model
+    assert result.trainer.global_step == 6
+
+
+def test_a_run_starts_from_another(run, tune, tmp_path, capsys):
+    first = run(run_dir=tmp_path / "first")
+    capsys.readouterr()
+    result = tune("classification", f"init_from={first.run_dir}", "trainer.max_steps=1", model=False)
+    shown = capsys.readouterr().out
+    assert "weights of" in shown
+    assert "new: output.weight, output.bias" in " ".join(shown.split())
+    assert "left out: head.dense.weight" in " ".join(shown.split())
+    assert result.task.encoder.hidden_size == 32
+    saved = torch.load(first.run_dir / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    tuned = tune("classification", f"init_from={first.run_dir}", "task.finetuning.freeze=encoder", model=False)
+    for name, weight in tuned.task.encoder.state_dict().items():
+        torch.testing.assert_close(weight, saved[f"encoder.{name}"])
+
+
+def test_pretraining_goes_on_with_its_head(run, tmp_path):
+    first = run(run_dir=tmp_path / "first")
+    again = run(f"init_from={first.run_dir}", "trainer.max_steps=1", "optimizer.lr=1e-9", "optimizer.adamw_lr=1e-9")
+    assert again.metrics["test/loss"] == pytest.approx(first.metrics["test/loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides"),
+    [
+        ("classification", ("model.dropout=0.1", "mask=token")),
+        ("tagging", ("task.crf=true", "task.finetuning.thaw=0.5", "data.context=document")),
+        ("classification", ("hardware.accumulate=2", "task.finetuning.layer_decay=0.8", "data.truncate=windows")),
+    ],
+    ids=["masked", "thawing", "accumulate"],
+)
+def test_resuming_equals_going_on(tune, tmp_path, task, overrides):
+    settings = (KEEP, "trainer.max_steps=20", "data.limit=60", *overrides)
+    whole = tune(task, *settings, run_dir=tmp_path / "whole")
+    assert whole.data.steps(1) < 20  # across the end of an epoch
+    for stop in (4, 17):
+        stopped = tmp_path / f"stopped-{stop}"
+        with pytest.raises(Stop):
+            tune(
+                task,
+                *settings,
+                f"+callbacks.stop={{_target_: {StopAt.__module__}.StopAt, step: {stop}}}",
+                run_dir=stopped,
+            )
+        resumed = tune(task, *settings, f"ckpt_path={stopped}", run_dir=tmp_path / f"resumed-{stop}")
+        assert losses(resumed) == {step: loss for step, loss in losses(whole).items() if step > stop}
+        for name, value in whole.metrics.items():
+            if name.startswith(("validation/", "test/")):
+                assert resumed.metrics[name] == value
+
+
+def test_masks_hide_words_in_training_alone(tune):
+    """Of texts whose class stands in words of emotion, those are hidden, and evaluation sees them."""
+    hidden = tune(
+        "classification",
+        "mask=lexicon",
+        "mask.ratio=0.5",
+        "mask/corruption=mask_only",
+        "optimizer.lr=1e-2",
+        "trainer.max_steps=30",
+    )
+    batch = next(iter(hidden.data.train_dataloader()))
+    masked = hidden.task.masker(batch)
+    tokenizer = hidden.data.tokenizer
+    taken = {tokenizer.decode([i]) for i in masked.targets[masked.valid].tolist()}
+    assert taken
+    assert not any("wonderful" in tokenizer.decode(row.tolist()) for row in masked.input_ids)
+    shown = hidden.data.rows["test"].read(*[torch.zeros(1).long().numpy()] * 2)["input_ids"]
+    assert tokenizer.mask_id not in shown
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "message"),
+    [
+        ("classification", ("data=wikipedia",), "names no column"),
+        ("classification", ("init_from=nowhere.ckpt",), "there is no checkpoint"),
+        ("classification", ("task.pooling=middle",), r"task\.pooling|pooling"),
+        ("classification", ("task.class_weights=[1,2,3]",), "class_weights"),
+        ("classification", ("task.finetuning.layer_decay=2",), "layer_decay is 2"),
+        ("classification", ("objective=validation/perplexity",), "is no metric"),
+        ("classification", ("data.tokens_per_batch=0",), r"data\.tokens_per_batch=0"),
+        ("tagging", ("+task.names=3",), "no setting"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tune, task, overrides, message):
+    with pytest.raises(UserError, match=message):
+        tune(task, *overrides)
+
+
+def test_another_model_than_that_of_the_run_is_refused(run, tune, tmp_path):
+    first = run("trainer.max_steps=1", run_dir=tmp_path / "first")
+    state = torch.load(first.run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    del state["state_dict"]["encoder.embedding.weight"]
+    broken = tmp_path / "first" / "checkpoints" / "broken.ckpt"
+    torch.save(state, broken)
+    with pytest.raises(UserError, match=r"has no weights for encoder\.embedding\.weight"):
+        tune("classification", f"init_from={broken}", model=False)
+
+
+def test_class_weights_and_smoothing_are_taken(tune):
+    result = tune(
+        "classification", "task.class_weights=balanced", "task.label_smoothing=0.1", "trainer.max_steps=2"
+    )
+    weights = result.task.class_weights
+    counts = torch.tensor(result.data.counts)
+    assert (weights * counts).sum() == pytest.approx(float(counts.sum()))

@@ -1,0 +1,98 @@
+"""Which parameters learn, when, and how fast."""
+
+import pytest
+import torch
+from torch import nn
+
+from maskwright.models import LSTM, Transformer
+from maskwright.optim import adamw, muon
+from maskwright.tasks.finetuning import FineTuning, depths_of
+
+
+@pytest.fixture
+def encoder():
+    return Transformer(50, 3, 16, 2, 24, convolution=2, value_residual=True)
+
+
+def learning(encoder: nn.Module) -> set[str]:
+    """The parts that learn: the embeddings, or the layer's number."""
+    return {
+        name.split(".")[1] if name.startswith("layers.") else name.split(".")[0]
+        for name, parameter in encoder.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+EMBEDDINGS = {"embedding", "embedding_norm", "convolution"}
+
+
+def test_depths_rise_from_embeddings_to_the_last_norm(encoder):
+    depths, last = depths_of(encoder)
+    named = {name: depths[id(parameter)] for name, parameter in encoder.named_parameters()}
+    assert last == 3
+    assert named["embedding.weight"] == named["embedding_norm.weight"] == 0
+    assert {depth for name, depth in named.items() if name.startswith("convolution.")} == {0}
+    assert [named[f"layers.{i}.attention.output.weight"] for i in range(3)] == [1, 2, 3]
+    assert named["final_norm.weight"] == 3
+    assert depths_of(LSTM(50, 2, 16))[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("freeze", "expected"),
+    [
+        (0, EMBEDDINGS | {"0", "1", "2", "final_norm"}),
+        ("embeddings", {"0", "1", "2", "final_norm"}),
+        (2, {"2", "final_norm"}),
+        ("encoder", set()),
+    ],
+)
+def test_frozen_parts_do_not_learn(encoder, freeze, expected):
+    FineTuning(freeze=freeze).apply(encoder, 1.0)
+    assert learning(encoder) == expected
+
+
+def test_layers_thaw_from_the_last_one_down(encoder):
+    settings = FineTuning(thaw=0.8)
+    for progress, expected in [
+        (0.0, set()),
+        (0.2, {"2", "final_norm"}),
+        (0.4, {"1", "2", "final_norm"}),
+        (0.61, {"0", "1", "2", "final_norm"}),
+        (0.8, EMBEDDINGS | {"0", "1", "2", "final_norm"}),
+    ]:
+        settings.apply(encoder, progress)
+        assert learning(encoder) == expected
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_rates_fall_with_depth_and_the_head_has_its_own(encoder, kind):
+    module = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(16, 2)})
+    module["head"].reads_out = True
+    common = {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
+    if kind == "adamw":
+        optimizer = adamw(module, lr=1.0, **common)
+    else:
+        optimizer = muon(module, lr=1.0, adamw_lr=1.0, momentum=0.9, iterations=3, **common)
+    before = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    FineTuning(layer_decay=0.5, head_lr=7.0, head_weight_decay=0.3).regroup(optimizer, encoder)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert set(rates) == before
+    assert rates[id(encoder.embedding.weight)] == 0.125
+    assert rates[id(encoder.layers[0].feed_forward.input.weight)] == 0.25
+    assert rates[id(encoder.layers[2].feed_forward.input.weight)] == rates[id(encoder.final_norm.weight)] == 1.0
+    assert rates[id(module["head"].weight)] == rates[id(module["head"].bias)] == 7.0
+    assert (decays[id(module["head"].weight)], decays[id(module["head"].bias)]) == (0.3, 0.0)
+    loss = module["head"](encoder(torch.zeros(1, 3, dtype=torch.long))).sum()
+    loss.backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"freeze": -1}, {"thaw": 1.5}, {"layer_decay": 0.0}, {"head_lr": 0.0}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=rf"finetuning\.{next(iter(wrong))} is"):
+        FineTuning(**wrong)

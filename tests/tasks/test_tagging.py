@@ -1,0 +1,48 @@
+"""Entities and their scores."""
+
+import random
+
+import pytest
+import seqeval.metrics
+
+from maskwright.tasks.tagging import chunks, entity_scores
+
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (["B-PER", "I-PER", "O"], {("PER", 0, 2)}),
+        (["B-PER", "B-PER"], {("PER", 0, 1), ("PER", 1, 2)}),
+        (["O", "I-PER", "I-LOC"], {("PER", 1, 2), ("LOC", 2, 3)}),
+        (["B-PER", "I-LOC", "I-LOC"], {("PER", 0, 1), ("LOC", 1, 3)}),
+        ([], set()),
+    ],
+)
+def test_chunks_are_those_of_conlleval(tags, expected):
+    assert chunks(tags) == expected
+
+
+def test_scores_by_hand():
+    wanted = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "O"]]
+    predicted = [["B-PER", "O", "O", "B-LOC"], ["B-LOC", "B-PER"]]
+    scores = entity_scores(wanted, predicted)
+    assert scores["all"] == {"precision": 2 / 4, "recall": 2 / 3, "f1": 4 / 7}
+    assert scores["LOC"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
+    assert scores["PER"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scores_are_those_of_seqeval(seed):
+    """Of random tags, legal or not; seqeval counts as conlleval does."""
+    draw = random.Random(seed)
+    wanted, predicted = ([[draw.choice(TAGS) for _ in range(length)] for length in range(1, 12)] for _ in range(2))
+    scores = entity_scores(wanted, predicted)
+    for name in ("precision", "recall", "f1"):
+        theirs = getattr(seqeval.metrics, f"{name}_score")
+        assert scores["all"][name] == pytest.approx(theirs(wanted, predicted, zero_division=0))
+        for kind, value in zip(
+            ("LOC", "PER"), theirs(wanted, predicted, average=None, zero_division=0), strict=True
+        ):
+            assert scores[kind][name] == pytest.approx(value)
