@@ -258,6 +258,16 @@ class Corpus(LightningDataModule):
         """How many of what a model gets to see from a split, in words."""
         raise NotImplementedError
 
+    def evaluation_loader(self, split: str) -> DataLoader:
+        """What is evaluated of a split, once, spread over the devices."""
+        raise NotImplementedError
+
+    def val_dataloader(self) -> DataLoader:
+        return self.evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader:
+        return self.evaluation_loader("test")
+
     def loader(
         self, read: Any, batches: Iterable[np.ndarray], collate: Callable[[Any], dict[str, Tensor]]
     ) -> DataLoader:

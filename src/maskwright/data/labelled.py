@@ -160,13 +160,7 @@ class LabelledData(Corpus):
         batches = _Endless(self._plan(), step, self.accumulate, *self.place)
         return self.loader(_Numbered(self.rows["train"]), batches, to_tensors)  # type: ignore[arg-type]
 
-    def val_dataloader(self) -> DataLoader:
-        return self._evaluation_loader("validation")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._evaluation_loader("test")
-
-    def _evaluation_loader(self, split: str) -> DataLoader:
+    def evaluation_loader(self, split: str) -> DataLoader:
         """Each row once, long ones first, spread over the devices."""
         rank, devices = self.place
         rows = self.rows[split]

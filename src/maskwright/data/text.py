@@ -87,13 +87,7 @@ class TextData(Corpus):
         batches = order.EndlessBatches(step, self.batch_size, self.accumulate, *self.place)
         return self._loader(_Shuffled(self.blocks["train"], self.seed), batches)
 
-    def val_dataloader(self) -> DataLoader:
-        return self._evaluation_loader("validation")
-
-    def test_dataloader(self) -> DataLoader:
-        return self._evaluation_loader("test")
-
-    def _evaluation_loader(self, split: str) -> DataLoader:
+    def evaluation_loader(self, split: str) -> DataLoader:
         """Each block, or evenly spaced ones up to the limit, once, in order, spread over the devices."""
         rank, devices = self.place
         blocks = len(self.blocks[split])

@@ -6,10 +6,11 @@ Shapes: B examples, T positions, H hidden size, V vocabulary.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.models.embedder import Embedder
 from maskwright.models.transformer import gather
 
 
-class CNN(nn.Module):
+class CNN(Embedder):
     """Tokens -> hidden states; a position sees its neighbours.
 
     Args:
@@ -23,8 +24,6 @@ class CNN(nn.Module):
         ValueError: `kernel_size` is even.
     """
 
-    separates_documents = False  # of one row
-
     def __init__(
         self,
         vocabulary_size: int,
@@ -35,14 +34,9 @@ class CNN(nn.Module):
         dropout: float = 0.0,
         initial_std: float = 0.02,
     ):
-        super().__init__()
+        super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}; it is odd, with as many neighbours on each side")
-        self.hidden_size = hidden_size
-        self.embedding = nn.Embedding(vocabulary_size, hidden_size)
-        nn.init.normal_(self.embedding.weight, std=initial_std)
-        self.embedding_norm = nn.LayerNorm(hidden_size)
-        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(_Block(hidden_size, kernel_size, dilation**i, dropout) for i in range(layers))
         self.final_norm = nn.LayerNorm(hidden_size)
 
@@ -54,7 +48,7 @@ class CNN(nn.Module):
         Args:
             attention: None, or (B, T) bool, False at padding, which then is as nothing.
         """
-        hidden = self.dropout(self.embedding_norm(self.embedding(input_ids)))
+        hidden = self.embed(input_ids)
         for layer in self.layers:
             hidden = layer(hidden, attention)
         hidden = self.final_norm(hidden)

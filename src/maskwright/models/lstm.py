@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from maskwright.models.embedder import Embedder
 from maskwright.models.transformer import gather
 
 
-class LSTM(nn.Module):
+class LSTM(Embedder):
     """Tokens -> hidden states.
 
     Args:
@@ -23,19 +24,12 @@ class LSTM(nn.Module):
         ValueError: `hidden_size` is odd.
     """
 
-    separates_documents = False  # of one row
-
     def __init__(
         self, vocabulary_size: int, layers: int, hidden_size: int, dropout: float = 0.0, initial_std: float = 0.02
     ):
-        super().__init__()
+        super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
         if hidden_size % 2:
             raise ValueError(f"hidden_size is {hidden_size}; an LSTM of two directions takes an even one")
-        self.hidden_size = hidden_size
-        self.embedding = nn.Embedding(vocabulary_size, hidden_size)
-        nn.init.normal_(self.embedding.weight, std=initial_std)
-        self.embedding_norm = nn.LayerNorm(hidden_size)
-        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
             nn.LSTM(hidden_size, hidden_size // 2, batch_first=True, bidirectional=True) for _ in range(layers)
         )
@@ -48,7 +42,7 @@ class LSTM(nn.Module):
         Args:
             attention: None, or (B, T) bool, False at the padding behind each row.
         """
-        hidden: Any = self.dropout(self.embedding_norm(self.embedding(input_ids)))
+        hidden: Any = self.embed(input_ids)
         lengths = None if attention is None else attention.sum(dim=1).cpu()
         for layer in self.layers:
             packed = hidden

@@ -6,10 +6,11 @@ Shapes: B examples, T positions, H hidden size, V vocabulary.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.models.embedder import Embedder
 from maskwright.models.transformer import gather
 
 
-class MLP(nn.Module):
+class MLP(Embedder):
     """Tokens -> hidden states; a position sees a window of neighbours once, and then itself.
 
     Args:
@@ -20,8 +21,6 @@ class MLP(nn.Module):
         initial_std: of the normal that the embeddings start from.
     """
 
-    separates_documents = False  # of one row
-
     def __init__(
         self,
         vocabulary_size: int,
@@ -31,12 +30,8 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         initial_std: float = 0.02,
     ):
-        super().__init__()
-        self.hidden_size, self.window = hidden_size, window
-        self.embedding = nn.Embedding(vocabulary_size, hidden_size)
-        nn.init.normal_(self.embedding.weight, std=initial_std)
-        self.embedding_norm = nn.LayerNorm(hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
+        self.window = window
         self.mix = nn.Linear((2 * window + 1) * hidden_size, hidden_size)
         self.layers = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(layers - 1))
         self.final_norm = nn.LayerNorm(hidden_size)
@@ -49,7 +44,7 @@ class MLP(nn.Module):
         Args:
             attention: None, or (B, T) bool, False at padding, which then is as nothing.
         """
-        hidden = self.dropout(self.embedding_norm(self.embedding(input_ids)))
+        hidden = self.embed(input_ids)
         if attention is not None:
             hidden = hidden * attention[..., None]
         around = F.pad(hidden, (0, 0, self.window, self.window)).unfold(

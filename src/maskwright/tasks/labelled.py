@@ -61,7 +61,10 @@ class LabelledTask(Task):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self._seen.append(tuple(tensor.float().cpu().numpy() for tensor in self.predict_batch(batch)))
+        found = (
+            t.float() if t.is_floating_point() else t for t in self.predict_batch(batch)
+        )  # NumPy has no bfloat16
+        self._seen.append(tuple(tensor.cpu().numpy() for tensor in found))
 
     test_step = validation_step
 
