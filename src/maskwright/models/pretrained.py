@@ -63,6 +63,7 @@ class Pretrained(nn.Module):
         except (OSError, ValueError) as error:
             said = str(error).split("\n")[0]
             raise UserError(f"model.name='{name}' is no model of the hub, nor a folder with one: {said}") from error
+        model.train()  # as every other module that is new; what is loaded comes ready to answer, without dropout
         self.model = model.base_model if own_head else model
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # of another task; its weights would get no gradient
