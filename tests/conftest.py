@@ -49,6 +49,7 @@ WITHOUT = {
     "model=mlp": _TRANSFORMERS,
     "model=pretrained": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "task=classification": _PACKED,
+    "task=multitask": _PACKED,
     "task=tagging": _PACKED,
     "task=regression": _PACKED,
 }

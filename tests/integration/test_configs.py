@@ -37,6 +37,7 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         ("data/batches", "examples"): [*from_csv, "task=classification"],
         ("task", "classification"): from_csv,
         ("task", "regression"): [*from_csv, "data.label=stars"],
+        ("task", "multitask"): from_csv,
         ("task", "tagging"): from_names,
         ("data", "wikitext"): [f"data.source={wikitext}", "data.config=null"],
         # the default excerpt stands in the default of data.source; TINY sets another

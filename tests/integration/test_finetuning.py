@@ -204,6 +204,21 @@ def test_another_model_than_that_of_the_run_is_refused(run, tune, tmp_path):
         tune("classification", f"init_from={broken}", model=False)
 
 
+@pytest.mark.parametrize("labels", ["classification", "tagging"])
+def test_tokens_and_labels_are_learned_at_once(tune, labels):
+    settings = ("optimizer.lr=1e-2", "trainer.max_steps=40", "mask.ratio=0.3")
+    if labels == "classification":
+        result = tune("multitask", *settings)
+        assert result.metrics["test/accuracy"] > 0.9
+    else:
+        target = "task._target_=maskwright.tasks.MultitaskTagging"
+        result = tune("tagging", *settings, target, "+task.mlm_weight=0.5", "mask=token")
+        assert result.metrics["test/f1"] > 0.9
+    untrained = torch.log(torch.tensor(float(len(result.data.tokenizer))))
+    assert result.metrics["test/mlm_loss"] < untrained - 0.4
+    assert result.metrics["train/loss"] > result.metrics["train/label_loss"]
+
+
 def test_class_weights_and_smoothing_are_taken(tune):
     result = tune(
         "classification", "task.class_weights=balanced", "task.label_smoothing=0.1", "trainer.max_steps=2"

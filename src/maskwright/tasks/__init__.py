@@ -3,7 +3,17 @@
 from maskwright.tasks.classification import Classification, Regression
 from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.mlm import MaskedLanguageModeling
+from maskwright.tasks.multitask import MultitaskClassification, MultitaskTagging
 from maskwright.tasks.tagging import Tagging
 from maskwright.tasks.task import Task
 
-__all__ = ["Classification", "FineTuning", "MaskedLanguageModeling", "Regression", "Tagging", "Task"]
+__all__ = [
+    "Classification",
+    "FineTuning",
+    "MaskedLanguageModeling",
+    "MultitaskClassification",
+    "MultitaskTagging",
+    "Regression",
+    "Tagging",
+    "Task",
+]

@@ -66,7 +66,7 @@ class Classification(TextTask):
     """
 
     target = "class"
-    metrics = ("loss", "accuracy", "precision", "recall", "f1", "f1_micro")
+    metrics: tuple[str, ...] = ("loss", "accuracy", "precision", "recall", "f1", "f1_micro")
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Regression(TextTask):
     """
 
     target = "value"
-    metrics = ("loss", "rmse", "mae", "r2", "pearson", "spearman")
+    metrics: tuple[str, ...] = ("loss", "rmse", "mae", "r2", "pearson", "spearman")
 
     def __init__(self, values: list[float], **task: Any):
         super().__init__(outputs=1, **task)

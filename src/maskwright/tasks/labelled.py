@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskwright.masking import Masker
+from maskwright.masking import Masked, Masker
 from maskwright.models.flops import forward_flops
 from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.task import Task
@@ -34,7 +34,7 @@ class LabelledTask(Task):
         self._polynomial: np.ndarray | None = None
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of a training batch, and which of its targets are predicted right."""
+        """The loss of a batch with these ids, and which of its targets are predicted right."""
         raise NotImplementedError
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
@@ -49,6 +49,10 @@ class LabelledTask(Task):
         """
         raise NotImplementedError
 
+    def learn(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor]:
+        """The loss of a training batch under its mask, and which of its targets are predicted right."""
+        return self.score(batch, masked.input_ids)
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         self._thaw()
         micro = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
@@ -56,7 +60,7 @@ class LabelledTask(Task):
             self.masker.begin_step(self.trainer.global_step)
         masked = self.masker(batch, self.progress())
         self._shape = masked.input_ids.shape[0], masked.input_ids.shape[1]
-        loss, right = self.score(batch, masked.input_ids)
+        loss, right = self.learn(batch, masked)
         self.log_step(loss, right.float().mean() if len(right) else None)
         return loss
 

@@ -21,7 +21,7 @@ class MaskedLanguageModeling(Task):
         task: see `Task`.
     """
 
-    metrics = ("loss", "perplexity", "accuracy")
+    metrics: tuple[str, ...] = ("loss", "perplexity", "accuracy")
 
     def __init__(self, head: nn.Module, masker: Masker, evaluation_masker: Masker, **task: Any):
         super().__init__(**task)

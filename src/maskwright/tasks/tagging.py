@@ -29,7 +29,7 @@ class Tagging(LabelledTask):
     """
 
     target = "tags"
-    metrics = ("loss", "accuracy", "precision", "recall", "f1")
+    metrics: tuple[str, ...] = ("loss", "accuracy", "precision", "recall", "f1")
 
     def __init__(
         self, names: list[str], crf: bool = False, dropout: float = 0.1, label_smoothing: float = 0.0, **task: Any

@@ -1,0 +1,85 @@
+"""Masked tokens and labels at once, on one encoder."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from maskwright.masking import Masked, Masker
+from maskwright.tasks.classification import Classification
+from maskwright.tasks.labelled import LabelledTask
+from maskwright.tasks.tagging import Tagging
+
+
+class AlsoMasked(LabelledTask):
+    """A task that learns from labels, and beside them to predict the hidden tokens of the same texts.
+
+    Labels are learned from the texts as they are, and tokens from the masked ones: two passes through the encoder.
+
+    Args:
+        head: for masked tokens, see `MaskedLanguageModeling`.
+        evaluation_masker: masks validation and test batches, for the metrics of masked tokens.
+        mlm_weight: of the loss of masked tokens, beside that of labels, which has the weight 1.
+        task: see the class of the labels.
+    Raises:
+        ValueError: the weight is negative.
+    """
+
+    def __init__(self, head: nn.Module, evaluation_masker: Masker, mlm_weight: float = 1.0, **task: Any):
+        super().__init__(**task)
+        if mlm_weight < 0:
+            raise ValueError(f"mlm_weight is {mlm_weight}; it is at least 0")
+        self.head, self.evaluation_masker, self.mlm_weight = head, evaluation_masker, mlm_weight
+        self.mlm_loss, self.mlm_accuracy = MeanMetric(), MeanMetric()
+
+    def _of_tokens(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy in nats of the masked tokens, and which are predicted right, (B, K)."""
+        hidden = self.encoder(masked.input_ids, batch.get("attention_mask"), masked.positions)
+        return self.head.loss(hidden, masked.targets, masked.valid)  # type: ignore[operator]
+
+    def learn(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor]:
+        label_loss, right = self.score(batch, batch["input_ids"])
+        token_loss, predicted = self._of_tokens(batch, masked)
+        self.masker.observe(masked, predicted)
+        self.log("train/label_loss", label_loss)
+        self.log("train/mlm_loss", token_loss)
+        return label_loss + self.mlm_weight * token_loss, right
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        masked = self.evaluation_masker(batch)
+        loss, right = self._of_tokens(batch, masked)
+        count = masked.valid.sum()
+        self.mlm_loss.update(loss, count)
+        self.mlm_accuracy.update((right & masked.valid).sum() / count.clamp(min=1), count)
+
+    test_step = validation_step
+
+    def _measure(self, split: str) -> None:
+        super()._measure(split)
+        loss, accuracy = self.mlm_loss.compute(), self.mlm_accuracy.compute()
+        self.mlm_loss.reset()
+        self.mlm_accuracy.reset()
+        self.log_dict(
+            {
+                f"{split}/mlm_loss": loss,
+                f"{split}/mlm_perplexity": torch.exp(loss),
+                f"{split}/mlm_accuracy": accuracy,
+            }
+        )
+
+
+_OF_TOKENS = ("mlm_loss", "mlm_perplexity", "mlm_accuracy")
+
+
+class MultitaskClassification(AlsoMasked, Classification):
+    """Masked tokens, and the class of a text."""
+
+    metrics = (*Classification.metrics, *_OF_TOKENS)
+
+
+class MultitaskTagging(AlsoMasked, Tagging):
+    """Masked tokens, and a tag for each word."""
+
+    metrics = (*Tagging.metrics, *_OF_TOKENS)
