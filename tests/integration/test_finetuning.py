@@ -209,7 +209,7 @@ def test_tokens_and_labels_are_learned_at_once(tune, labels):
     settings = ("optimizer.lr=1e-2", "trainer.max_steps=40", "mask.ratio=0.3")
     if labels == "classification":
         result = tune("multitask", *settings)
-        assert result.metrics["test/accuracy"] > 0.9
+        assert result.metrics["test/accuracy"] > 0.8
     else:
         target = "task._target_=maskwright.tasks.MultitaskTagging"
         result = tune("tagging", *settings, target, "+task.mlm_weight=0.5", "mask=token")
