@@ -156,8 +156,8 @@ class Patch(Callback):
             all masked positions at once), `whole_last_layer` (computed at all positions), `softcap` (logits
             are held within 15 by tanh), `rows` and `length` (in the first `until` of the run, half the
             blocks of a step, or blocks cut in two), `not_fused` (AdamW of separate operations), or `average`
-            (validation sees an exponential moving average of the weights, over one in `until` of the steps
-            done so far), `log_frequencies` (the decoder's bias starts at them), `flush_denormals`,
+            (validation sees a moving average of the weights, over about one in `until` of the steps done so
+            far), `log_frequencies` (the decoder's bias starts at them), `flush_denormals`,
             `three_products` (queries, keys and values by a product each), or `onednn` (forward products and
             gradients of inputs by oneDNN instead of MKL).
     """
@@ -217,7 +217,7 @@ class Patch(Callback):
             share = self.until
             pl_module.__dict__["averaged"] = torch.optim.swa_utils.AveragedModel(
                 pl_module,
-                avg_fn=lambda mean, new, count: mean.lerp(new, max(1 / (1 + share * (count + 1)), 1e-3)),
+                avg_fn=lambda mean, new, count: mean.lerp(new, min(share / (float(count) + 1), 1.0)),
             )
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: dict[str, Tensor], batch_idx: int) -> None:

@@ -53,6 +53,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "blocks of 64 in the first 30 %": patch("length"),
     "moving average of the weights": patch("average", 10),
 }
+# of these the change is one of the first steps alone: their share, and the tokens of such a step beside a whole one
+RAMPS = {"half the blocks in the first 30 %": (0.3, 0.5), "blocks of 64 in the first 30 %": (0.3, 1.0)}
 # these change the loss, but not what a step takes
 SAME_TIME: dict[str, tuple[str, ...]] = {
     "linear decay": ("schedule=linear",),
@@ -80,7 +82,6 @@ SAME_LOSS: dict[str, dict[str, Any]] = {
     "torch.compile": {"overrides": ("hardware.compile=true",)},
     "denormals flushed": {"overrides": patch("flush_denormals")},
     "cores pinned": {"environment": ("GOMP_CPU_AFFINITY=0 1",)},
-    "threads wait busily": {"environment": ("OMP_WAIT_POLICY=ACTIVE",)},
     "freed memory is kept": {
         "environment": ("MALLOC_TRIM_THRESHOLD_=4294967296", "MALLOC_MMAP_THRESHOLD_=4294967296")
     },
@@ -109,7 +110,7 @@ def main() -> None:
         changed = dataclasses.replace(recipe, **change | {"overrides": both})
         row: dict[str, Any] = {"change": name, "seconds": [1, 1], "tokens per second": 1}
         if name not in SAME_TIME:
-            row |= speed(recipe, changed, folder, arguments.repeat)
+            row |= speed(recipe, changed, folder, arguments.repeat, *RAMPS.get(name, (1.0, 1.0)))
         rows.append(row)
         print(json.dumps(row), flush=True)
         if overrides is not None:
@@ -124,17 +125,23 @@ def main() -> None:
     print(table(rows))
 
 
-def speed(recipe: Spec, changed: Spec, folder: Path, repeat: int) -> dict[str, Any]:
-    """Medians of the seconds of a step of both, in turns, and how many more tokens a second the change brings."""
+def speed(recipe: Spec, changed: Spec, folder: Path, repeat: int, share: float, tokens: float) -> dict[str, Any]:
+    """The mean seconds of a step of both, from medians of steps in turns, and how many more tokens a second come.
+
+    Args:
+        share: of the steps, the first ones, which are changed; only such steps are timed.
+        tokens: of such a step beside a step of the rest.
+    """
     path = folder / "time.json"
     if not path.exists():
         specs = {"recipe": recipe, "changed": changed}
         seconds, laps = in_turns(specs, repeat)
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"seconds": list(seconds.values()), "laps": laps}))
-    seconds = json.loads(path.read_text())["seconds"]
-    rate = rows_of(changed) / seconds[1] / (rows_of(recipe) / seconds[0])
-    return {"seconds": seconds, "tokens per second": round(rate, 3)}
+    own, other = json.loads(path.read_text())["seconds"]
+    other = share * other + (1 - share) * own
+    rate = (share * tokens + 1 - share) * rows_of(changed) / other / (rows_of(recipe) / own)
+    return {"seconds": [own, other], "tokens per second": round(rate, 3)}
 
 
 def rows_of(spec: Spec) -> int:

@@ -1,0 +1,32 @@
+"""What is measured about fine-tuning, on a few texts."""
+
+import json
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+
+def call(script: str, *arguments: str) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+
+
+def test_counts_of_words_tell_classes_that_words_tell(films, tmp_path):
+    output = tmp_path / "baselines.json"
+    call("baselines.py", "--source", str(films), "--output", str(output), "--overrides", "data.published=null")
+    figures = json.loads(output.read_text())
+    assert figures["unigrams"]["test accuracy"] == 1.0  # each text begins with its label
+    assert figures["uni- and bigrams"]["features"] > figures["unigrams"]["features"]
+
+
+def test_both_are_timed_on_as_many_tokens(films, hub_model, cache, tmp_path):
+    output = tmp_path / "speed.json"
+    settings = ("data.block_size=32", "data.tokens_per_batch=256", "data.published=null", f"data.cache_dir={cache}")
+    where = ("--source", str(films), "--model", str(hub_model), "--output", str(output))
+    call("benchmark_finetuning.py", *where, "--steps", "2", "--turns", "1", "--overrides", *settings)
+    figures = json.loads(output.read_text())
+    assert figures["ours"]["examples a step"] * 32 <= 256
+    assert abs(figures["Trainer"]["examples a step"] - figures["ours"]["examples a step"]) <= 2
+    ratio = figures["ours"]["examples per second"] / figures["Trainer"]["examples per second"]
+    assert abs(figures["times the examples per second"] - ratio) < 0.01
