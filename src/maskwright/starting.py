@@ -11,6 +11,7 @@ from maskwright.errors import UserError
 from maskwright.places import on_disk
 from maskwright.resuming import changed
 
+_MASKERS = ("masker.", "evaluation_masker.")  # what they have learned stays with its run
 _CHOSEN_ANEW = ("dropout",)  # settings of a model that say nothing about its weights
 
 
@@ -19,11 +20,13 @@ class Start:
     """The weights that a run starts from.
 
     Attributes:
+        name: as `init_from` has it.
         path: of the checkpoint; None where the model's own library loads them.
         state: weights by name.
         vocabulary: the digest of the tokenizer that they belong to.
     """
 
+    name: str
     path: Path | None
     state: dict[str, torch.Tensor]
     vocabulary: str | None
@@ -36,30 +39,29 @@ class Start:
         Raises:
             UserError: the weights belong to another vocabulary, or are of other shapes.
         """
+        own = task.state_dict()
         if self.path is None:
-            return []
+            new = [name for name in own if not name.startswith(("encoder.", *_MASKERS))]
+            return [f"weights of {self.name}"] + [f"new: {', '.join(new)}"] * bool(new)
         if self.vocabulary != vocabulary:
             raise UserError(
                 f"init_from: {self.path} was trained with another vocabulary. Leave the choice of the tokenizer to "
                 "init_from, or say its own: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
             )
-        own = task.state_dict()
-        offered = {n: w for n, w in self.state.items() if not n.startswith(("masker.", "evaluation_masker."))}
-        taken = {name: weight for name, weight in offered.items() if name in own}
-        for name, weight in taken.items():
-            if weight.shape == own[name].shape:
-                continue
-            if name.startswith("encoder."):
-                raise UserError(
-                    f"init_from: {name} is {tuple(weight.shape)} in {self.path} and {tuple(own[name].shape)} here."
-                )
-        taken = {name: weight for name, weight in taken.items() if weight.shape == own[name].shape}
+        offered = {n: weight for n, weight in self.state.items() if not n.startswith(_MASKERS)}
+        taken = {}
+        for name in offered.keys() & own.keys():
+            if offered[name].shape == own[name].shape:
+                taken[name] = offered[name]
+            elif name.startswith("encoder."):
+                found, here = tuple(offered[name].shape), tuple(own[name].shape)
+                raise UserError(f"init_from: {name} is {found} in {self.path} and {here} here.")
         if missing := [name for name in own if name.startswith("encoder.") and name not in taken]:
             raise UserError(
                 f"init_from: {self.path} has no weights for {', '.join(missing[:5])}; it is another model."
             )
         task.load_state_dict(taken, strict=False)
-        new = [name for name in own if name not in taken and not name.startswith(("masker.", "evaluation_masker."))]
+        new = [name for name in own if name not in taken and not name.startswith(_MASKERS)]
         left = [name for name in offered if name not in taken]
         lines = [f"{len(taken)} weights of {self.path}"]
         lines += [f"new: {', '.join(new)}"] * bool(new) + [f"left out: {', '.join(left)}"] * bool(left)
@@ -94,7 +96,7 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
         _refuse(overrides, config["model"], own, name)
         config["model"] = {**own, "dropout": dropout, "reinitialize": False}
         config["tokenizer"] = {"_target_": "maskwright.text.tokenizer.Pretrained", "name": str(name)}
-        return Start(None, {}, None)
+        return Start(name, None, {}, None)
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         model, vocabulary = saved["hyper_parameters"]["config"]["model"], saved["hyper_parameters"]["vocabulary"]
@@ -108,7 +110,7 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
         "_target_": "maskwright.text.tokenizer.Pretrained",
         "name": str(file.parent.parent / "tokenizer"),
     }
-    return Start(file, state, vocabulary)
+    return Start(name, file, state, vocabulary)
 
 
 def _refuse(overrides: list[str], asked: dict[str, Any], own: dict[str, Any], name: str) -> None:

@@ -79,6 +79,11 @@ def test_rows_may_be_as_long_as_positions_reach(tmp_path):
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="is no model of the hub"):
         Pretrained(60, str(tmp_path / "nothing"))
-    _, folder = saved("bert", tmp_path)
+    model, folder = saved("bert", tmp_path)
     with pytest.raises(UserError, match="has 60 tokens, and the tokenizer"):
         Pretrained(61, folder)
+    state = model.state_dict()
+    del state["bert.encoder.layer.1.output.dense.weight"]
+    model.save_pretrained(folder, state_dict=state)
+    with pytest.raises(UserError, match=r"no weights for .*encoder\.layer\.1\.output\.dense\.weight"):
+        Pretrained(60, folder)

@@ -59,7 +59,11 @@ class Pretrained(nn.Module):
             if reinitialize:
                 model = kind.from_config(config)
             else:
-                model = kind.from_pretrained(where, config=config, dtype=torch.float32)
+                model, told = kind.from_pretrained(
+                    where, config=config, dtype=torch.float32, output_loading_info=True
+                )
+                if missing := [key for key in told["missing_keys"] if "pooler" not in key]:
+                    raise UserError(f"model.name='{name}' has no weights for {', '.join(sorted(missing)[:5])}.")
         except (OSError, ValueError) as error:
             said = str(error).split("\n")[0]
             raise UserError(f"model.name='{name}' is no model of the hub, nor a folder with one: {said}") from error
