@@ -56,8 +56,9 @@ class Run:
     began: float  # by time.monotonic
     checkpoint: Path | None
 
-    def introduce(self, changes: list[str]) -> None:
-        """Prints what is about to be trained on what, and the changes since the checkpoint."""
+    def introduce(self, beginning: list[str]) -> None:
+        """Prints what is about to be trained on what, and from what it begins: changes since the checkpoint that it
+        resumes, or the weights of another run that it takes."""
         if not self.trainer.is_global_zero:
             return
         tokens = self.data.tokens
@@ -73,8 +74,8 @@ class Run:
         out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
         if self.checkpoint is not None:
             out.print(f"{'resuming':>10}: {self.checkpoint}")
-        for change in changes:
-            out.print(f"{'changed':>10}: {change}")
+        for line in beginning:
+            out.print(f"{'weights' if self.checkpoint is None else 'changed':>10}: {line}")
         for logger in self.trainer.loggers:
             if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
                 logger.log_hyperparams(self.config)

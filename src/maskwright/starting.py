@@ -42,7 +42,7 @@ class Start:
         own = task.state_dict()
         if self.path is None:
             new = [name for name in own if not name.startswith(("encoder.", *_MASKERS))]
-            return [f"weights of {self.name}"] + [f"new: {', '.join(new)}"] * bool(new)
+            return [f"those of {self.name}"] + [f"new: {', '.join(new)}"] * bool(new)
         if self.vocabulary != vocabulary:
             raise UserError(
                 f"init_from: {self.path} was trained with another vocabulary. Leave the choice of the tokenizer to "
@@ -63,7 +63,7 @@ class Start:
         task.load_state_dict(taken, strict=False)
         new = [name for name in own if name not in taken and not name.startswith(_MASKERS)]
         left = [name for name in offered if name not in taken]
-        lines = [f"{len(taken)} weights of {self.path}"]
+        lines = [f"{len(taken)} of {self.path}"]
         lines += [f"new: {', '.join(new)}"] * bool(new) + [f"left out: {', '.join(left)}"] * bool(left)
         return lines
 

@@ -111,7 +111,7 @@ def test_a_run_starts_from_another(run, tune, tmp_path, capsys):
     capsys.readouterr()
     result = tune("classification", f"init_from={first.run_dir}", "trainer.max_steps=1", model=False)
     shown = capsys.readouterr().out
-    assert "weights of" in shown
+    assert "weights: " in shown
     assert "new: output.weight, output.bias" in " ".join(shown.split())
     assert "left out: head.dense.weight" in " ".join(shown.split())
     assert result.task.encoder.hidden_size == 32
