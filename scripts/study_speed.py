@@ -69,9 +69,8 @@ SAME_TIME: dict[str, tuple[str, ...]] = {
     "decoder's bias starts at log frequencies": patch("log_frequencies"),
     "frequent words first": ("data._target_=speed_variants.EasyFirst",),
 }
-# these leave the loss as it is, or make it another that cannot be compared
+# these leave the loss as it is
 SAME_LOSS: dict[str, dict[str, Any]] = {
-    "vocabulary of 30,522": {"overrides": ("tokenizer.vocabulary_size=30522",)},
     "all positions projected": {"overrides": patch("all_positions")},
     "logits of all masked positions at once": {"overrides": patch("plain_loss")},
     "last layer at all positions": {"overrides": patch("whole_last_layer")},
