@@ -89,7 +89,8 @@ class TheirTimed(transformers.TrainerCallback):
 class Collator(transformers.DataCollatorWithPadding):
     """Remembers its batches, since `Trainer` fetches one ahead."""
 
-    def __post_init__(self) -> None:
+    def __init__(self, tokenizer: Any):
+        super().__init__(tokenizer)
         self.batches: list[torch.Tensor] = []
 
     def __call__(self, rows: Any) -> Any:

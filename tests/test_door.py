@@ -29,7 +29,7 @@ def test_help_is_for_people(tmp_path):
     result = train("--help", cwd=tmp_path)
     assert result.returncode == 0
     assert "Train a model on hidden words" in result.stdout
-    assert result.stdout.count("\n  python src/train.py") == 4
+    assert result.stdout.count("\n  python src/train.py") == 5
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ import lightning
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from maskwright.build import build
 from maskwright.checks import check
 from maskwright.data.corpus import Corpus
 from maskwright.machine import make_trainer, quiet
@@ -34,6 +35,9 @@ def train(cfg: DictConfig) -> Result:
     checkpoint = find_checkpoint(config["ckpt_path"], Path(config["run_dir"]))
     lightning.seed_everything(config["seed"], verbose=False)
     parts = mask_parts(config)
+    for path, node in (("schedule", config["schedule"]), ("task.finetuning", config["task"].get("finetuning"))):
+        if node is not None:
+            build(node, path)  # refuses what is impossible before any work is done
     data = make_data(config, parts)
     data.prepare_data()
     data.setup()

@@ -26,7 +26,7 @@ def test_both_are_timed_on_as_many_tokens(films, hub_model, cache, tmp_path):
     where = ("--source", str(films), "--model", str(hub_model), "--output", str(output))
     call("benchmark_finetuning.py", *where, "--steps", "2", "--turns", "1", "--overrides", *settings)
     figures = json.loads(output.read_text())
-    assert figures["ours"]["examples a step"] * 32 <= 256
-    assert abs(figures["Trainer"]["examples a step"] - figures["ours"]["examples a step"]) <= 2
+    assert figures["ours"]["examples a step"] * 32 <= 256  # all texts are cut at 32 tokens
+    assert figures["Trainer"]["examples a step"] == 8
     ratio = figures["ours"]["examples per second"] / figures["Trainer"]["examples per second"]
     assert abs(figures["times the examples per second"] - ratio) < 0.01

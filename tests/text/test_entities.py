@@ -1,6 +1,6 @@
 import pytest
 
-from maskwright.text.annotations import piece_of_texts
+from maskwright.text.annotations import Marks, piece_of_texts
 from maskwright.text.entities import Entities, named_spans
 from maskwright.text.tokenizer import Trained
 
@@ -36,7 +36,7 @@ def tokenizer(request):
 
 
 def units(annotation, tokenizer, text, tags=None):
-    piece = piece_of_texts([text], tokenizer, [tags])
+    piece = piece_of_texts([text], tokenizer, [None if tags is None else Marks([], tags)])
     opens = annotation.annotate(piece)
     assert not opens[~piece.starts].any()
     out: list[list[int]] = []
