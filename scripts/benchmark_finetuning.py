@@ -4,11 +4,9 @@
     python scripts/benchmark_finetuning.py --source ../shared/data/stanfordnlp/imdb
 
 Both train the same encoder with a new head on the same reviews, cut at the same length, with AdamW and without
-masks. `Trainer` pads each batch to its longest row, as `run_classification.py` does by default with dynamic
-padding;
-its batches hold as many rows as have the tokens of one of ours, padding left out. They train in turns, some steps
-each; a contestant's rate is the examples of all its timed steps over their seconds. The first step of each turn is
-not timed.
+masks. `Trainer` pads each batch to its longest row; its batches hold as many rows as have the tokens of one of
+ours, padding left out. They train in turns, some steps each; a contestant's rate is the examples of all its timed
+steps over their seconds. The first step of each turn is not timed.
 """
 
 import argparse

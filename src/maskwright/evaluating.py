@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.checks import check_keys
@@ -14,7 +13,9 @@ from maskwright.machine import make_trainer, quiet
 from maskwright.parts import make_data, make_task, mask_parts
 from maskwright.progress import console
 from maskwright.reports import labelled
+from maskwright.resuming import read_checkpoint
 from maskwright.tasks import Regression
+from maskwright.tasks.task import MASKERS
 from maskwright.text.cache import write_file
 
 KEYS = "run checkpoint split data hardware output".split()
@@ -39,12 +40,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     path = run / "checkpoints" / f"{asked['checkpoint']}.ckpt"
     if not path.is_file():
         raise UserError(f"run='{run}' has no checkpoint {path}. Name the directory of a run that wrote one.")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        known, state = saved["hyper_parameters"], saved["state_dict"]
-        config = known["config"]
-    except Exception as error:
-        raise UserError(f"run: {path} is no checkpoint of this project, or a damaged one: {error}") from error
+    saved = read_checkpoint(path, "run")
+    known, state = saved["hyper_parameters"], saved["state_dict"]
+    config = known["config"]
     config |= {"hardware": asked["hardware"], "callbacks": {}, "logger": {}, "run_dir": str(run)}
     config["data"] = _data(config["data"], asked["data"])
     if known.get("labels"):
@@ -60,7 +58,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     task = make_task(config, data)
     if isinstance(task, Regression):
         task.mean, task.deviation = known["values"]
-    task.load_state_dict({name: weight for name, weight in state.items() if not _of_masker(name)}, strict=False)
+    task.load_state_dict(
+        {name: weight for name, weight in state.items() if not name.startswith(MASKERS)}, strict=False
+    )
     trainer = make_trainer(config, run, data.baseline)
     test = trainer.validate if split == "validation" else trainer.test
     [metrics] = test(task, datamodule=data, verbose=False)
@@ -77,10 +77,6 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     write_file(output / "metrics.json", lambda temporary: temporary.write_text(text + "\n"))
     console().print(f"Everything is in {output}")
     return metrics
-
-
-def _of_masker(name: str) -> bool:
-    return name.startswith(("masker.", "evaluation_masker."))
 
 
 def _data(own: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,25 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
     return found
 
 
+def read_checkpoint(path: Path, key: str) -> dict[str, Any]:
+    """A checkpoint of ours, memory-mapped; its `hyper_parameters` hold the `config` and the `vocabulary`.
+
+    Args:
+        key: of the config that names it, for messages.
+    Raises:
+        UserError: it is none, or damaged.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        for name in ("config", "vocabulary"):
+            saved["hyper_parameters"][name]
+        for name in ("global_step", "state_dict"):
+            saved[name]
+    except Exception as error:
+        raise UserError(f"{key}: {path} is no checkpoint of this project, or a damaged one: {error}") from error
+    return saved
+
+
 def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
     """Refuses a checkpoint that the run cannot go on from.
 
@@ -42,15 +61,9 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
     Raises:
         UserError: the file is no checkpoint, or of another architecture, tokenizer or optimizer.
     """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        before, vocabulary, step = (
-            saved["hyper_parameters"]["config"],
-            saved["hyper_parameters"]["vocabulary"],
-            saved["global_step"],
-        )
-    except Exception as error:
-        raise UserError(f"ckpt_path: {path} is no checkpoint of this project, or a damaged one: {error}") from error
+    saved = read_checkpoint(path, "ckpt_path")
+    known, step = saved["hyper_parameters"], saved["global_step"]
+    before, vocabulary = known["config"], known["vocabulary"]
     now = task.hparams["config"]
     # what models were before these could be chosen
     earlier = {"convolution": 0, "query_key_norm": False, "value_residual": False} | before["model"]
@@ -62,7 +75,7 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
             f"data.source='{before['data']['source']}'. Use that data and tokenizer, or its run's own: "
             f"tokenizer=pretrained tokenizer.name={path.parent.parent / 'tokenizer'}"
         )
-    labels = saved["hyper_parameters"].get("labels")
+    labels = known.get("labels")
     if labels != task.hparams["labels"]:
         raise UserError(
             f"ckpt_path: {path} tells {', '.join(labels or ['no classes'])}, and the data has "

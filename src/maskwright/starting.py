@@ -9,9 +9,9 @@ from lightning import LightningModule
 
 from maskwright.errors import UserError
 from maskwright.places import on_disk
-from maskwright.resuming import changed
+from maskwright.resuming import changed, read_checkpoint
+from maskwright.tasks.task import MASKERS
 
-_MASKERS = ("masker.", "evaluation_masker.")  # what they have learned stays with its run
 _CHOSEN_ANEW = ("dropout",)  # settings of a model that say nothing about its weights
 
 
@@ -41,14 +41,14 @@ class Start:
         """
         own = task.state_dict()
         if self.path is None:
-            new = [name for name in own if not name.startswith(("encoder.", *_MASKERS))]
+            new = [name for name in own if not name.startswith(("encoder.", *MASKERS))]
             return [f"those of {self.name}"] + [f"new: {', '.join(new)}"] * bool(new)
         if self.vocabulary != vocabulary:
             raise UserError(
                 f"init_from: {self.path} was trained with another vocabulary. Leave the choice of the tokenizer to "
                 "init_from, or say its own: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
             )
-        offered = {n: weight for n, weight in self.state.items() if not n.startswith(_MASKERS)}
+        offered = {n: weight for n, weight in self.state.items() if not n.startswith(MASKERS)}
         taken = {}
         for name in offered.keys() & own.keys():
             if offered[name].shape == own[name].shape:
@@ -61,7 +61,7 @@ class Start:
                 f"init_from: {self.path} has no weights for {', '.join(missing[:5])}; it is another model."
             )
         task.load_state_dict(taken, strict=False)
-        new = [name for name in own if name not in taken and not name.startswith(_MASKERS)]
+        new = [name for name in own if name not in taken and not name.startswith(MASKERS)]
         left = [name for name in offered if name not in taken]
         lines = [f"{len(taken)} of {self.path}"]
         lines += [f"new: {', '.join(new)}"] * bool(new) + [f"left out: {', '.join(left)}"] * bool(left)
@@ -97,12 +97,8 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
         config["model"] = {**own, "dropout": dropout, "reinitialize": False}
         config["tokenizer"] = {"_target_": "maskwright.text.tokenizer.Pretrained", "name": str(name)}
         return Start(name, None, {}, None)
-    try:
-        saved = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        model, vocabulary = saved["hyper_parameters"]["config"]["model"], saved["hyper_parameters"]["vocabulary"]
-        state = saved["state_dict"]
-    except Exception as error:
-        raise UserError(f"init_from: {file} is no checkpoint of this project, or a damaged one: {error}") from error
+    saved = read_checkpoint(file, "init_from")
+    model, vocabulary = saved["hyper_parameters"]["config"]["model"], saved["hyper_parameters"]["vocabulary"]
     anew = {key: config["model"][key] for key in _CHOSEN_ANEW if key in model and key in config["model"]}
     _refuse(overrides, config["model"], model | anew, name)
     config["model"] = model | anew
@@ -110,7 +106,7 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
         "_target_": "maskwright.text.tokenizer.Pretrained",
         "name": str(file.parent.parent / "tokenizer"),
     }
-    return Start(name, file, state, vocabulary)
+    return Start(name, file, saved["state_dict"], vocabulary)
 
 
 def _refuse(overrides: list[str], asked: dict[str, Any], own: dict[str, Any], name: str) -> None:

@@ -8,29 +8,32 @@ import torch
 from maskwright.data.text import TextData
 from maskwright.text.tokenizer import Trained
 
+CORPUS = {  # settings that every data module of the tests has
+    "config": None,
+    "column": "text",
+    "document": "row",
+    "cleaning": ["whitespace"],
+    "limit": None,
+    "tokenizer": Trained("wordpiece", 300, lowercase=True),
+    "id_type": "auto",
+    "seed": 1,
+    "preparation_workers": 1,
+}
+
 
 @pytest.fixture
 def make(corpus, cache) -> Callable[..., TextData]:
     """Makes and prepares one; takes the settings that are to be others."""
 
     def make_data(**changes) -> TextData:
-        settings = {
+        settings = CORPUS | {
             "source": str(corpus),
-            "config": None,
-            "column": "text",
-            "document": "row",
-            "cleaning": ["whitespace"],
             "splits": {"train": "train", "validation": 0.1, "test": 0.1},
-            "limit": None,
-            "tokenizer": Trained("wordpiece", 300, lowercase=True),
             "block_size": 32,
             "batch_size": 8,
             "evaluation_batch_size": 8,
             "evaluation_limit": None,
-            "id_type": "auto",
             "cache_dir": str(cache),
-            "seed": 1,
-            "preparation_workers": 1,
         }
         data = TextData(**settings | changes)
         data.prepare_data()

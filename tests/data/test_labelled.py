@@ -11,8 +11,8 @@ import torch
 
 from maskwright.data.labelled import LabelledData, Plan, Stretches, cut
 from maskwright.errors import UserError
-from maskwright.text.tokenizer import Trained
 from tests.conftest import make_text
+from tests.data.conftest import CORPUS
 
 WORDS = ["Ada", "King", "of", "London", "wrote", "well-known", "notes", "."]
 TAGS = ["B-PER", "I-PER", "O", "B-LOC", "O", "O", "O", "O"]
@@ -44,26 +44,17 @@ def conll(tmp_path):
 @pytest.fixture
 def make(cache):
     def make_data(source, **changes) -> LabelledData:
-        settings = {
+        settings = CORPUS | {
             "source": str(source),
-            "config": None,
-            "column": "text",
             "label": "label",
-            "document": "row",
-            "cleaning": ["whitespace"],
             "splits": {"train": "train", "validation": 0.15, "test": 0.15},
-            "limit": None,
-            "tokenizer": Trained("wordpiece", 300, lowercase=True),
             "block_size": 64,
             "tokens_per_batch": 256,
             "evaluation_tokens_per_batch": 512,
             "truncate": "head",
             "context": "none",
             "target": "class",
-            "id_type": "auto",
             "cache_dir": str(cache),
-            "seed": 1,
-            "preparation_workers": 1,
         }
         data = LabelledData(**settings | changes)
         data.prepare_data()

@@ -28,8 +28,7 @@ class LabelledData(Corpus):
 
     A row shows one text, or a window of it, between [CLS] and [SEP], padded to the longest row of its batch. The
     rows of an epoch are shuffled, then sorted by length in pools of some batches, cut where a batch is full, and
-    the
-    batches shuffled: all a function of the seed and the epoch, so that a run resumes anywhere.
+    the batches shuffled: all a function of the seed and the epoch, so that a run resumes anywhere.
 
     Args:
         target: what is to be predicted: the `class` of a text, a `value`, or `tags` of its words.

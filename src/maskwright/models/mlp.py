@@ -47,9 +47,8 @@ class MLP(Embedder):
         hidden = self.embed(input_ids)
         if attention is not None:
             hidden = hidden * attention[..., None]
-        around = F.pad(hidden, (0, 0, self.window, self.window)).unfold(
-            1, 2 * self.window + 1, 1
-        )  # (B, T, H, window)
+        padded = F.pad(hidden, (0, 0, self.window, self.window))
+        around = padded.unfold(1, 2 * self.window + 1, 1)  # (B, T, H, neighbours)
         if positions is not None:
             index = positions[:, :, None, None].expand(-1, -1, *around.shape[2:])
             around, hidden = around.gather(1, index), gather(hidden, positions)

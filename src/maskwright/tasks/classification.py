@@ -103,6 +103,7 @@ class Classification(TextTask):
     def measure(self, split: str, seen: list[np.ndarray]) -> dict[str, float]:
         self.predicted = self.per_text(seen)
         outputs, targets = self.predicted["outputs"], self.predicted["targets"].astype(np.int64)
+        accuracy = float((outputs.argmax(1) == targets).mean())
         likelihood = outputs[np.arange(len(targets)), targets]
         scores = class_scores(torch.tensor(outputs.argmax(1)), torch.tensor(targets), len(self.names))
         per_class = {
@@ -112,9 +113,9 @@ class Classification(TextTask):
         }
         return {
             "loss": float(-np.log(np.maximum(likelihood, 1e-30)).mean()),
-            "accuracy": float((outputs.argmax(1) == targets).mean()),
-            **{f"{name}": float(np.mean(scores[name])) for name in ("precision", "recall", "f1")},
-            "f1_micro": float((outputs.argmax(1) == targets).mean()),
+            "accuracy": accuracy,
+            **{name: float(np.mean(scores[name])) for name in ("precision", "recall", "f1")},
+            "f1_micro": accuracy,  # of one class a text they are the same
             **per_class,
         }
 

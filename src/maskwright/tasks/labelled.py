@@ -54,7 +54,8 @@ class LabelledTask(Task):
         return self.score(batch, masked.input_ids)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        self._thaw()
+        if self.finetuning.thaw:
+            self._thaw()
         micro = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
         if micro % self.trainer.accumulate_grad_batches == 0:
             self.masker.begin_step(self.trainer.global_step)
@@ -65,9 +66,8 @@ class LabelledTask(Task):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        found = (
-            t.float() if t.is_floating_point() else t for t in self.predict_batch(batch)
-        )  # NumPy has no bfloat16
+        # NumPy has no bfloat16
+        found = (t.float() if t.is_floating_point() else t for t in self.predict_batch(batch))
         self._seen.append(tuple(tensor.cpu().numpy() for tensor in found))
 
     test_step = validation_step

@@ -15,6 +15,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from maskwright import hashing
 from maskwright.models.documents import Sequences, runs_flash
 
+MASKERS = ("masker.", "evaluation_masker.")  # how the names of what they have learned begin
+
 
 class Task(LightningModule):
     """An encoder that learns something.
@@ -147,7 +149,7 @@ class Task(LightningModule):
         """Fits a checkpoint to a run whose settings are not those of the run that wrote it."""
         # what a masker has learned goes on where it is of use, and else starts anew
         saved, own = checkpoint["state_dict"], self.state_dict()
-        for name in [name for name in {**saved, **own} if name.startswith(("masker.", "evaluation_masker."))]:
+        for name in [name for name in {**saved, **own} if name.startswith(MASKERS)]:
             if name not in own:
                 del saved[name]
             elif name not in saved or saved[name].shape != own[name].shape:
