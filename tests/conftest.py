@@ -43,6 +43,7 @@ TINY = (
 _TRANSFORMERS = ("model.heads", "model.intermediate_size")
 _PACKED = ("data.batch_size", "data.evaluation_batch_size")
 WITHOUT = {
+    "data=mixture": ("data.source",),
     "tokenizer=pretrained": ("tokenizer.vocabulary_size",),
     "model=lstm": _TRANSFORMERS,
     "model=cnn": _TRANSFORMERS,

@@ -73,7 +73,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     else:
         told = ", ".join(f"{name} {metrics[f'{split}/{name}']:.4f}" for name in task.metrics)
         console().print(f"\n{split.capitalize()}: {told}")
-    text = json.dumps({"data": config["data"]["source"], "checkpoint": str(path), "metrics": metrics}, indent=2)
+    sources = ", ".join(source.source for source in data.recipe.sources)
+    text = json.dumps({"data": sources, "checkpoint": str(path), "metrics": metrics}, indent=2)
     write_file(output / "metrics.json", lambda temporary: temporary.write_text(text + "\n"))
     console().print(f"Everything is in {output}")
     return metrics

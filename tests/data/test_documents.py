@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from maskwright.data.documents import Documents, open_documents, split_of
+from maskwright.data.documents import Documents, Recipe, open_documents, split_of
 from maskwright.data.source import Source
 from maskwright.errors import UserError
 from tests.conftest import make_text
@@ -17,7 +17,10 @@ def prepare(tmp_path, texts, name="corpus", splits=SPLITS, limit=None, workers=1
     path = tmp_path / f"{name}.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     recipe = Documents(Source(str(path), None, "text", "row"), CLEANING, splits, limit)
-    return {name: split["text"][:] for name, split in open_documents(recipe.prepare(tmp_path, workers)).items()}
+    return {
+        name: split["text"][:]
+        for name, split in open_documents(Recipe({"": recipe}).prepare(tmp_path, workers)).items()
+    }
 
 
 TEXTS = [make_text(seed) for seed in range(300)]
@@ -60,7 +63,7 @@ def test_named_splits_are_taken_as_they_are(tmp_path):
         pq.write_table(pa.table({"text": texts}), tmp_path / "set" / f"{split}-00000.parquet")
     source = Source(str(tmp_path / "set"), None, "text", "row")
     recipe = Documents(source, CLEANING, {"train": "train", "validation": 0.1, "test": "test"}, None)
-    splits = open_documents(recipe.prepare(tmp_path, 1))
+    splits = open_documents(Recipe({"": recipe}).prepare(tmp_path, 1))
     assert splits["test"]["text"][:] == TEXTS[200:]
     assert sorted(splits["train"]["text"][:] + splits["validation"]["text"][:]) == sorted(TEXTS[:200])
 

@@ -243,9 +243,17 @@ def test_what_is_odd_about_a_corpus_is_told(make, tmp_path):
     path = tmp_path / "odd.csv"
     rows = [f'"{make_text(seed, 2)}",{["x", "y"][seed % 2]}' for seed in range(40)] + ['" ",x']
     path.write_text("text,label\n" + "\n".join(rows))
-    data = make(path, labels=["x", "y", "z"], published={"train": 50})
+    data = make(path, labels=["x", "y", "z"], published={"train": {"texts": 50}})
     assert data.remarks() == [
         "1 empty texts were left out",
         "the split train of the source holds 41 texts; as published it has 50",
         "the training split has no example of 'z', so it cannot be learned",
+    ]
+
+
+def test_words_and_entities_are_counted(make, conll):
+    data = make(conll, published={"train": {"texts": 30, "words": 239, "entities": 61}}, **TAGGED)
+    assert data.remarks()[:2] == [
+        "the split train of the source holds 240 words; as published it has 239",
+        "the split train of the source holds 60 entities; as published it has 61",
     ]

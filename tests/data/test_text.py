@@ -117,6 +117,36 @@ def test_the_tokenizer_learns_from_the_training_split_only(make, monkeypatch):
     assert learned == data.documents["train"]["text"][:]
 
 
+def test_several_sources_are_one_corpus(make, corpus, films):
+    own = {"cleaning": ["whitespace"], "splits": {"train": "train", "validation": 0.1, "test": 0.1}}
+    reviews = {"source": str(films), "label": "label", "published": {"train": {"texts": 25000}}}
+    reviews |= {
+        "cleaning": ["html_tags"],
+        "splits": {"train": "train+unsupervised", "validation": 0.2, "test": "test"},
+    }
+    both = make(source=None, parts={"films": reviews, "other": {"source": str(corpus), **own}})
+    texts = {split: set(rows["text"][:]) for split, rows in both.documents.items()}
+    for settings in (reviews, {"source": str(corpus), **own}):
+        for split, rows in make(**settings).documents.items():
+            assert set(rows["text"][:]) <= texts[split]
+    assert sum(map(len, texts.values())) == 150 + 200
+    assert both.remarks() == ["films: the split train of the source holds 60 texts; as published it has 25,000"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": {"a": {"source": "x.txt"}}}, "either data.source or data.parts"),
+        ({"source": None, "parts": {"a": {"sauce": "x.txt"}}}, r"data\.parts\.a\.sauce is no setting.*'source'"),
+        ({"source": None, "parts": {"a": {"column": "text"}}}, r"data\.parts\.a\.source is missing"),
+        ({"source": None, "parts": {"a": {"source": "x.txt"}}}, r"data\.parts\.a: data\.splits\.train must name"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(make, changes, message):
+    with pytest.raises(UserError, match=message):
+        make(**changes)
+
+
 def test_documents_are_a_dataset_dict(make):
     from datasets import DatasetDict
 

@@ -32,6 +32,7 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
     from_names = ["data=conll", f"data.source={names}", "data.published=null"]
     return {
         ("data", "csv"): [f"data.source={reviews}"],
+        ("data", "mixture"): [f"data.parts.imdb.source={films}", "data.parts.wikipedia.limit=25"],
         ("data", "imdb"): [f"data.source={films}", "data.published=null"],
         ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
         ("data/batches", "examples"): [*from_csv, "task=classification"],

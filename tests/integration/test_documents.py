@@ -90,7 +90,7 @@ def test_shown_make_targets_exist(command):
 
 def test_documented_keys_exist():
     keys = []
-    for choices in ([], ["model=pretrained"], ["callbacks=early_stopping"]):
+    for choices in ([], ["model=pretrained"], ["callbacks=early_stopping"], ["data=mixture"]):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
     for task in ("classification", "tagging", "regression", "multitask"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]

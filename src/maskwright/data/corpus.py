@@ -1,5 +1,6 @@
 """A corpus on disk: from `data.source` to cleaned documents, tokens, and what is known about each token."""
 
+import inspect
 import json
 import signal
 import time
@@ -16,9 +17,17 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from maskwright.data.documents import SPLITS, Documents, open_documents, open_marked, open_texts, pieces
-from maskwright.data.source import Source
-from maskwright.errors import UserError
+from maskwright.data.documents import (
+    SPLITS,
+    Documents,
+    Recipe,
+    documents_of,
+    open_documents,
+    open_marked,
+    open_texts,
+    pieces,
+)
+from maskwright.errors import UserError, nearest
 from maskwright.progress import bar
 from maskwright.text.annotations import (
     Annotation,
@@ -48,8 +57,6 @@ class Corpus(LightningDataModule):
     What becomes a batch is for the classes below this one to say.
 
     Args:
-        source, config, column, document, tags, label, labels: see `Source`.
-        cleaning, splits, limit: see `Documents`.
         tokenizer: how to get the tokenizer.
         id_type: type of the ids on disk; `auto` takes the smallest that holds the vocabulary.
         cache_dir: folder for prepared corpora.
@@ -57,25 +64,21 @@ class Corpus(LightningDataModule):
         accumulate: micro-batches that each device cuts its part of a step into.
         workers: processes that load batches; 0 loads in the training process.
         preparation_workers: processes that prepare the corpus; None takes one per core.
-        published: how many texts the splits of the source are known to hold.
         annotations: what is to be known about tokens beyond their ids; comes with each batch by its name.
+        parts: several sources, by their names, each with settings as follow; then, but for `labels`, which is that
+            of all, none of these stands beside it.
+        source, config, column, document, tags, label, labels: see `Source`.
+        cleaning, splits, limit, published: see `Documents`.
     Raises:
         UserError: the settings do not fit together.
     Attributes:
         tokenizer, tokens: what was made; `tokens` by split.
         seconds: of each stage of the preparation.
-        notes: counts of what was found in the documents, see `Documents`.
+        notes: of each part, counts of what was found in its documents, see `Documents`.
     """
 
     def __init__(
         self,
-        source: str,
-        config: str | None,
-        column: str,
-        document: Literal["row", "paragraph", "file", "article"],
-        cleaning: list[str],
-        splits: dict[str, str | float],
-        limit: int | None,
         tokenizer: Trained | Pretrained,
         id_type: Literal["auto", "uint16", "uint32"],
         cache_dir: str,
@@ -83,27 +86,40 @@ class Corpus(LightningDataModule):
         accumulate: int = 1,
         workers: int = 0,
         preparation_workers: int | None = None,
+        annotations: Sequence[Annotation] = (),
+        parts: dict[str, dict[str, Any]] | None = None,
+        source: str | None = None,
+        config: str | None = None,
+        column: str = "text",
+        document: Literal["row", "paragraph", "file", "article"] = "row",
+        cleaning: list[str] | None = None,
+        splits: dict[str, str | float] | None = None,
+        limit: int | None = None,
         tags: str | None = None,
         label: str | None = None,
         labels: list[str] | None = None,
-        published: dict[str, int] | None = None,
-        annotations: Sequence[Annotation] = (),
+        published: dict[str, dict[str, int]] | None = None,
     ):
         super().__init__()
-        where = Source(source, config, column, document, tags, label, None if labels is None else tuple(labels))
-        self.recipe = Documents(where, tuple(cleaning), dict(splits), limit)
+        own = (config, column, document, cleaning, splits, limit, tags, label, labels, published)
+        if (source is None) == (parts is None):
+            raise UserError("A corpus has either data.source or data.parts.")
+        if source is not None:
+            self.recipe = Recipe({"": documents_of(source, *own)})
+        else:
+            given = {} if labels is None else {"labels": labels}
+            self.recipe = Recipe({name: _part(name, part | given) for name, part in (parts or {}).items()})
         self.choice = tokenizer
         self.id_type, self.seed = id_type, seed
         self.cache = Path(cache_dir).expanduser()
         self.accumulate, self.workers = accumulate, workers
         self.preparation_workers = preparation_workers or cores()
         self.annotations = {annotation.name: annotation for annotation in annotations}
-        if tags is None and any(getattr(annotation, "needs_tags", False) for annotation in annotations):
+        if not self.tagged and any(getattr(annotation, "needs_tags", False) for annotation in annotations):
             raise UserError(
                 "mask.units.source=tags, but the corpus has no tags. Name their column in data.tags, or take "
                 "mask.units.source=rule."
             )
-        self.published = published or {}
         self.annotation_folders: dict[str, Path] = {}
         self.seconds: dict[str, float] = {}
         self._folder: Path | None = None
@@ -135,7 +151,12 @@ class Corpus(LightningDataModule):
         self.prepare_data()
         assert self._folder is not None
         self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
-        self.notes: dict[str, int] = json.loads((self.documents_folder / "notes.json").read_text())
+        self.notes: dict[str, dict[str, int]] = json.loads((self.documents_folder / "notes.json").read_text())
+
+    @property
+    def tagged(self) -> bool:
+        """Whether all words of the documents have tags."""
+        return all(source.tags is not None for source in self.recipe.sources)
 
     @property
     def documents(self) -> "DatasetDict":
@@ -224,16 +245,19 @@ class Corpus(LightningDataModule):
     def remarks(self) -> list[str]:
         """What a user should know about the corpus before a model learns from it."""
         found = []
-        if empty := self.notes.get("empty"):
-            found.append(f"{empty:,} empty texts were left out")
-        if (strays := self.notes.get("strays")) and self.notes.get("opened"):
-            found.append(f"{strays:,} I- tags without an entity before them were read as B- tags")
-        for split, number in self.published.items():
-            read = self.notes.get(f"read {split}", number)
-            if self.recipe.limit is None and read != number:
-                found.append(
-                    f"the split {split} of the source holds {read:,} texts; as published it has {number:,}"
-                )
+        for name, part in self.recipe.parts.items():
+            notes, of = self.notes[name], f"{name}: " if name else ""
+            if empty := notes.get("empty"):
+                found.append(f"{of}{empty:,} empty texts were left out")
+            if (strays := notes.get("strays")) and notes.get("opened"):
+                found.append(f"{of}{strays:,} I- tags without an entity before them were read as B- tags")
+            for split, counts in (part.published or {}).items() if part.limit is None else ():
+                for kind, number in counts.items():
+                    if (read := notes.get(f"{kind} {split}", number)) != number:
+                        found.append(
+                            f"{of}the split {split} of the source holds {read:,} {kind}; as published it has "
+                            f"{number:,}"
+                        )
         return found
 
     @property
@@ -287,6 +311,22 @@ class Corpus(LightningDataModule):
         began = time.monotonic()
         yield
         self.seconds[stage] = time.monotonic() - began
+
+
+def _part(name: str, settings: dict[str, Any]) -> Documents:
+    known = list(inspect.signature(documents_of).parameters)
+    for key in settings:
+        if key not in known:
+            raise UserError(
+                f"data.parts.{name}.{key} is no setting of a source.{nearest(key, known)} "
+                f"Its settings are: {', '.join(known)}."
+            )
+    if settings.get("source") is None:
+        raise UserError(f"data.parts.{name}.source is missing: name what the documents are read from.")
+    try:
+        return documents_of(**settings)
+    except UserError as error:
+        raise UserError(f"data.parts.{name}: {error}") from error
 
 
 class TimedLoader(DataLoader):

@@ -5,12 +5,12 @@ import heapq
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -45,12 +45,12 @@ _SCHEMA = pa.schema(
         "opens": pa.bool_(),
     }
 )
-_FORMAT = 3  # to be raised when the same settings no longer give the same documents
+_FORMAT = 4  # to be raised when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
 class Documents:
-    """The recipe of a corpus.
+    """How documents are got from one source.
 
     Args:
         source: where the documents come from.
@@ -59,6 +59,8 @@ class Documents:
             the share of what is taken for training that a hash of the text assigns to it.
         limit: take only the first so many documents of each split of the source, or, where they have labels, so
             many drawn by a hash of their texts; None takes all.
+        published: how many `texts`, `words` and `entities` (where they are tagged) splits of the source are known
+            to hold.
     Raises:
         UserError: the splits are not shares or names that make sense together.
     """
@@ -67,6 +69,7 @@ class Documents:
     cleaning: tuple[str, ...]
     splits: dict[str, str | float]
     limit: int | None
+    published: dict[str, dict[str, int]] | None = None
 
     def __post_init__(self) -> None:
         cleaner(self.cleaning)
@@ -84,60 +87,24 @@ class Documents:
         """The splits that are taken from the source's train split by hash."""
         return {name: float(share) for name, share in self.splits.items() if not isinstance(share, str)}
 
-    def fingerprint(self) -> str:
-        return fingerprint(
-            [_FORMAT, self.source.identity(), self.cleaning, sorted(self.splits.items()), self.limit]
-        )
+    def settings(self) -> list[Any]:
+        """What the documents depend on."""
+        return [_FORMAT, self.source.identity(), self.cleaning, sorted(self.splits.items()), self.limit]
 
-    def prepare(self, cache: Path, workers: int) -> Path:
-        """The folder of the documents, read and cleaned by `workers` processes unless it is there.
-
-        Raises:
-            UserError: the source cannot be read, or a split would be empty.
-        """
-        return write_once(cache / f"documents-{self.fingerprint()}", partial(self._write, workers=workers))
-
-    def _write(self, folder: Path, workers: int) -> None:
-        counts = dict.fromkeys(SPLITS, 0)
-        notes: Counter[str] = Counter()
-        writers = {split: pa.ipc.new_stream(str(folder / f"{split}.arrow"), _SCHEMA) for split in SPLITS}
-        try:
-            with bar("Reading and cleaning documents", self.limit) as progress:
-                for split, rows in self._cleaned(workers, notes):
-                    columns = zip(zip(*rows, strict=True), _SCHEMA, strict=True)
-                    arrays = [pa.array(column, field.type) for column, field in columns]
-                    writers[split].write_batch(pa.record_batch(arrays, schema=_SCHEMA))
-                    counts[split] += len(rows)
-                    progress.advance(len(rows))
-        finally:
-            for writer in writers.values():
-                writer.close()
-        (folder / "notes.json").write_text(json.dumps(notes))
-        if not any(counts.values()):
-            raise UserError(
-                f"data.source='{self.source.source}' holds no text: every document is empty after cleaning."
-            )
-        for split, count in counts.items():
-            if not count:
-                raise UserError(
-                    f"None of the {sum(counts.values())} documents of data.source='{self.source.source}' fell to "
-                    f"the {split} split (data.splits.{split}={self.splits[split]}). Take more or shorter documents "
-                    "(data.document=paragraph or row for files, a larger data.limit) or a larger share."
-                )
-
-    def _cleaned(self, workers: int, notes: Counter[str]) -> Iterator[tuple[str, list["_Row"]]]:
+    def cleaned(self, workers: int, notes: Counter[str]) -> Iterator[tuple[str, list["_Row"]]]:
         """Batches of clean rows, each with the split that they belong to.
 
         Args:
-            notes: counts `empty`, the texts of which cleaning leaves nothing; `read <split>`, those of each
-                split of the source; and what `labels.iob2` counts.
+            notes: counts `empty`, the texts of which cleaning leaves nothing; `texts <split>` of each split of the
+                source, and `words <split>` and `entities <split>` where they are tagged; and what `labels.iob2`
+                counts.
         """
         is_dump = self.source.find()[0] == "dump"
         for name in dict.fromkeys(split for split in self.splits.values() if isinstance(split, str)):
             target = next(split for split, taken in self.splits.items() if taken == name)
             shares = self.shares if target == "train" else {}
             texts: Iterator[_Raw] = chain.from_iterable(
-                _counted(self.source.read(part, notes), f"read {part}", notes) for part in name.split("+")
+                _counted(self.source.read(part, notes), part, notes) for part in name.split("+")
             )
             if self.limit is not None:
                 texts = iter(_sample(texts, self.limit)) if self.source.label else islice(texts, self.limit)
@@ -147,13 +114,93 @@ class Documents:
                 yield from cleaned.items()
 
 
+def documents_of(
+    source: str,
+    config: str | None = None,
+    column: str = "text",
+    document: Literal["row", "paragraph", "file", "article"] = "row",
+    cleaning: Sequence[str] | None = None,
+    splits: dict[str, str | float] | None = None,
+    limit: int | None = None,
+    tags: str | None = None,
+    label: str | None = None,
+    labels: Sequence[str] | None = None,
+    published: dict[str, dict[str, int]] | None = None,
+) -> Documents:
+    """What a config says about one source; see `Source` and `Documents`."""
+    where = Source(source, config, column, document, tags, label, None if labels is None else tuple(labels))
+    return Documents(where, tuple(cleaning or ()), dict(splits or {}), limit, published)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A corpus: the documents of one source, or of several.
+
+    Args:
+        parts: the sources by their names, in this order; a single one needs no name.
+    """
+
+    parts: dict[str, Documents]
+
+    @property
+    def sources(self) -> list[Source]:
+        return [part.source for part in self.parts.values()]
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"data{name and f'.parts.{name}'}.source='{part.source.source}'" for name, part in self.parts.items()
+        )
+
+    def prepare(self, cache: Path, workers: int) -> Path:
+        """The folder of the documents, read and cleaned by `workers` processes unless it is there.
+
+        Raises:
+            UserError: a source cannot be read, or a split would be empty.
+        """
+        settings = [part.settings() for part in self.parts.values()]
+        key = fingerprint(settings[0] if len(settings) == 1 else settings)
+        return write_once(cache / f"documents-{key}", partial(self._write, workers=workers))
+
+    def _write(self, folder: Path, workers: int) -> None:
+        counts = dict.fromkeys(SPLITS, 0)
+        notes = {name: Counter[str]() for name in self.parts}
+        writers = {split: pa.ipc.new_stream(str(folder / f"{split}.arrow"), _SCHEMA) for split in SPLITS}
+        limits = [part.limit for part in self.parts.values()]
+        try:
+            with bar("Reading and cleaning documents", limits[0] if len(limits) == 1 else None) as progress:
+                for name, part in self.parts.items():
+                    for split, rows in part.cleaned(workers, notes[name]):
+                        columns = zip(zip(*rows, strict=True), _SCHEMA, strict=True)
+                        arrays = [pa.array(column, field.type) for column, field in columns]
+                        writers[split].write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+                        counts[split] += len(rows)
+                        progress.advance(len(rows))
+        finally:
+            for writer in writers.values():
+                writer.close()
+        (folder / "notes.json").write_text(json.dumps(notes))
+        if not any(counts.values()):
+            raise UserError(f"{self} holds no text: every document is empty after cleaning.")
+        for split, count in counts.items():
+            if not count:
+                told = ", ".join(f"{part.splits[split]}" for part in self.parts.values())
+                raise UserError(
+                    f"None of the {sum(counts.values())} documents of {self} fell to the {split} split "
+                    f"(data.splits.{split}={told}). Take more or shorter documents (data.document=paragraph or row "
+                    "for files, a larger data.limit) or a larger share."
+                )
+
+
 _Raw = str | Labelled | Tagged
 _Row = tuple[str, str | None, list[int] | None, list[str] | None, bool]  # as in the schema
 
 
-def _counted(texts: Iterator[_Raw], name: str, notes: Counter[str]) -> Iterator[_Raw]:
+def _counted(texts: Iterator[_Raw], split: str, notes: Counter[str]) -> Iterator[_Raw]:
     for text in texts:
-        notes[name] += 1
+        notes[f"texts {split}"] += 1
+        if isinstance(text, Tagged):
+            notes[f"words {split}"] += len(text.words)
+            notes[f"entities {split}"] += sum(tag.startswith("B-") for tag in text.tags)
         yield text
 
 

@@ -63,8 +63,8 @@ class LabelledData(Corpus):
         self.target, self.truncate, self.context = target, truncate, context
         self.block_size, self.tokens_per_batch = block_size, tokens_per_batch
         self.evaluation_tokens_per_batch = evaluation_tokens_per_batch
-        key, column = ("tags", self.recipe.source.tags) if target == "tags" else ("label", self.recipe.source.label)
-        if column is None:
+        key = "tags" if target == "tags" else "label"
+        if any(getattr(source, key) is None for source in self.recipe.sources):
             raise UserError(
                 f"data.{key} names no column, and this task learns from one. Choose labelled data "
                 "(data=imdb, data=conll, data=csv), or name the column."
@@ -78,11 +78,12 @@ class LabelledData(Corpus):
         """
         super().setup(stage)
         tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
+        given = self.recipe.sources[0].labels
         targets: Mapping[str, np.ndarray | Tags]
         if self.target == "tags":
-            self.names, targets = _tags(tables, self.recipe.source.labels)
+            self.names, targets = _tags(tables, given)
         elif self.target == "class":
-            self.names, targets = _classes(tables, self.recipe.source.labels)
+            self.names, targets = _classes(tables, given)
         else:
             self.names, targets = [], {split: _values(table, split) for split, table in tables.items()}
         self.rows = {

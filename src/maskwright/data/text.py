@@ -60,7 +60,7 @@ class TextData(Corpus):
         }
         if len(self.tokens["train"].ids) < self.block_size - 2:
             raise UserError(
-                f"The training split of data.source='{self.recipe.source.source}' has "
+                f"The training split of {self.recipe} has "
                 f"{self.tokens['train'].count} tokens, too few for one block of data.block_size={self.block_size}. "
                 "Take more text or a smaller block."
             )

@@ -104,7 +104,7 @@ def parts(
 
 def held_out(data: Corpus, number: int) -> tuple[list[str], list[Marks | None] | None]:
     """A few texts of the validation split: those of tagged words with what is marked in them, else sentences."""
-    if data.recipe.source.tags is not None:
+    if data.tagged:
         return open_marked(data.documents_folder)["validation"](0, number)
     documents = (row["text"] for row in data.documents["validation"])
     return list(islice(fills.sentences(documents, each=1), number)), None
