@@ -91,10 +91,15 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
             raise UserError(
                 f"init_from='{name}' is a folder with neither checkpoints of a run nor a config.json of the hub."
             )
-        own = {"_target_": "maskwright.models.pretrained.Pretrained", "name": str(name)}
-        dropout = config["model"].get("dropout") if any(o.startswith("model.dropout=") for o in overrides) else None
+        own = {
+            "_target_": "maskwright.models.pretrained.Pretrained",
+            "name": str(name),
+            "reinitialize": False,
+        }
+        asked = config["model"].get("_target_") == own["_target_"] or "model.dropout" in map(_key, overrides)
+        dropout = config["model"].get("dropout") if asked else None
         _refuse(overrides, config["model"], own, name)
-        config["model"] = {**own, "dropout": dropout, "reinitialize": False}
+        config["model"] = {**own, "dropout": dropout}
         config["tokenizer"] = {"_target_": "maskwright.text.tokenizer.Pretrained", "name": str(name)}
         return Start(name, None, {}, None)
     saved = read_checkpoint(file, "init_from")
@@ -111,9 +116,16 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
 
 def _refuse(overrides: list[str], asked: dict[str, Any], own: dict[str, Any], name: str) -> None:
     """Refuses another model, where the command line asks for one."""
-    if any(override.lstrip("+").startswith(("model=", "model.", "model/")) for override in overrides):
-        differ = [line for line in changed(own, asked, "model") if not line.startswith("model.dropout ")]
-        if differ:
-            raise UserError(
-                f"init_from={name} brings its own model, and another was asked for: {'; '.join(differ)}."
-            )
+    keys = {_key(override) for override in overrides}
+    chosen = any(key == "model" or key.startswith("model/") for key in keys)  # and not single settings alone
+    differ = [
+        line
+        for line in changed(own, asked, "model")
+        if (chosen or line.split()[0] in keys) and not line.startswith("model.dropout ")
+    ]
+    if differ:
+        raise UserError(f"init_from={name} brings its own model, and another was asked for: {'; '.join(differ)}.")
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from maskwright.errors import UserError
 from maskwright.experiment import Result, train
+from maskwright.starting import start
 from tests.conftest import compose_train
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
 
@@ -202,6 +204,22 @@ def test_another_model_than_that_of_the_run_is_refused(run, tune, tmp_path):
     torch.save(state, broken)
     with pytest.raises(UserError, match=r"has no weights for encoder\.embedding\.weight"):
         tune("classification", f"init_from={broken}", model=False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "dropout"),
+    [([], None), (["model.dropout=0"], 0.0), (["model=pretrained", "model.name=?", "model.dropout=0.2"], 0.2)],
+)
+def test_dropout_is_chosen_anew_and_nothing_else(hub_model, overrides, dropout):
+    overrides = [override.replace("?", str(hub_model)) for override in overrides]
+    composed = compose_train("task=classification", f"init_from={hub_model}", *overrides)
+    config = OmegaConf.to_container(composed, resolve=False)
+    start(config, overrides)
+    assert config["model"]["dropout"] == dropout
+    for other in (["model.layers=4"], ["model=lstm"]):
+        composed = compose_train("task=classification", f"init_from={hub_model}", *other)
+        with pytest.raises(UserError, match="another was asked for"):
+            start(OmegaConf.to_container(composed, resolve=False), other)
 
 
 @pytest.mark.parametrize("labels", ["classification", "tagging"])
