@@ -2,6 +2,7 @@
 
 import random
 
+import conlleval
 import pytest
 import seqeval.metrics
 
@@ -34,8 +35,26 @@ def test_scores_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_scores_are_those_of_conlleval(tmp_path, seed):
+    """Of a file with a word, its tag and what was predicted in each line; of random tags, legal or not."""
+    draw = random.Random(seed)
+    wanted, predicted = ([[draw.choice(TAGS) for _ in range(length)] for length in range(1, 15)] for _ in range(2))
+    path = tmp_path / "output.txt"
+    sentences = zip(wanted, predicted, strict=True)
+    path.write_text("\n".join("".join(f"w {a} {b}\n" for a, b in zip(*pair, strict=True)) for pair in sentences))
+    with path.open() as file:
+        theirs = conlleval.evaluate(file)
+    expected = {"all": theirs["overall"]["chunks"]["evals"]}
+    expected |= {kind: slot["evals"] for kind, slot in theirs["slots"]["chunks"].items()}
+    scores = entity_scores(wanted, predicted)
+    assert scores.keys() == expected.keys()
+    for kind, own in scores.items():
+        assert list(own.values()) == pytest.approx([expected[kind][key] for key in ("prec", "rec", "f1")])
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_scores_are_those_of_seqeval(seed):
-    """Of random tags, legal or not; seqeval counts as conlleval does."""
+    """Of random tags, legal or not."""
     draw = random.Random(seed)
     wanted, predicted = ([[draw.choice(TAGS) for _ in range(length)] for length in range(1, 12)] for _ in range(2))
     scores = entity_scores(wanted, predicted)
