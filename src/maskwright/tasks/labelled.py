@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskwright.masking import Masked, Masker
+from maskwright.masking import Masked, Masker, Nothing
 from maskwright.models.flops import forward_flops
 from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.task import Task
@@ -63,6 +63,8 @@ class LabelledTask(Task):
         self._shape = masked.input_ids.shape[0], masked.input_ids.shape[1]
         loss, right = self.learn(batch, masked)
         self.log_step(loss, right.float().mean() if len(right) else None)
+        if not isinstance(self.masker.units, Nothing):
+            self.log("train/masked", masked.valid.sum() / (batch["words"] >= 0).sum().clamp(min=1))
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

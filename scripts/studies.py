@@ -1,0 +1,204 @@
+"""What studies are made of: runs of `src/train.py` that are kept, and tables and pictures of what they found.
+
+A study compares arms over seeds. One arm with one seed is a part, which is a job of Hydra's launcher: parts run one
+behind the other, in processes side by side (hydra/launcher=joblib) or on a cluster (hydra/launcher=submitit_slurm).
+A part is made of runs, each in a folder of its own: one that has ended is not run again, one that was stopped goes
+on. Whenever a part ends, the report of all parts that have ended is written.
+"""
+
+import json
+import math
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from filelock import FileLock
+from scipy.stats import t as student
+
+from maskwright.door import USER_ERROR
+from maskwright.errors import UserError
+from maskwright.text.cache import write_file
+
+ROOT = Path(__file__).resolve().parents[1]
+Values = dict[str, dict[int, float]]  # by arm and seed
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that a study compares.
+
+    Args:
+        title: what it is called in tables.
+        percent: whether it is a share, to be shown as per cent.
+    """
+
+    title: str
+    percent: bool
+
+    def show(self, value: float, signed: bool = False) -> str:
+        return f"{100 * value if self.percent else value:{'+' if signed else ''}.{2 if self.percent else 3}f}"
+
+
+def settings_of(arms: dict[str, str], name: str) -> list[str]:
+    """The settings of an arm: those named, or, where none are, `mask=<its name>`."""
+    return shlex.split(arms.get(name, f"mask={name}"))
+
+
+def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
+    """The metrics of `src/train.py` with these settings, which runs in `folder` unless it has.
+
+    Raises:
+        UserError: the settings are refused, or the folder holds a run with others.
+        RuntimeError: the run failed.
+    """
+    written = folder / "settings.json"
+    if written.is_file() and (before := json.loads(written.read_text())) != [*overrides]:
+        others = ", ".join(sorted({*before} ^ {*overrides})) or "their order"
+        raise UserError(
+            f"{folder} holds a run with other settings ({others}). Delete it, or choose another folder."
+        )
+    if (metrics := finished(folder)) is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(written, lambda path: path.write_text(json.dumps([*overrides], indent=1)))
+        print(f"{folder}: runs; what it says goes to output.txt there", flush=True)
+        last = folder / "checkpoints" / "last.ckpt"
+        status = _train(folder, [*overrides, f"ckpt_path='{last}'"]) if last.is_file() else USER_ERROR
+        if (
+            status == USER_ERROR
+        ):  # there is nothing to go on from, or it had trained to its end, but not been tested
+            status = _train(folder, overrides)
+        metrics = finished(folder)
+        if status or metrics is None:
+            said = (folder / "output.txt").read_text().strip().splitlines()
+            message = f"{folder} failed with status {status}: " + "\n".join(said[-3:])
+            raise UserError(message) if status == USER_ERROR else RuntimeError(message)
+    print(f"{folder}: {objective(folder)} {metrics[objective(folder)]:.4f}", flush=True)
+    return metrics
+
+
+def finished(folder: Path) -> dict[str, float] | None:
+    """The metrics of the run in a folder; None where none has ended."""
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text()) if path.is_file() else {}
+    return summary["metrics"] if summary.get("status") == "completed" else None
+
+
+def objective(folder: Path) -> str:
+    """The metric of the test split that tells how good the run in a folder is."""
+    return yaml.safe_load((folder / "config.yaml").read_text())["objective"].replace("validation/", "test/")
+
+
+def _train(folder: Path, overrides: Sequence[str]) -> int:
+    """The exit status of `src/train.py`. What stops this process stops it, and waits until it has saved itself."""
+    command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir='{folder}'"]
+    with (folder / "output.txt").open("a") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+        finally:
+            process.kill()
+
+
+def compare(values: dict[int, float], baseline: dict[int, float]) -> tuple[float, float] | None:
+    """Mean of the differences of the seeds that both have, and half of its 95 % confidence interval.
+
+    The interval is that of Student's t for paired samples. None where fewer than two seeds are shared.
+    """
+    differences = [values[seed] - baseline[seed] for seed in values.keys() & baseline.keys()]
+    if len(differences) < 2:
+        return None
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return statistics.mean(differences), float(student.ppf(0.975, len(differences) - 1)) * error
+
+
+def parts(folder: Path) -> dict[str, dict[int, Path]]:
+    """The folders of the parts of a study, by arm and seed."""
+    found: dict[str, dict[int, Path]] = {}
+    for path in sorted(folder.glob("*-*/")):
+        arm, _, seed = path.name.rpartition("-")
+        if seed.isdigit():
+            found.setdefault(arm, {})[int(seed)] = path
+    return found
+
+
+def write_report(folder: Path, title: str, found: dict[Metric, Values], baseline: str) -> None:
+    """Writes `study.md`, `study.json` and `study.svg`, each whole or not at all."""
+    figures = {metric.title: values for metric, values in found.items()}
+    with FileLock(folder / ".report.lock"):
+        _write(folder / "study.json", json.dumps(figures, indent=1) + "\n")
+        _write(folder / "study.md", table(found, baseline))
+        write_file(folder / "study.svg", lambda path: draw(path, title, found, baseline))
+
+
+def _write(path: Path, text: str) -> None:
+    write_file(path, lambda temporary: temporary.write_text(text))
+
+
+def arms_of(found: dict[Metric, Values], baseline: str) -> list[str]:
+    """The arms that there are figures of, the baseline first."""
+    names = {arm for values in found.values() for arm in values}
+    return sorted(names, key=lambda arm: (arm != baseline, arm))
+
+
+def table(found: dict[Metric, Values], baseline: str) -> str:
+    """Mean ± standard deviation of each arm, and its paired difference to the baseline, as Markdown."""
+    heads = [head for metric in found for head in (metric.title, f"− {baseline}")]
+    lines = ["| | seeds | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
+    for arm in arms_of(found, baseline):
+        cells = [str(max(len(values.get(arm, {})) for values in found.values()))]
+        for metric, values in found.items():
+            own = values.get(arm, {})
+            spread = f" ± {metric.show(statistics.stdev(own.values()))}" if len(own) > 1 else ""
+            cells.append(f"{metric.show(statistics.mean(own.values()))}{spread}" if own else "")
+            difference = None if arm == baseline else compare(own, values.get(baseline, {}))
+            if difference is None:
+                cells.append("")
+            else:
+                mean, half = difference
+                low, high = (metric.show(mean + side * half, signed=True) for side in (-1, 1))
+                cells.append(f"{metric.show(mean, signed=True)} [{low}, {high}]")
+        lines.append(f"| `{arm}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(path: Path, title: str, found: dict[Metric, Values], baseline: str) -> None:
+    """One panel a metric: a dot for each seed, and mean and standard deviation of each arm."""
+    from matplotlib.figure import Figure
+
+    arms = arms_of(found, baseline)
+    figure = Figure(figsize=(3.2 * len(found) + 1, 0.4 * len(arms) + 1.6), layout="constrained")
+    for number, (metric, values) in enumerate(found.items()):
+        axes = figure.add_subplot(1, len(found), number + 1)
+        scale = 100 if metric.percent else 1
+        for place, arm in enumerate(arms):
+            own = [scale * value for value in values.get(arm, {}).values()]
+            if own:
+                axes.plot(own, [place] * len(own), "o", color="#9aa7b8", markersize=4)
+                spread = statistics.stdev(own) if len(own) > 1 else 0
+                axes.errorbar(statistics.mean(own), place, xerr=spread, fmt="|", color="#1f4e8c", capsize=3)
+        axes.set_yticks(range(len(arms)), arms if number == 0 else [""] * len(arms))
+        axes.set_ylim(len(arms) - 0.5, -0.5)
+        axes.set_title(f"{metric.title}{', %' if metric.percent else ''}", fontsize=9)
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def collect(folder: Path, name: str, key: str | None = None) -> Values:
+    """A test metric of the runs that have ended of this name, by arm and seed; None takes their objective."""
+    found: Values = {}
+    for arm, seeds in parts(folder).items():
+        for seed, part in seeds.items():
+            if (metrics := finished(part / name)) is not None:
+                found.setdefault(arm, {})[seed] = metrics[key or objective(part / name)]
+    return found

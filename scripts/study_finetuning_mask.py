@@ -1,0 +1,105 @@
+"""Whether a classifier learns more from the rest when words of emotion are hidden while it learns.
+
+    python scripts/study_finetuning_mask.py finetuning="task=classification data=imdb init_from=logs/mlm/..."
+
+Fine-tunes with no masks, with those of a lexicon at several ratios, and with as many random ones as a control. All
+are tested on whole texts: on the whole test split, and on the texts that say little by words of the lexicon, or the
+contrary of what they mean. What is compared stands in `conf/study_finetuning_mask.yaml`; how parts run and resume,
+in `studies.py`.
+"""
+
+import csv
+import json
+import re
+import shlex
+import statistics
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from studies import Metric, Values, parts, run, settings_of, write_report
+
+from maskwright.door import door
+from maskwright.errors import UserError
+from maskwright.text.cache import write_file
+from maskwright.text.lexicon import Lexicon
+
+SCORES = ("accuracy", "precision", "recall", "f1")
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+@door("study_finetuning_mask", literal=("finetuning",))
+def main(cfg: DictConfig) -> None:
+    study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    folder = Path(study["folder"]).expanduser().resolve()
+    part = folder / f"{study['arm']}-{study['seed']}"
+    run(
+        part / "finetuning",
+        [*shlex.split(study["finetuning"]), *settings_of(study["arms"], study["arm"]), f"seed={study['seed']}"],
+    )
+    scored = part / "slices.json"
+    text = json.dumps(scores(part / "finetuning", study["positive"], study["few"]), indent=1)
+    write_file(scored, lambda path: path.write_text(text))
+    figures = {
+        (arm, seed): json.loads((path / "slices.json").read_text())
+        for arm, seeds in parts(folder).items()
+        for seed, path in seeds.items()
+        if (path / "slices.json").is_file()
+    }
+    found: dict[Metric, Values] = {}
+    for metric in (
+        Metric("tokens hidden", True),
+        *(Metric(f"{s}, {of}", True) for of in ("all", "hard") for s in SCORES),
+    ):
+        values: Values = {}
+        for (arm, seed), own in figures.items():
+            values.setdefault(arm, {})[seed] = own[metric.title]
+        found[metric] = values
+    write_report(folder, study["title"], found, study["baseline"])
+
+
+def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
+    """What a run reached on all texts, on the hard ones, and what share of the tokens it hid in training.
+
+    A text is hard where fewer than the share `few` of its words stand in the lexicon, or where the sum of their
+    valences is not of the sign that its label has.
+    """
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").open(encoding="utf-8")]
+    hard = [row for row in rows if is_hard(row["text"], row["label"] == positive, few)]
+    if not hard:
+        raise UserError(
+            f"few={few}: none of the {len(rows):,} texts of the test split is hard. Set a larger share."
+        )
+    found = {"tokens hidden": hidden(folder), "hard texts": len(hard) / len(rows)}
+    for name, chosen in (("all", rows), ("hard", hard)):
+        labels, predicted = ([row[key] for row in chosen] for key in ("label", "predicted"))
+        of_classes = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+        values = (accuracy_score(labels, predicted), *of_classes[:3])
+        found |= {f"{score}, {name}": float(value) for score, value in zip(SCORES, values, strict=True)}
+    return found
+
+
+def is_hard(text: str, praises: bool, few: float) -> bool:
+    """Whether the words of the lexicon tell little about a text, or the contrary of its label."""
+    words = _WORD.findall(text.lower())
+    valences = [valence()[word] for word in words if word in valence()]
+    return len(valences) < few * len(words) or (sum(valences) > 0) != praises
+
+
+@cache
+def valence() -> dict[str, float]:
+    """The valence of each word that `mask=lexicon` hides."""
+    return {word: score for word, score in Lexicon().scores.items() if score}
+
+
+def hidden(folder: Path) -> float:
+    """The mean share of tokens that were hidden in the steps that a run logged."""
+    with (folder / "metrics.csv").open() as file:
+        shares = [float(row["train/masked"]) for row in csv.DictReader(file) if row.get("train/masked")]
+    return statistics.mean(shares) if shares else 0.0
+
+
+if __name__ == "__main__":
+    main()

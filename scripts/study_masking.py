@@ -1,0 +1,60 @@
+"""Which masks are worth most: each pretrains the same model on the same tokens, and fine-tuning tells.
+
+    python scripts/study_masking.py pretraining="data=wikipedia model/size=mini"
+    python scripts/study_masking.py arm=span,entity seed=1,2,3 folder=logs/studies/mine
+    python scripts/study_masking.py hydra.mode=RUN arm=span seed=1          # one part of it
+
+What is compared, with which budget and which fine-tunings, stands in `conf/study_masking.yaml`; how parts run and
+resume, in `studies.py`. All runs are evaluated with the same masks of 0.15, whatever they were trained with.
+"""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from studies import Metric, Values, collect, objective, run, settings_of, write_report
+
+from maskwright.door import door
+from maskwright.errors import UserError
+
+
+@door("study_masking", literal=("pretraining", "finetuning.imdb", "finetuning.conll"))
+def main(cfg: DictConfig) -> None:
+    study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"
+    part = folder / f"{study['arm']}-{study['seed']}"
+    pretraining = [
+        *shlex.split(study["pretraining"]),
+        *budget(study),
+        *settings_of(study["arms"], study["arm"]),
+        seed,
+    ]
+    run(part / "pretraining", pretraining)
+    for name, settings in study["finetuning"].items():
+        run(part / name, [*shlex.split(settings), f"init_from='{part / 'pretraining'}'", seed])
+    found: dict[Metric, Values] = {Metric("MLM loss at 0.15", False): collect(folder, "pretraining", "test/loss")}
+    for name in study["finetuning"]:
+        key = objective(part / name).removeprefix("test/")
+        found[Metric(f"{name} {key}", key != "loss")] = collect(folder, name)
+    write_report(folder, study["title"], found, study["baseline"])
+
+
+def budget(study: dict[str, Any]) -> list[str]:
+    """The settings that end pretraining.
+
+    Raises:
+        UserError: not one of steps and minutes is set.
+    """
+    steps, minutes = study["steps"], study["minutes"]
+    if (steps is None) == (minutes is None):
+        raise UserError(f"steps={steps} and minutes={minutes}: set one of them, and the other to null.")
+    if minutes is None:
+        return [f"trainer.max_steps={steps}"]
+    seconds = round(60 * minutes)
+    hours, rest = divmod(seconds, 3600)
+    return ["trainer.max_steps=-1", f"trainer.max_time=00:{hours:02}:{rest // 60:02}:{rest % 60:02}"]
+
+
+if __name__ == "__main__":
+    main()

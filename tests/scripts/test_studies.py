@@ -1,0 +1,130 @@
+"""Studies on a few texts, and their arithmetic."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from scipy import stats
+
+from tests.conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import studies
+import study_finetuning_mask
+import study_masking
+from studies import Metric
+
+from maskwright.errors import UserError
+
+SMALL = (
+    "hardware=cpu hardware.preparation_workers=1 data.block_size=32 tokenizer.vocabulary_size=300 model.layers=1 "
+    "model.hidden_size=32 model.heads=2 model.intermediate_size=48 logger=csv trainer.log_every_n_steps=1"
+)
+
+
+def call(script: str, *arguments: str, status: int = 0) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_masks_are_compared_and_what_is_done_is_kept(corpus, films, cache, tmp_path):
+    folder = tmp_path / "study"
+    arguments = (
+        "arm=token,no_pretraining",
+        "seed=1",
+        "steps=3",
+        f"folder={folder}",
+        f"pretraining=data=text data.source={corpus} data.cache_dir={cache} {SMALL}",
+        "~finetuning.conll",
+        f"finetuning.imdb=task=classification data=imdb data.source={films} data.published=null "
+        f"data.cache_dir={cache} hardware=cpu hardware.preparation_workers=1 trainer.max_epochs=null "
+        "trainer.max_steps=2 data.block_size=32 logger=csv",
+    )
+    told = call("study_masking.py", *arguments)
+    assert told.count(": runs; ") == 4
+    report = (folder / "study.md").read_text()
+    assert "| `token` | 1 |" in report
+    assert "| `no_pretraining` | 1 |" in report
+    losses = json.loads((folder / "study.json").read_text())["MLM loss at 0.15"]
+    assert losses["token"]["1"] < losses["no_pretraining"]["1"]
+    assert (folder / "study.svg").read_text().count("no_pretraining")
+    begun = json.loads((folder / "token-1" / "imdb" / "summary.json").read_text())["command"]
+    assert f"init_from='{folder}/token-1/pretraining'" in begun
+
+    (folder / "token-1" / "imdb" / "summary.json").unlink()  # as if it had been killed behind its last step
+    (folder / "study.md").unlink()
+    told = call("study_masking.py", *arguments)
+    assert told.count(": runs; ") == 1
+    assert (folder / "study.md").read_text() == report
+
+    told = call("study_masking.py", *arguments, "steps=4", status=2)
+    assert "holds a run with other settings (trainer.max_steps=3, trainer.max_steps=4)" in told
+
+
+def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_path):
+    folder = tmp_path / "study"
+    settings = f"task=classification data=csv data.source={reviews} data.cache_dir={cache} trainer.max_epochs=null"
+    call(
+        "study_finetuning_mask.py",
+        "arm=none,lexicon_all",
+        "seed=1",
+        "few=0.1",
+        f"folder={folder}",
+        f"finetuning={settings} trainer.max_steps=2 {SMALL}",
+    )
+    figures = json.loads((folder / "study.json").read_text())
+    assert figures["tokens hidden"]["none"]["1"] == 0
+    assert 0 < figures["tokens hidden"]["lexicon_all"]["1"] < 0.5
+    summary = json.loads((folder / "none-1" / "finetuning" / "summary.json").read_text())
+    assert figures["accuracy, all"]["none"]["1"] == pytest.approx(summary["metrics"]["test/accuracy"])
+    assert figures["f1, all"]["none"]["1"] == pytest.approx(summary["metrics"]["test/f1"], abs=1e-6)
+
+
+def test_a_run_that_fails_says_what_it_said(tmp_path):
+    with pytest.raises(UserError, match="no_such_key"):
+        studies.run(tmp_path / "run", ["no_such_key=1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "praises", "hard"),
+    [
+        ("a great great film", True, False),
+        ("a great great film", False, True),
+        ("not great, but awful and horrible", True, True),
+        ("the film is one of a kind and has what films of its kind have, great", True, True),
+    ],
+)
+def test_texts_are_hard_where_words_tell_little_or_the_contrary(text, praises, hard):
+    assert study_finetuning_mask.is_hard(text, praises, few=0.1) == hard
+
+
+def test_intervals_are_those_of_the_paired_test():
+    own, baseline = {1: 0.91, 2: 0.93, 3: 0.90}, {1: 0.90, 2: 0.90, 3: 0.89, 4: 0.5}
+    mean, half = studies.compare(own, baseline)
+    expected = stats.ttest_rel([own[s] for s in (1, 2, 3)], [baseline[s] for s in (1, 2, 3)]).confidence_interval()
+    assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
+    assert studies.compare({1: 0.5}, baseline) is None
+
+
+def test_the_table_tells_means_spreads_and_differences():
+    found = {Metric("accuracy", True): {"b": {1: 0.5, 2: 0.7}, "a": {1: 0.6, 2: 0.9}, "c": {2: 0.4}}}
+    lines = studies.table(found, "b").splitlines()
+    assert lines[2] == "| `b` | 2 | 60.00 ± 14.14 |  |"
+    assert lines[3] == "| `a` | 2 | 75.00 ± 21.21 | +15.00 [-48.53, +78.53] |"
+    assert lines[4] == "| `c` | 1 | 40.00 |  |"
+
+
+@pytest.mark.parametrize(
+    ("steps", "minutes", "settings"),
+    [
+        (100, None, ["trainer.max_steps=100"]),
+        (None, 90.5, ["trainer.max_steps=-1", "trainer.max_time=00:01:30:30"]),
+    ],
+)
+def test_a_budget_is_steps_or_minutes(steps, minutes, settings):
+    assert study_masking.budget({"steps": steps, "minutes": minutes}) == settings
+    with pytest.raises(UserError, match="set one of them"):
+        study_masking.budget({"steps": 1, "minutes": 1})
