@@ -30,7 +30,7 @@ SCORES = ("accuracy", "precision", "recall", "f1")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
-@door("study_finetuning_mask", literal=("finetuning",))
+@door("study_finetuning_mask", literal=("finetuning", "arms."))
 def main(cfg: DictConfig) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder = Path(study["folder"]).expanduser().resolve()

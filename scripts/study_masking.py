@@ -19,7 +19,7 @@ from maskwright.door import door
 from maskwright.errors import UserError
 
 
-@door("study_masking", literal=("pretraining", "finetuning.imdb", "finetuning.conll"))
+@door("study_masking", literal=("pretraining", "finetuning.", "arms."))
 def main(cfg: DictConfig) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"

@@ -53,6 +53,12 @@ WITHOUT = {
     "task=multitask": _PACKED,
     "task=tagging": _PACKED,
     "task=regression": _PACKED,
+    "experiment=imdb_lstm": (*_PACKED, *_TRANSFORMERS),
+    "experiment=conll_lstm": (*_PACKED, *_TRANSFORMERS),
+    "experiment=imdb_minilm": (*_PACKED, *_TRANSFORMERS, "model.layers", "model.hidden_size"),
+    "experiment=conll_minilm": _PACKED,
+    "experiment=films_mini": ("data.source",),
+    "experiment=imdb_mini": _PACKED,
 }
 
 _SUBJECTS = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskwright.door import explain, known
+from maskwright.door import explain, known, quoted
 from tests.conftest import ROOT, TINY
 
 
@@ -122,3 +122,18 @@ def test_known_keys_are_those_of_the_composed_config():
 
 def test_other_errors_of_composition_are_passed_on():
     assert explain(ValueError("something else"), str(ROOT / "conf"), "train", []) == "something else"
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("settings=data=text a.b=1", "settings='data=text a.b=1'"),
+        ("arms.one=mask=span mask.ratio=0.1", "arms.one='mask=span mask.ratio=0.1'"),
+        ("+arms.one=mask=span", "+arms.one='mask=span'"),
+        ("armsone=mask=span", "armsone=mask=span"),
+        ("arms.one='a b'", "arms.one='a b'"),
+        ("other=[1,2]", "other=[1,2]"),
+    ],
+)
+def test_texts_are_quoted_for_hydra(argument, expected):
+    assert quoted(argument, ("settings", "arms.")) == expected

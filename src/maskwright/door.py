@@ -13,7 +13,6 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -32,7 +31,8 @@ def door(
     What the user got wrong is said in one message, without a traceback.
 
     Args:
-        literal: keys whose values are texts: commas, quotes and brackets in them mean nothing to Hydra.
+        literal: keys whose values are texts: commas, quotes and brackets in them mean nothing to Hydra. One that
+            ends in a dot stands for all that begin with it.
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -84,14 +84,16 @@ def _terminate(number: int, frame: Any) -> None:
 def quoted(argument: str, literal: tuple[str, ...]) -> str:
     """An override whose key is in `literal` with its value in quotes, unless it is a list, quoted or null."""
     key, equals, value = argument.partition("=")
-    if key not in literal or not equals:
+    name = key.lstrip("+")
+    if not equals or not any(name == own or (own.endswith(".") and name.startswith(own)) for own in literal):
         return argument
     try:
         parsed = OverridesParser.create().parse_override(argument).value()
     except HydraException:
-        parsed = value  # a text that Hydra's grammar does not know
-    if value[:1] in ("[", "'", '"', "n") and (parsed is None or isinstance(parsed, (list, QuotedString))):
-        return argument
+        pass  # a text that Hydra's grammar does not know
+    else:
+        if value[:1] in ("'", '"') or parsed is None or isinstance(parsed, list):
+            return argument
     # Hydra reads backslashes only where a quote follows them, and interpolations everywhere
     value = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (match[2] and "\\'"), value).replace("${", "\\${")
     return f"{key}='{value}'"

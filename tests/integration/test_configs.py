@@ -29,11 +29,12 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         rows = [line for seed in range(30) for line in (f" = Title {seed} = ", "", make_text(seed))]
         pq.write_table(pa.table({"text": rows}), wikitext / f"{split}-0.parquet")
     from_csv = ["data=csv", f"data.source={reviews}"]
+    from_films = [f"data.source={films}", "data.published=null"]
     from_names = ["data=conll", f"data.source={names}", "data.published=null"]
     return {
         ("data", "csv"): [f"data.source={reviews}"],
         ("data", "mixture"): [f"data.parts.imdb.source={films}", "data.parts.wikipedia.limit=25"],
-        ("data", "imdb"): [f"data.source={films}", "data.published=null"],
+        ("data", "imdb"): from_films,
         ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
         ("data/batches", "examples"): [*from_csv, "task=classification"],
         ("task", "classification"): from_csv,
@@ -50,6 +51,21 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         ],
         ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=400"],
         ("logger", "wandb"): ["logger.wandb.offline=true"],
+        ("experiment", "imdb_lstm"): ["data=imdb", *from_films],
+        ("experiment", "imdb_mini"): ["data=imdb", *from_films],
+        ("experiment", "imdb_minilm"): [
+            "data=imdb",
+            *from_films,
+            f"init_from={hub_model}",
+            "data.tokens_per_batch=256",
+        ],
+        ("experiment", "conll_lstm"): from_names,
+        ("experiment", "conll_minilm"): [*from_names, f"init_from={hub_model}"],
+        ("experiment", "films_mini"): [
+            "data=mixture",
+            f"data.parts.imdb.source={films}",
+            "data.parts.wikipedia.limit=25",
+        ],
         ("experiment", "dry_run"): ["trainer.max_steps=3", "data.limit=100"],
     }
 
