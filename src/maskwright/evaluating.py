@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.checks import check_keys
@@ -36,6 +38,15 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     split = asked["split"]
     if split not in SPLITS:
         raise UserError(f"split='{split}' is none that is evaluated.{nearest(str(split), SPLITS)} Take {SPLITS}.")
+    if (
+        asked["hardware"]["devices"] != 1
+        and HydraConfig.initialized()
+        and HydraConfig.get().mode == RunMode.MULTIRUN
+    ):
+        raise UserError(
+            "-m with hardware.devices: the processes of the other devices would begin sweeps of their own. "
+            "Evaluate run after run, or on one device."
+        )
     run = Path(asked["run"]).expanduser()
     path = run / "checkpoints" / f"{asked['checkpoint']}.ckpt"
     if not path.is_file():
@@ -65,6 +76,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     test = trainer.validate if split == "validation" else trainer.test
     [metrics] = test(task, datamodule=data, verbose=False)
     metrics = {name: float(value) for name, value in metrics.items()}
+    if not trainer.is_global_zero:
+        return metrics
 
     output = Path(asked["output"] or run / "evaluations" / split).expanduser()
     output.mkdir(parents=True, exist_ok=True)

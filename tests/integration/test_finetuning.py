@@ -1,6 +1,8 @@
 """Fine-tuning as users run it."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from omegaconf import OmegaConf
 from maskwright.errors import UserError
 from maskwright.experiment import Result, train
 from maskwright.starting import start
-from tests.conftest import compose_train
+from tests.conftest import ROOT, compose_train
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
 
 SETTINGS = {
@@ -90,6 +92,22 @@ def test_names_are_learned_and_reported(tune, crf, capsys):
     assert rows[0]["words"][1:] == ["Smith", "went", "to", "London", "."]
     assert rows[0]["tags"] == ["B-PER", "I-PER", "O", "O", "B-LOC", "O"]
     assert "LOC" in capsys.readouterr().out
+
+
+def test_two_devices_measure_what_one_does(tune, tmp_path):
+    """Also where they got another number of rows."""
+    trained = tune("tagging", "optimizer.lr=1e-2", "trainer.max_steps=10", "data.block_size=8")
+    command = [sys.executable, str(ROOT / "src" / "evaluate.py"), f"run={trained.run_dir}", "hardware=cpu"]
+    subprocess.run([*command, "hardware.devices=2", f"output={tmp_path}"], check=True, capture_output=True)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert metrics["test/f1"] > 0
+    for name, value in metrics.items():
+        assert value == pytest.approx(trained.metrics[name], rel=1e-5), name
+    swept = subprocess.run(
+        [*command, "hardware.devices=2", "split=test,validation", "-m"], capture_output=True, text=True
+    )
+    assert swept.returncode == 2
+    assert "would begin sweeps of their own" in swept.stderr
 
 
 def test_numbers_are_learned_and_reported(tune):

@@ -87,7 +87,8 @@ class LabelledTask(Task):
             others: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(others, columns)
             columns = [np.concatenate(column) for column in zip(*others, strict=True)]
-        self.log_dict({f"{split}/{name}": value for name, value in self.measure(split, columns).items()})
+        found = {f"{split}/{name}": value for name, value in self.measure(split, columns).items()}
+        self.log_dict(found, sync_dist=True)  # all devices found the same
 
     def on_train_start(self) -> None:
         super().on_train_start()
