@@ -13,7 +13,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +36,12 @@ class Metric:
     Args:
         title: what it is called in tables.
         percent: whether it is a share, to be shown as per cent.
+        main: whether differences of it are told and drawn.
     """
 
     title: str
-    percent: bool
+    percent: bool = True
+    main: bool = True
 
     def show(self, value: float, signed: bool = False) -> str:
         return f"{100 * value if self.percent else value:{'+' if signed else ''}.{2 if self.percent else 3}f}"
@@ -68,10 +70,9 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         write_file(written, lambda path: path.write_text(json.dumps([*overrides], indent=1)))
         print(f"{folder}: runs; what it says goes to output.txt there", flush=True)
         last = folder / "checkpoints" / "last.ckpt"
+        # from the beginning where there is no checkpoint, or it is that of the last step, which is refused
         status = _train(folder, [*overrides, f"ckpt_path='{last}'"]) if last.is_file() else USER_ERROR
-        if (
-            status == USER_ERROR
-        ):  # there is nothing to go on from, or it had trained to its end, but not been tested
+        if status == USER_ERROR:
             status = _train(folder, overrides)
         metrics = finished(folder)
         if status or metrics is None:
@@ -131,10 +132,15 @@ def parts(folder: Path) -> dict[str, dict[int, Path]]:
     return found
 
 
-def write_report(folder: Path, title: str, found: dict[Metric, Values], baseline: str) -> None:
-    """Writes `study.md`, `study.json` and `study.svg`, each whole or not at all."""
-    figures = {metric.title: values for metric, values in found.items()}
+def write_report(folder: Path, title: str, collect: Callable[[], dict[Metric, Values]], baseline: str) -> None:
+    """Writes `study.md`, `study.json` and `study.svg`, each whole or not at all.
+
+    Args:
+        collect: what parts that have ended found; parts that end at the same time call it one behind the other.
+    """
     with FileLock(folder / ".report.lock"):
+        found = collect()
+        figures = {metric.title: values for metric, values in found.items()}
         _write(folder / "study.json", json.dumps(figures, indent=1) + "\n")
         _write(folder / "study.md", table(found, baseline))
         write_file(folder / "study.svg", lambda path: draw(path, title, found, baseline))
@@ -152,7 +158,7 @@ def arms_of(found: dict[Metric, Values], baseline: str) -> list[str]:
 
 def table(found: dict[Metric, Values], baseline: str) -> str:
     """Mean ± standard deviation of each arm, and its paired difference to the baseline, as Markdown."""
-    heads = [head for metric in found for head in (metric.title, f"− {baseline}")]
+    heads = [head for metric in found for head in (metric.title, *([f"− {baseline}"] * metric.main))]
     lines = ["| | seeds | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
     for arm in arms_of(found, baseline):
         cells = [str(max(len(values.get(arm, {})) for values in found.values()))]
@@ -160,6 +166,8 @@ def table(found: dict[Metric, Values], baseline: str) -> str:
             own = values.get(arm, {})
             spread = f" ± {metric.show(statistics.stdev(own.values()))}" if len(own) > 1 else ""
             cells.append(f"{metric.show(statistics.mean(own.values()))}{spread}" if own else "")
+            if not metric.main:
+                continue
             difference = None if arm == baseline else compare(own, values.get(baseline, {}))
             if difference is None:
                 cells.append("")
@@ -172,10 +180,11 @@ def table(found: dict[Metric, Values], baseline: str) -> str:
 
 
 def draw(path: Path, title: str, found: dict[Metric, Values], baseline: str) -> None:
-    """One panel a metric: a dot for each seed, and mean and standard deviation of each arm."""
+    """One panel a main metric: a dot for each seed, and mean and standard deviation of each arm."""
     from matplotlib.figure import Figure
 
     arms = arms_of(found, baseline)
+    found = {metric: values for metric, values in found.items() if metric.main}
     figure = Figure(figsize=(3.2 * len(found) + 1, 0.4 * len(arms) + 1.6), layout="constrained")
     for number, (metric, values) in enumerate(found.items()):
         axes = figure.add_subplot(1, len(found), number + 1)

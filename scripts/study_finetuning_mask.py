@@ -26,6 +26,7 @@ from maskwright.errors import UserError
 from maskwright.text.cache import write_file
 from maskwright.text.lexicon import Lexicon
 
+SCORED = "scores.json"  # of a part
 SCORES = ("accuracy", "precision", "recall", "f1")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
@@ -39,25 +40,23 @@ def main(cfg: DictConfig) -> None:
         part / "finetuning",
         [*shlex.split(study["finetuning"]), *settings_of(study["arms"], study["arm"]), f"seed={study['seed']}"],
     )
-    scored = part / "slices.json"
     text = json.dumps(scores(part / "finetuning", study["positive"], study["few"]), indent=1)
-    write_file(scored, lambda path: path.write_text(text))
-    figures = {
-        (arm, seed): json.loads((path / "slices.json").read_text())
-        for arm, seeds in parts(folder).items()
-        for seed, path in seeds.items()
-        if (path / "slices.json").is_file()
-    }
-    found: dict[Metric, Values] = {}
-    for metric in (
-        Metric("tokens hidden", True),
-        *(Metric(f"{s}, {of}", True) for of in ("all", "hard") for s in SCORES),
-    ):
-        values: Values = {}
-        for (arm, seed), own in figures.items():
-            values.setdefault(arm, {})[seed] = own[metric.title]
-        found[metric] = values
-    write_report(folder, study["title"], found, study["baseline"])
+    write_file(part / SCORED, lambda path: path.write_text(text))
+    write_report(folder, study["title"], lambda: figures(folder), study["baseline"])
+
+
+def figures(folder: Path) -> dict[Metric, Values]:
+    """What the parts of the study found that have ended."""
+    metrics = [Metric("tokens hidden", main=False)]
+    metrics += [Metric(f"{score}, {of}", main=score == "accuracy") for of in ("all", "hard") for score in SCORES]
+    found: dict[Metric, Values] = {metric: {} for metric in metrics}
+    for arm, seeds in parts(folder).items():
+        for seed, path in seeds.items():
+            if (path / SCORED).is_file():
+                own = json.loads((path / SCORED).read_text())
+                for metric in metrics:
+                    found[metric].setdefault(arm, {})[seed] = own[metric.title]
+    return found
 
 
 def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
@@ -67,6 +66,8 @@ def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
     valences is not of the sign that its label has.
     """
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").open(encoding="utf-8")]
+    if positive not in {row["label"] for row in rows}:
+        raise UserError(f"positive={positive}: no text of the test split has that label.")
     hard = [row for row in rows if is_hard(row["text"], row["label"] == positive, few)]
     if not hard:
         raise UserError(

@@ -33,11 +33,15 @@ def main(cfg: DictConfig) -> None:
     run(part / "pretraining", pretraining)
     for name, settings in study["finetuning"].items():
         run(part / name, [*shlex.split(settings), f"init_from='{part / 'pretraining'}'", seed])
-    found: dict[Metric, Values] = {Metric("MLM loss at 0.15", False): collect(folder, "pretraining", "test/loss")}
-    for name in study["finetuning"]:
-        key = objective(part / name).removeprefix("test/")
-        found[Metric(f"{name} {key}", key != "loss")] = collect(folder, name)
-    write_report(folder, study["title"], found, study["baseline"])
+
+    def figures() -> dict[Metric, Values]:
+        found = {Metric("MLM loss at 0.15", percent=False): collect(folder, "pretraining", "test/loss")}
+        for name in study["finetuning"]:
+            key = objective(part / name).removeprefix("test/")
+            found[Metric(f"{name} {key}", percent=key != "loss")] = collect(folder, name)
+        return found
+
+    write_report(folder, study["title"], figures, study["baseline"])
 
 
 def budget(study: dict[str, Any]) -> list[str]:

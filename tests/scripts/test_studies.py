@@ -94,7 +94,7 @@ def test_a_run_that_fails_says_what_it_said(tmp_path):
         ("a great great film", True, False),
         ("a great great film", False, True),
         ("not great, but awful and horrible", True, True),
-        ("the film is one of a kind and has what films of its kind have, great", True, True),
+        ("the film is one of those that have what films of its sort have, great", True, True),
     ],
 )
 def test_texts_are_hard_where_words_tell_little_or_the_contrary(text, praises, hard):
@@ -110,11 +110,14 @@ def test_intervals_are_those_of_the_paired_test():
 
 
 def test_the_table_tells_means_spreads_and_differences():
-    found = {Metric("accuracy", True): {"b": {1: 0.5, 2: 0.7}, "a": {1: 0.6, 2: 0.9}, "c": {2: 0.4}}}
+    found = {
+        Metric("accuracy"): {"b": {1: 0.5, 2: 0.7}, "a": {1: 0.6, 2: 0.9}, "c": {2: 0.4}},
+        Metric("loss", percent=False, main=False): {"a": {1: 1.5}},
+    }
     lines = studies.table(found, "b").splitlines()
-    assert lines[2] == "| `b` | 2 | 60.00 ± 14.14 |  |"
-    assert lines[3] == "| `a` | 2 | 75.00 ± 21.21 | +15.00 [-48.53, +78.53] |"
-    assert lines[4] == "| `c` | 1 | 40.00 |  |"
+    assert lines[2] == "| `b` | 2 | 60.00 ± 14.14 |  |  |"
+    assert lines[3] == "| `a` | 2 | 75.00 ± 21.21 | +15.00 [-48.53, +78.53] | 1.500 |"
+    assert lines[4] == "| `c` | 1 | 40.00 |  |  |"
 
 
 @pytest.mark.parametrize(
