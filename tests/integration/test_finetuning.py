@@ -103,10 +103,15 @@ def test_two_devices_measure_what_one_does(tune, tmp_path):
     assert metrics["test/f1"] > 0
     for name, value in metrics.items():
         assert value == pytest.approx(trained.metrics[name], rel=1e-5), name
+    (tmp_path / "here").mkdir()
     swept = subprocess.run(
-        [*command, "hardware.devices=2", "split=test,validation", "-m"], capture_output=True, text=True
+        [*command, "hardware.devices=2", "split=test,validation", "-m"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path / "here",
     )
     assert swept.returncode == 2
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["logs"]  # with multirun.yaml
     assert "would begin sweeps of their own" in swept.stderr
 
 
