@@ -81,13 +81,14 @@ class Run:
                 logger.log_hyperparams(self.config)
 
     def execute(self) -> Result:
-        """Fits, tests and sums up; whatever ends the fit is recorded in summary.json."""
+        """Fits, tests and reports; whatever ends it is recorded in summary.json."""
         metrics: dict[str, float] = {}
         try:
             ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
             metrics |= self._metrics()
             metrics |= self._test()
+            self._report(metrics)
         except BaseException as error:
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
             if is_disk_full(error):
@@ -99,7 +100,6 @@ class Run:
             self._finish_wandb(exit_code=1)
             raise
         self._summarise("completed", metrics)
-        self._report(metrics)
         self._finish_wandb(exit_code=0)
         objective = metrics.get(self.config["objective"], float("nan"))
         return Result(metrics, objective, self.run_dir, self.task, self.data, self.trainer)

@@ -82,6 +82,20 @@ def test_classes_are_learned_and_reported(tune, pooling, capsys):
         assert part in shown
 
 
+def test_the_picture_of_errors_goes_to_wandb(tune):
+    result = tune("classification", "logger=wandb", "logger.wandb.offline=true")
+    assert list(result.run_dir.glob("wandb/offline-run-*/files/media/images/confusion_*.png"))
+
+
+def test_a_run_whose_predictions_are_not_written_has_failed(tune, tmp_path):
+    (tmp_path / "run" / "predictions.jsonl").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"predictions\.jsonl"):
+        tune("classification")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert summary["metrics"]["test/accuracy"] > 0
+
+
 @pytest.mark.parametrize("crf", [False, True])
 def test_names_are_learned_and_reported(tune, crf, capsys):
     result = tune("tagging", f"task.crf={crf}", "optimizer.lr=1e-2", "trainer.max_steps=40")

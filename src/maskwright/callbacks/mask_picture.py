@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from maskwright.masking import Nothing
-from maskwright.reports import masks
+from maskwright.reports import masks, pictures
 from maskwright.tasks import MaskedLanguageModeling
 from maskwright.tasks.labelled import LabelledTask
 
@@ -42,14 +40,4 @@ class MaskPicture(Callback):
         cuts = masks.parts(pl_module.masker, data.tokenizer, batch, piece, pl_module.progress())
         rows = [(f"text {i}", cut) for i, cut in enumerate(cuts, 1)]
         masks.write(masks.Picture(f"Training mask at step {trainer.global_step}", rows), self.path)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("masks", _pixels(self.path), trainer.global_step, dataformats="HWC")
-            elif isinstance(logger, WandbLogger):
-                logger.log_image("masks", [str(self.path)], step=trainer.global_step)
-
-
-def _pixels(path: Path) -> np.ndarray:
-    from matplotlib.image import imread
-
-    return imread(path)[..., :3]
+        pictures.log("masks", self.path, trainer)

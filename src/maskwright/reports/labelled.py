@@ -11,6 +11,7 @@ from rich.table import Table
 from maskwright.data.documents import open_table
 from maskwright.data.labelled import LabelledData, Tags
 from maskwright.progress import console
+from maskwright.reports import pictures
 from maskwright.tasks.classification import Classification, Regression, class_scores
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.tagging import Tagging, entity_scores
@@ -22,6 +23,8 @@ _WIDTH = 160  # characters of a text that are shown
 
 def report(task: LabelledTask, data: LabelledData, split: str, metrics: dict[str, float], folder: Path) -> None:
     """Shows how well a split was predicted, and writes `predictions.jsonl` and, of classes, `confusion.png`.
+
+    The picture also goes to the loggers of the task's trainer.
 
     Args:
         task: just evaluated on the split.
@@ -41,7 +44,9 @@ def report(task: LabelledTask, data: LabelledData, split: str, metrics: dict[str
         out.print(
             _table("class", {name: [s[i] for s in _columns(scores)] for i, name in enumerate(task.names)}, targets)
         )
-        _draw_confusion(np.array(scores["confusion"]), task.names, folder / "confusion.png")
+        picture = folder / "confusion.png"
+        _draw_confusion(np.array(scores["confusion"]), task.names, picture)
+        pictures.log("confusion", picture, task.trainer)
         wrong = sorted(
             (row for row in rows if row["predicted"] != row["label"]), key=lambda row: -row["probability"]
         )
