@@ -127,3 +127,13 @@ def test_folders_in_the_hubs_layout(tmp_path):
 def test_the_hub_without_network_says_how_to_go_on():
     with pytest.raises(UserError, match=r"data\.source='owner/no_such_set'.*hub(.|\n)*local data"):
         read("owner/no_such_set")
+
+
+@pytest.mark.parametrize(("line", "found"), [("a bad film, truly awful,a", 3), ("a bad film", 1)])
+def test_rows_with_other_columns_than_named_are_refused(tmp_path, line, found):
+    path = tmp_path / "films.csv"
+    path.write_text(f"text,label\nfine,b\n{line}\n")
+    with pytest.raises(
+        UserError, match=f"films.csv, line 3, has {found} values, and the first line names 2 columns"
+    ):
+        read(path)

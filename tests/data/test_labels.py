@@ -54,7 +54,7 @@ def test_words_and_entities_stand_where_cleaning_leaves_them():
 def test_tags_that_do_not_fit_are_refused(words, tags, message):
     names = ["O", "B-PER"] if isinstance(tags[0], int) else None
     with pytest.raises(UserError, match=f"row 3.*{message}"):
-        tagged(words, tags, names, "row 3", Counter())
+        tagged(words, tags, names, None, "row 3", Counter())
 
 
 def test_labels_are_spelled_and_checked():
@@ -72,15 +72,29 @@ def test_columns_are_read_with_their_documents(tmp_path):
     path = tmp_path / "eng.train"
     path.write_text("-DOCSTART- -X- O O\n\nAda NNP I-PER\nwrote VBD O\n\n-DOCSTART- -X- O O\n\nParis NNP I-LOC\n")
     tally: Counter[str] = Counter()
-    assert list(columns.read(path, tally)) == [
+    assert list(columns.read(path, None, tally)) == [
         Tagged(["Ada", "wrote"], ["B-PER", "O"], opens=True),
         Tagged(["Paris"], ["B-LOC"], opens=True),
     ]
     assert not tally["opened"]
 
 
-def test_a_line_without_a_tag_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Ada I-PER\nwrote\n", "line 2, holds 'wrote' alone"),
+        ("Ada NNP I-PER\nwrote VBD\n", r"line 2, has 2 columns \(wrote VBD\), and the lines before it 3"),
+        ("Ada I-PER\nwrote I-PRE\n", r"lines 1 to 2, has the tag 'B-PRE'.*Did you mean 'B-PER'"),
+    ],
+)
+def test_lines_that_do_not_fit_are_named(tmp_path, text, message):
     path = tmp_path / "eng.train"
-    path.write_text("Ada I-PER\nwrote\n")
-    with pytest.raises(UserError, match=r"eng\.train, line 2, holds 'wrote' alone"):
-        list(columns.read(path, Counter()))
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"eng\.train, {message}"):
+        list(columns.read(path, ["O", "B-PER", "I-PER"], Counter()))
+
+
+def test_words_between_tabs_may_hold_blanks(tmp_path):
+    path = tmp_path / "eng.train"
+    path.write_text("New York\tB-LOC\nsleeps\tO\n")
+    assert [text.words for text in columns.read(path, None, Counter())] == [["New York", "sleeps"]]

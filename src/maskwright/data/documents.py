@@ -45,7 +45,7 @@ _SCHEMA = pa.schema(
         "opens": pa.bool_(),
     }
 )
-_FORMAT = 4  # to be raised when the same settings no longer give the same documents
+_FORMAT = 5  # to be raised when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,19 @@ class Documents:
                 counts.
         """
         is_dump = self.source.find()[0] == "dump"
-        for name in dict.fromkeys(split for split in self.splits.values() if isinstance(split, str)):
-            target = next(split for split, taken in self.splits.items() if taken == name)
-            shares = self.shares if target == "train" else {}
+        for name in dict.fromkeys(taken for taken in self.splits.values() if isinstance(taken, str)):
+            targets = [split for split, taken in self.splits.items() if taken == name]
+            shares = self.shares if "train" in targets else {}
             texts: Iterator[_Raw] = chain.from_iterable(
                 _counted(self.source.read(part, notes), part, notes) for part in name.split("+")
             )
             if self.limit is not None:
                 texts = iter(_sample(texts, self.limit)) if self.source.label else islice(texts, self.limit)
-            clean = partial(_clean, steps=self.cleaning, is_dump=is_dump, shares=shares, target=target)
+            clean = partial(_clean, steps=self.cleaning, is_dump=is_dump, shares=shares, target=targets[0])
             for cleaned, dropped in parallel_map(clean, _pieces(texts), workers):
                 notes["empty"] += dropped
-                yield from cleaned.items()
+                for split, rows in cleaned.items():
+                    yield from ((copy, rows) for copy in (targets if split == targets[0] else [split]))
 
 
 def documents_of(

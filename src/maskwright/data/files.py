@@ -97,7 +97,12 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
             check_columns(columns, reader.fieldnames or [], str(path))
             for row in reader:
                 where = f"{path}, line {reader.line_num},"
-                check_columns(columns, [name for name in row if name], where)
+                if None in row or None in row.values():
+                    there = len(reader.fieldnames or []) + len(row.get(None) or []) - [*row.values()].count(None)
+                    raise UserError(
+                        f"{where} has {there} values, and the first line names {len(reader.fieldnames or [])} "
+                        'columns. A value with a comma, a quote or a line end in it stands in "quotes".'
+                    )
                 yield where, [row[name] for name in columns.values()]
         except csv.Error as error:
             raise UserError(f"{path} is not CSV up to its end, line {reader.line_num}: {error}.") from None

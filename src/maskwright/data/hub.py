@@ -51,7 +51,7 @@ def read(
             for text, *value in zip(*(batch[column] for column in columns.values()), strict=True):
                 place, number = f"{where}, row {number} of split '{split}',", number + 1
                 if "data.tags" in columns:
-                    yield tagged(text, value[0], names["data.tags"], place, tally)
+                    yield tagged(text, value[0], names["data.tags"], labels, place, tally)
                 elif "data.label" in columns:
                     label = label_of(value[0], names["data.label"], labels, place)
                     yield Labelled(as_text(text, columns["data.column"], place), label)

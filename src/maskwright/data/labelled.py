@@ -15,7 +15,7 @@ from maskwright import hashing
 from maskwright.data import order
 from maskwright.data.corpus import Corpus, to_tensors
 from maskwright.data.documents import SPLITS, open_table
-from maskwright.errors import UserError
+from maskwright.errors import UserError, nearest
 from maskwright.text.first_pieces import FirstPieces
 from maskwright.text.packing import rows_at
 from maskwright.text.tokens import entropy
@@ -307,12 +307,19 @@ def _classes(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tupl
     ordered = list(given) if given is not None else sorted(names, key=int if numeric else None)
     if len(ordered) < 2:
         raise UserError(f"All texts have the label '{ordered[0]}' (data.label); there is nothing to tell apart.")
+    if others := names - {*ordered}:
+        found = sorted(others)[0]
+        raise UserError(
+            f"There are texts with the label '{found}' (data.label), which data.labels does not name."
+            f"{nearest(found, ordered)} The labels are: {', '.join(ordered)}."
+        )
     number = {name: i for i, name in enumerate(ordered)}
     return ordered, {split: np.array([number[x] for x in labels], np.int64) for split, labels in columns.items()}
 
 
 def _values(table: pa.Table, split: str) -> np.ndarray:
     values = np.zeros(len(table), np.float32)
+    texts = table.column("text")
     for number, label in enumerate(table.column("label").to_pylist()):
         try:
             values[number] = float("nan") if label is None else float(label)
@@ -320,8 +327,8 @@ def _values(table: pa.Table, split: str) -> np.ndarray:
             values[number] = float("nan")
         if not np.isfinite(values[number]):
             raise UserError(
-                f"Text {number} of the {split} split has {label!r} for a label (data.label), which is no finite "
-                "number. Classes of other names are for task=classification."
+                f"The text '{texts[number].as_py()[:60]}' of the {split} split has {label!r} for a label "
+                "(data.label), which is no finite number. Classes of other names are for task=classification."
             )
     return values
 

@@ -86,15 +86,23 @@ def iob2(tags: Sequence[str], tally: Counter[str]) -> list[str]:
     return out
 
 
-def tagged(words: object, tags: object, names: list[str] | None, where: str, tally: Counter[str]) -> Tagged:
+def tagged(
+    words: object,
+    tags: object,
+    names: list[str] | None,
+    allowed: Sequence[str] | None,
+    where: str,
+    tally: Counter[str],
+) -> Tagged:
     """A row of a data set as a text of tagged words.
 
     Args:
         names: of the tags where they are numbers.
+        allowed: the tags that there are, in IOB2; None knows of none.
         where: the row, for messages.
         tally: see `iob2`.
     Raises:
-        UserError: the row does not hold as many words as tags, or a tag is of no known scheme.
+        UserError: the row does not hold as many words as tags, or a tag is of no known scheme, or not allowed.
     """
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
         raise UserError(
@@ -107,7 +115,13 @@ def tagged(words: object, tags: object, names: list[str] | None, where: str, tal
             raise UserError(
                 f"{where} has the tag '{tag}' (data.tags), which is not O, B-… or I-…, nor E-… or S-… of IOBES."
             )
-    return Tagged([str(word) for word in words], iob2(spelled, tally))
+    found = iob2(spelled, tally)
+    if allowed is not None and (others := [tag for tag in found if tag not in allowed]):
+        raise UserError(
+            f"{where} has the tag '{others[0]}' (data.tags), which data.labels does not name."
+            f"{nearest(others[0], allowed)} The tags are: {', '.join(allowed)}."
+        )
+    return Tagged([str(word) for word in words], found)
 
 
 def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | None, where: str) -> str | None:

@@ -11,9 +11,8 @@ from typing import Any, Literal
 from maskwright.data import columns, files, hub, trees, wikimedia
 from maskwright.data.labels import Labelled, Tagged
 from maskwright.errors import UserError, nearest
-from maskwright.places import on_disk
+from maskwright.places import HUB_NAME, on_disk
 
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
 
 
@@ -76,7 +75,7 @@ class Source:
             if not paths:
                 raise UserError(f"data.source='{source}' matches no file.")
             return self._kind(paths), paths
-        if not _HUB_NAME.fullmatch(source) or path.suffix in files.READERS or _DUMP.search(path.name):
+        if not HUB_NAME.fullmatch(source) or path.suffix in files.READERS or _DUMP.search(path.name):
             beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
             raise UserError(f"data.source='{source}' does not exist.{nearest(path.name, beside)}")
         return "hub", []
@@ -86,7 +85,8 @@ class Source:
         kind, paths = self.find()
         stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
         where = self.source if kind == "hub" else stamps
-        return [kind, where, self.config, self.column, self.document, self.tags, self.label, self.labels]
+        # labels only refuse others, which those who know them do again
+        return [kind, where, self.config, self.column, self.document, self.tags, self.label]
 
     def read(self, split: str, tally: Counter[str] | None = None) -> Iterator[str | Labelled | Tagged]:
         """The raw documents of one split of the source.
@@ -120,7 +120,7 @@ class Source:
             if kind == "dump":
                 yield from wikimedia.read(path)
             elif kind == "columns":
-                yield from columns.read(path, tally)
+                yield from columns.read(path, self.labels, tally)
             else:
                 yield from files.read(path, self.column, self.document, self.label, self.labels)
 
