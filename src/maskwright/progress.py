@@ -12,8 +12,11 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 def console() -> Console:
-    """The terminal of the process, looked up late so that a redirected stdout is respected."""
-    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
+    """The terminal of the process, looked up late so that a redirected stdout is respected.
+
+    Square brackets are text, as they are in what is shown.
+    """
+    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
 
 
 class Bar:

@@ -51,6 +51,14 @@ def test_loss_and_decoding_are_those_of_all_sequences(crf, opens):
     assert crf.loss(emissions, tags, valid, begins).item() == pytest.approx(expected.item() / 8, rel=1e-5)
     decoded = crf.decode(emissions, valid, begins)
     assert [decoded[row, :length].tolist() for row, length in enumerate(lengths)] == best
+    with torch.inference_mode():
+        shares = crf.marginals(emissions.clone(), valid, begins)
+    for row, length in enumerate(lengths):
+        all_ = [tags for tags in product(range(len(NAMES)), repeat=length) if legal(tags, opens)]
+        scores = torch.stack([score(crf, emissions[row], sequence, opens) for sequence in all_]).softmax(0)
+        for k, tag in product(range(length), range(len(NAMES))):
+            wanted = sum(p.item() for p, sequence in zip(scores, all_, strict=True) if sequence[k] == tag)
+            assert shares[row, k, tag].item() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_gradients_are_numbers_even_of_a_sequence_that_is_forbidden(crf):

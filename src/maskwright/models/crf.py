@@ -58,13 +58,27 @@ class LinearChainCRF(nn.Module):
         score = score + torch.where(valid[:, 1:], steps, 0).sum(1)
         last = tags.gather(1, (valid.sum(1, keepdim=True) - 1).clamp(min=0))[:, 0]
         score = score + torch.where(valid[:, 0], self.end[last], 0)
-        # of all sequences
+        total = self._total(emissions, valid, begin, transition)
+        return (total - score).sum() / valid.sum().clamp(min=1)
+
+    def _total(self, emissions: Tensor, valid: Tensor, begin: Tensor, transition: Tensor) -> Tensor:
+        """(B,) the logarithm of the sum over all sequences of each text; 0 where it has no word."""
         alpha = begin + emissions[:, 0]
         for k in range(1, emissions.shape[1]):
             following = torch.logsumexp(alpha[:, :, None] + transition, dim=1) + emissions[:, k]
             alpha = torch.where(valid[:, k, None], following, alpha)
-        total = torch.where(valid[:, 0], torch.logsumexp(alpha + self.end, dim=1), 0)
-        return (total - score).sum() / valid.sum().clamp(min=1)
+        return torch.where(valid[:, 0], torch.logsumexp(alpha + self.end, dim=1), 0)
+
+    def marginals(self, emissions: Tensor, valid: Tensor, opens: Tensor) -> Tensor:
+        """(B, K, C) the probability of each tag at each word over all sequences of the text. See `loss`.
+
+        It is the derivative of the logarithm of that sum by the emission.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = emissions.detach().float().clone().requires_grad_()
+            begin, transition = (part.detach() for part in self._scores(opens.clone()))
+            total = self._total(leaf, valid.clone(), begin, transition)
+            return torch.autograd.grad(total.sum(), leaf)[0]
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, valid: Tensor, opens: Tensor) -> Tensor:

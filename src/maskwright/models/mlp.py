@@ -32,8 +32,8 @@ class MLP(Embedder):
     ):
         super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
         self.window = window
-        self.mix = nn.Linear((2 * window + 1) * hidden_size, hidden_size)
-        self.layers = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(layers - 1))
+        seen = [(2 * window + 1) * hidden_size, *[hidden_size] * (layers - 1)]  # what each layer looks at
+        self.layers = nn.ModuleList(nn.Linear(width, hidden_size) for width in seen)
         self.final_norm = nn.LayerNorm(hidden_size)
 
     def forward(
@@ -52,7 +52,7 @@ class MLP(Embedder):
         if positions is not None:
             index = positions[:, :, None, None].expand(-1, -1, *around.shape[2:])
             around, hidden = around.gather(1, index), gather(hidden, positions)
-        hidden = hidden + self.dropout(F.gelu(self.mix(around.flatten(2))))
-        for layer in self.layers:
-            hidden = hidden + self.dropout(F.gelu(layer(hidden)))
+        for number, layer in enumerate(self.layers):
+            seen = hidden if number else around.flatten(2)
+            hidden = hidden + self.dropout(F.gelu(layer(seen)))
         return self.final_norm(hidden)

@@ -90,5 +90,5 @@ def table(fills: list[Fill]) -> Table:
     shown.add_column("fills", ratio=2)
     for fill_ in fills:
         guesses = ", ".join(f"{token} {share:.1%}" for token, share in fill_.guesses)
-        shown.add_row(fill_.sentence.replace("[", r"\["), fill_.word, guesses.replace("[", r"\["))
+        shown.add_row(fill_.sentence, fill_.word, guesses)
     return shown

@@ -1,6 +1,8 @@
 """What a model predicted for labelled texts: tables, a picture, and every prediction in a file."""
 
+import heapq
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from maskwright.text.cache import write_file
 
 _ERRORS = 5  # shown on the terminal
 _WIDTH = 160  # characters of a text that are shown
+_NEIGHBOURS = 6  # words on each side of a wrong tag that are shown
 
 
 def report(task: LabelledTask, data: LabelledData, split: str, metrics: dict[str, float], folder: Path) -> None:
@@ -39,6 +42,14 @@ def report(task: LabelledTask, data: LabelledData, split: str, metrics: dict[str
     table = open_table(data.documents_folder, split)
     if isinstance(task, Classification):
         rows = _classes(task, table)
+    elif isinstance(task, Tagging):
+        rows = _tags(task, data, split, table)
+    else:
+        assert isinstance(task, Regression)
+        rows = _values(task, table)
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_file(folder / "predictions.jsonl", lambda path: path.write_text(lines, encoding="utf-8"))
+    if isinstance(task, Classification):
         predicted, targets = task.predicted["outputs"].argmax(1), task.predicted["targets"].astype(np.int64)
         scores = class_scores(torch.tensor(predicted), torch.tensor(targets), len(task.names))
         out.print(
@@ -47,19 +58,24 @@ def report(task: LabelledTask, data: LabelledData, split: str, metrics: dict[str
         picture = folder / "confusion.png"
         _draw_confusion(np.array(scores["confusion"]), task.names, picture)
         pictures.log("confusion", picture, task.trainer)
-        wrong = sorted(
-            (row for row in rows if row["predicted"] != row["label"]), key=lambda row: -row["probability"]
+        _show_confident(
+            (row["label"], row["predicted"], row["probability"], _shortened(row["text"]))
+            for row in rows
+            if row["predicted"] != row["label"]
         )
-        _show_errors(wrong)
     elif isinstance(task, Tagging):
-        rows = _tags(task, data, split, table)
         entities = entity_scores([row["tags"] for row in rows], [row["predicted"] for row in rows])
         out.print(_table("entity", {kind: list(values.values()) for kind, values in entities.items()}, None))
+        _show_confident(
+            (tag, predicted, probability, _around(row["words"], place))
+            for row in rows
+            for place, (tag, predicted, probability) in enumerate(
+                zip(row["tags"], row["predicted"], row["probabilities"], strict=True)
+            )
+            if predicted != tag
+        )
     else:
-        assert isinstance(task, Regression)
-        rows = _values(task, table)
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_file(folder / "predictions.jsonl", lambda path: path.write_text(lines, encoding="utf-8"))
+        _show_far(rows)
 
 
 def _columns(scores: dict[str, Any]) -> list[list[float]]:
@@ -111,22 +127,40 @@ def _tags(task: Tagging, data: LabelledData, split: str, table: Any) -> list[dic
                 "words": [text[first:last] for first, last in zip(edges[::2], edges[1::2], strict=True)],
                 "tags": [task.names[tag] for tag in wanted.tags[own]],
                 "predicted": [task.names[tag] for tag in task.predicted[own]],
+                "probabilities": [round(float(share), 6) for share in task.probability[own]],
             }
         )
     return rows
 
 
-def _show_errors(wrong: list[dict[str, Any]]) -> None:
-    if not wrong:
-        return
+def _show_confident(wrong: Iterable[tuple[str, str, float, str]]) -> None:
+    """The errors, each a label, what was predicted with which probability, and a text, of which it was surest."""
     table = Table(
         "label", "predicted", "probability", "text", title="The most confident errors", title_justify="left"
     )
-    for row in wrong[:_ERRORS]:
-        text = " ".join(row["text"].split())
-        shown = text if len(text) <= _WIDTH else f"{text[: _WIDTH // 2]} … {text[-_WIDTH // 2 :]}"
-        table.add_row(row["label"], row["predicted"], f"{row['probability']:.3f}", shown)
+    for label, predicted, probability, text in heapq.nlargest(_ERRORS, wrong, key=lambda error: error[2]):
+        table.add_row(label, predicted, f"{probability:.3f}", text)
+    if table.row_count:
+        console().print(table)
+
+
+def _show_far(rows: list[dict[str, Any]]) -> None:
+    """The numbers that were missed by most."""
+    table = Table("label", "predicted", "text", title="The largest errors", title_justify="left")
+    for row in heapq.nlargest(_ERRORS, rows, key=lambda row: abs(row["predicted"] - row["label"])):
+        table.add_row(f"{row['label']:.4g}", f"{row['predicted']:.4g}", _shortened(row["text"]))
     console().print(table)
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH // 2]} … {text[-_WIDTH // 2 :]}"
+
+
+def _around(words: list[str], place: int) -> str:
+    """A word, marked, and those beside it."""
+    before, behind = words[max(place - _NEIGHBOURS, 0) : place], words[place + 1 : place + 1 + _NEIGHBOURS]
+    return " ".join([*before, f"»{words[place]}«", *behind])
 
 
 def _draw_confusion(confusion: np.ndarray, names: list[str], path: Path) -> None:

@@ -3,7 +3,7 @@
 from maskwright.tasks.classification import Classification, Regression
 from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.mlm import MaskedLanguageModeling
-from maskwright.tasks.multitask import MultitaskClassification, MultitaskTagging
+from maskwright.tasks.multitask import MultitaskClassification, MultitaskRegression, MultitaskTagging
 from maskwright.tasks.tagging import Tagging
 from maskwright.tasks.task import Task
 
@@ -12,6 +12,7 @@ __all__ = [
     "FineTuning",
     "MaskedLanguageModeling",
     "MultitaskClassification",
+    "MultitaskRegression",
     "MultitaskTagging",
     "Regression",
     "Tagging",

@@ -15,7 +15,7 @@ from torchmetrics.functional import (
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from maskwright.models.pooling import Pool, Pooling
-from maskwright.tasks.labelled import LabelledTask, linear
+from maskwright.tasks.labelled import LabelledTask, linear, weigh
 
 
 class TextTask(LabelledTask):
@@ -58,11 +58,11 @@ class Classification(TextTask):
     Args:
         names: of the C classes.
         class_counts: (C,) how often each occurs in training.
-        class_weights: of each class in the training loss; `balanced` weighs them by one over their frequency.
+        class_weights: of each class in the training loss, see `weigh`.
         label_smoothing: share of the target that is spread over all classes.
         task: see `TextTask`.
     Raises:
-        ValueError: there are not as many weights as classes, or one is negative.
+        ValueError: there are not as many weights as classes, or one is not above 0.
     """
 
     target = "class"
@@ -78,18 +78,7 @@ class Classification(TextTask):
     ):
         super().__init__(outputs=len(names), **task)
         self.names, self.label_smoothing = names, label_smoothing
-        weights = None
-        if class_weights == "balanced":
-            counts = torch.tensor(class_counts, dtype=torch.float32)
-            weights = torch.where(counts > 0, counts.sum() / (counts.clamp(min=1) * (counts > 0).sum()), 0)
-        elif class_weights is not None:
-            weights = torch.tensor(class_weights, dtype=torch.float32)
-            if len(weights) != len(names) or (weights < 0).any():
-                raise ValueError(
-                    f"class_weights is {class_weights}; it is 'balanced', or a number of at least 0 for each of "
-                    f"{', '.join(names)}"
-                )
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.register_buffer("class_weights", weigh(class_weights, names, class_counts), persistent=False)
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
         logits = self(batch, input_ids).float()

@@ -38,6 +38,20 @@ class FineTuning:
             raise ValueError(f"finetuning.layer_decay is {self.layer_decay}; it is a factor above 0 and at most 1")
         if self.head_lr is not None and self.head_lr <= 0:
             raise ValueError(f"finetuning.head_lr is {self.head_lr}; it is above 0")
+        if self.head_weight_decay is not None and self.head_weight_decay < 0:
+            raise ValueError(f"finetuning.head_weight_decay is {self.head_weight_decay}; it is at least 0")
+
+    def check(self, encoder: nn.Module) -> None:
+        """Refuses an encoder that has not as many layers as are to be frozen.
+
+        Raises:
+            ValueError: it has fewer.
+        """
+        layers = depths_of(encoder)[1]
+        if isinstance(self.freeze, int) and self.freeze > layers:
+            raise ValueError(
+                f"finetuning.freeze is {self.freeze}, and the encoder has {layers} layers; 'encoder' freezes all"
+            )
 
     def learns(self, depth: int, layers: int, progress: float) -> bool:
         """Whether the parameters at a depth learn when `progress` of the run is done.
@@ -70,7 +84,8 @@ class FineTuning:
                     lr *= self.layer_decay ** (layers - depth)
                 else:
                     lr = lr if self.head_lr is None else self.head_lr
-                    decay = decay if self.head_weight_decay is None or not decay else self.head_weight_decay
+                    is_matrix = parameter.ndim > 1  # what decays
+                    decay = decay if self.head_weight_decay is None or not is_matrix else self.head_weight_decay
                 by_settings.setdefault((lr, decay), []).append(parameter)
             groups += [
                 group | {"params": parameters, "lr": lr, "weight_decay": decay}

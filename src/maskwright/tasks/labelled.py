@@ -1,6 +1,6 @@
 """What tasks that learn from labels share: masks while training, predictions while evaluating."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ class LabelledTask(Task):
         masker: masks the training batches, and no others.
         finetuning: which parameters learn, and how fast; None lets all learn alike.
         task: see `Task`.
+    Raises:
+        ValueError: more layers are to be frozen than there are.
     Attributes:
         predicted: what was predicted in the last evaluation, as the class below says.
     """
@@ -28,6 +30,7 @@ class LabelledTask(Task):
     def __init__(self, masker: Masker, finetuning: FineTuning | None = None, **task: Any):
         super().__init__(**task)
         self.masker, self.finetuning = masker, finetuning or FineTuning()
+        self.finetuning.check(self.encoder)
         self.predicted: Any = None
         self._seen: list[tuple[np.ndarray, ...]] = []
         self._shape = (0, 0)
@@ -117,6 +120,31 @@ class LabelledTask(Task):
             return forward_flops(self.encoder, torch.zeros(1, length, dtype=torch.long), None)
         except (RuntimeError, NotImplementedError, ValueError):
             return 0
+
+
+def weigh(
+    class_weights: list[float] | Literal["balanced"] | None, names: list[str], counts: list[int]
+) -> Tensor | None:
+    """(C,) the weight of each class in the loss; None where all weigh the same.
+
+    Args:
+        class_weights: the numbers, or `balanced`, one over their frequency, of 1 on the average example.
+        counts: how often each occurs in training.
+    Raises:
+        ValueError: there are not as many weights as classes, or one is not above 0.
+    """
+    if class_weights is None:
+        return None
+    if class_weights == "balanced":
+        there = torch.tensor(counts, dtype=torch.float32)
+        return torch.where(there > 0, there.sum() / (there.clamp(min=1) * (there > 0).sum()), 0)
+    weights = torch.tensor(class_weights, dtype=torch.float32)
+    if len(weights) != len(names) or (weights <= 0).any():
+        raise ValueError(
+            f"class_weights is {class_weights}; it is 'balanced', or a number above 0 for each of "
+            f"{', '.join(names)}"
+        )
+    return weights
 
 
 def linear(hidden_size: int, outputs: int) -> nn.Linear:

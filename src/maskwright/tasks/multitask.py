@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from maskwright.masking import Masked, Masker
-from maskwright.tasks.classification import Classification
+from maskwright.masking import Masked, Masker, Nothing
+from maskwright.tasks.classification import Classification, Regression
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.tagging import Tagging
 
@@ -23,13 +23,15 @@ class AlsoMasked(LabelledTask):
         mlm_weight: of the loss of masked tokens, beside that of labels, which has the weight 1.
         task: see the class of the labels.
     Raises:
-        ValueError: the weight is negative.
+        ValueError: the weight is negative, or the mask hides nothing.
     """
 
     def __init__(self, head: nn.Module, evaluation_masker: Masker, mlm_weight: float = 1.0, **task: Any):
         super().__init__(**task)
         if mlm_weight < 0:
             raise ValueError(f"mlm_weight is {mlm_weight}; it is at least 0")
+        if isinstance(self.masker.units, Nothing):
+            raise ValueError("mask=none hides no token, and this task learns hidden ones too; choose another mask")
         self.head, self.evaluation_masker, self.mlm_weight = head, evaluation_masker, mlm_weight
         self.mlm_loss, self.mlm_accuracy = MeanMetric(), MeanMetric()
 
@@ -77,6 +79,12 @@ class MultitaskClassification(AlsoMasked, Classification):
     """Masked tokens, and the class of a text."""
 
     metrics = (*Classification.metrics, *_OF_TOKENS)
+
+
+class MultitaskRegression(AlsoMasked, Regression):
+    """Masked tokens, and a number for a text."""
+
+    metrics = (*Regression.metrics, *_OF_TOKENS)
 
 
 class MultitaskTagging(AlsoMasked, Tagging):

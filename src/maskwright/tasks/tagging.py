@@ -1,7 +1,7 @@
 """A tag for each word of a text."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskwright.data.labels import iob2
 from maskwright.models.crf import LinearChainCRF
 from maskwright.models.transformer import gather
-from maskwright.tasks.labelled import LabelledTask, linear
+from maskwright.tasks.labelled import LabelledTask, linear, weigh
 
 Chunk = tuple[str, int, int]  # kind, first word, and the one behind the last
 
@@ -22,23 +22,40 @@ class Tagging(LabelledTask):
         names: of the C tags, in IOB2.
         crf: whether a linear-chain CRF scores whole sequences instead of each tag by itself.
         dropout: of the hidden states.
+        class_weights: of each tag in the training loss, see `weigh`; without a CRF.
         label_smoothing: share of the target that is spread over all tags; without a CRF.
         task: see `LabelledTask`.
+    Raises:
+        ValueError: what is for tags by themselves is set beside a CRF, or a weight is not above 0.
     Attributes:
         predicted: after an evaluation, (W,) the tags of all words of the split, one text behind the other.
+        probability: (W,) of each of them, given its whole text.
     """
 
     target = "tags"
     metrics: tuple[str, ...] = ("loss", "accuracy", "precision", "recall", "f1")
 
     def __init__(
-        self, names: list[str], crf: bool = False, dropout: float = 0.1, label_smoothing: float = 0.0, **task: Any
+        self,
+        names: list[str],
+        class_counts: list[int],
+        crf: bool = False,
+        dropout: float = 0.1,
+        class_weights: list[float] | Literal["balanced"] | None = None,
+        label_smoothing: float = 0.0,
+        **task: Any,
     ):
         super().__init__(**task)
+        if crf and (class_weights is not None or label_smoothing):
+            raise ValueError(
+                f"crf=true scores whole sequences, and class_weights={class_weights} label_smoothing="
+                f"{label_smoothing} are for tags by themselves; leave them at null and 0"
+            )
         self.names, self.label_smoothing = names, label_smoothing
         self.dropout = nn.Dropout(dropout)
         self.output = linear(self.encoder.hidden_size, len(names))  # type: ignore[arg-type]
         self.crf = LinearChainCRF(names) if crf else None
+        self.register_buffer("class_weights", weigh(class_weights, names, class_counts), persistent=False)
 
     def forward(self, batch: dict[str, Tensor], input_ids: Tensor | None = None) -> Tensor:
         """(B, K, C) of the words of a batch, whose ids may be others than its own: masked ones."""
@@ -51,27 +68,36 @@ class Tagging(LabelledTask):
         right = (scores.argmax(-1) == targets)[valid]
         if self.crf is not None:
             return self.crf.loss(scores, targets, valid, batch["places"][:, 0] == 0), right
-        loss = F.cross_entropy(scores[valid], targets[valid], label_smoothing=self.label_smoothing, reduction="sum")
-        return loss / valid.sum().clamp(min=1), right
+        weights: Tensor | None = self.class_weights  # type: ignore[assignment]
+        total = F.cross_entropy(
+            scores[valid], targets[valid], weights, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+        count = valid.sum() if weights is None else weights[targets[valid]].sum()
+        return total / count.clamp(min=1e-6), right
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         scores, valid = self(batch), batch["valid"]
         texts = batch["texts"][:, None].expand_as(valid)
         if self.crf is None:
+            shares = scores.softmax(-1)
             tags = scores.argmax(-1)
             losses = F.cross_entropy(scores.transpose(1, 2), batch["targets"], reduction="none")
         else:
             opens = batch["places"][:, 0] == 0
             tags = self.crf.decode(scores, valid, opens)
+            shares = self.crf.marginals(scores, valid, opens)
             losses = self.crf.loss(scores, batch["targets"], valid, opens).expand(valid.shape)  # mean of the batch
-        return texts[valid], batch["places"][valid], tags[valid], losses[valid]
+        probability = shares.gather(2, tags[..., None])[..., 0]
+        return texts[valid], batch["places"][valid], tags[valid], losses[valid], probability[valid]
 
     def measure(self, split: str, seen: list[np.ndarray]) -> dict[str, float]:
         """A word without tokens counts as O."""
         texts, places, tags = (column.astype(np.int64) for column in seen[:3])
         wanted = self.trainer.datamodule.rows[split].targets  # type: ignore[attr-defined]
-        self.predicted = np.zeros(len(wanted.tags), np.int64)
-        self.predicted[wanted.begins[texts] + places] = tags
+        at = wanted.begins[texts] + places
+        self.predicted = np.full(len(wanted.tags), self.names.index("O") if "O" in self.names else 0)
+        self.probability = np.ones(len(wanted.tags), np.float32)
+        self.predicted[at], self.probability[at] = tags, seen[4]
         runs = list(zip(wanted.begins[:-1], wanted.begins[1:], strict=True))
         spelled = [
             [[self.names[tag] for tag in column[first:last].tolist()] for first, last in runs]
