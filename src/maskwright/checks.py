@@ -15,6 +15,7 @@ TOP = (  # what conf/train.yaml is made of
 ).split()
 SEED = Annotated[int, Field(ge=0, lt=2**32)]
 MASK = ("units", "weights", "ratio", "corruption", "dynamic")
+FALLING = "loss perplexity rmse mae mlm_loss mlm_perplexity".split()  # metrics of which less is better
 OFFERED = (  # to a task, by the experiment
     "encoder head masker evaluation_masker names class_counts values optimizer schedule seed "
     "cross_document_attention hyperparameters"
@@ -28,6 +29,21 @@ def check_keys(config: dict[str, Any], known: list[str]) -> None:
             raise UserError(
                 f"There is no key '{key}'.{nearest(key, known)} The keys at the top are: {', '.join(known)}."
             )
+
+
+def check_names(config: dict[str, Any], names: list[str]) -> None:
+    """Refuses an objective that is the metric of a class, or of a kind of entity, that the data does not have.
+
+    Args:
+        names: of the classes, or of the tags.
+    """
+    kinds = sorted({name[2:] for name in names if name != "O"}) if "O" in names else names
+    _, metric, *name = config["objective"].split("/", 2)
+    if name and (name[0] not in kinds or metric not in ("precision", "recall", "f1")):
+        raise UserError(
+            f"objective='{config['objective']}' is no metric.{nearest(name[0], kinds)} precision, recall and f1 "
+            f"are told of {', '.join(kinds) or 'no classes'}."
+        )
 
 
 def check_blocks(data: Any) -> None:
@@ -73,6 +89,15 @@ def check(config: dict[str, Any]) -> None:
         for name, node in config[group].items():
             if node is not None:
                 verify(node, f"{group}.{name}")
+    if (
+        model["_target_"].endswith(".Pretrained")
+        and not model.get("reinitialize")
+        and config["tokenizer"].get("_target_", "").endswith(".Trained")
+    ):
+        raise UserError(
+            f"model.name={model['name']} knows the tokens of its own tokenizer, and another would be trained. Set "
+            f"tokenizer=pretrained tokenizer.name={model['name']}"
+        )
     task = verify(config["task"], "task", OFFERED)
     labelled = takes(data, "data", "target")
     if labelled != (task.target is not None):
@@ -89,6 +114,12 @@ def check(config: dict[str, Any]) -> None:
                 f"{path}='{metric}' is no metric.{nearest(str(metric), metrics)} {', '.join(metrics)} are."
             )
     check_type(config["objective_mode"], Literal["min", "max"], "objective_mode")
+    better = "min" if config["objective"].split("/")[1] in FALLING else "max"
+    if config["objective_mode"] != better:
+        raise UserError(
+            f"objective_mode={config['objective_mode']}, but of {config['objective']} "
+            f"{'less' if better == 'min' else 'more'} is better. Set objective_mode={better}."
+        )
     for path in [
         "data.block_size",
         "data.batch_size",
@@ -106,6 +137,16 @@ def check(config: dict[str, Any]) -> None:
         value = config[group].get(key, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{path}={value!r} is not a whole number of at least 1.")
+    for part in [data] if data.get("parts") is None else data["parts"].values():
+        splits = part.get("splits") or {}
+        for name in ("validation", "test"):
+            if isinstance(splits.get(name), str) and {*splits[name].split("+")} & {
+                *str(splits.get("train")).split("+")
+            }:
+                raise UserError(
+                    f"data.splits.{name}={splits[name]}, and data.splits.train={splits['train']} learns from that. "
+                    f"Name another split of the source, or set a share: data.splits.{name}=0.05"
+                )
     check_type(data.get("evaluation_limit"), PositiveInt | None, "data.evaluation_limit")
     for key, kind in (
         ("lr", PositiveFloat),

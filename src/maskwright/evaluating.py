@@ -1,6 +1,9 @@
 """A finished run, evaluated on any data that it can read."""
 
+import inspect
 import json
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +12,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.checks import check_keys
+from maskwright.data.corpus import Corpus
+from maskwright.data.documents import SPLITS as ALL_SPLITS
+from maskwright.data.documents import documents_of
 from maskwright.data.labelled import LabelledData
+from maskwright.data.source import Source
 from maskwright.errors import UserError, nearest
 from maskwright.machine import make_trainer, quiet
+from maskwright.models.pretrained import saved_architecture
 from maskwright.parts import make_data, make_task, mask_parts
 from maskwright.progress import console
 from maskwright.reports import labelled
@@ -33,6 +41,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         UserError: there is no such run or split, or the data does not fit the run.
     """
     quiet()
+    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     check_keys(asked, KEYS)
     split = asked["split"]
@@ -55,7 +64,9 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     known, state = saved["hyper_parameters"], saved["state_dict"]
     config = known["config"]
     config |= {"hardware": asked["hardware"], "callbacks": {}, "logger": {}, "run_dir": str(run)}
-    config["data"] = _data(config["data"], asked["data"])
+    config["model"] = saved_architecture(config["model"], run)
+    own = config["data"]
+    config["data"] = _data(own, asked["data"], split, overrides)
     if known.get("labels"):
         config["data"]["labels"] = known["labels"]
     tokenizer = run / "tokenizer"
@@ -64,22 +75,26 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     data = make_data(config, mask_parts(config))
     data.prepare_data()
     data.setup()
+    for remark in Corpus.remarks(data):  # what else is told of a corpus is for those who learn from it
+        console().print(f"note: {remark}")
     if data.tokenizer.digest != known["vocabulary"]:
         raise UserError(f"run: the tokenizer in {tokenizer} is another than that of {path}.")
     task = make_task(config, data)
     if isinstance(task, Regression):
         task.mean, task.deviation = known["values"]
-    task.load_state_dict(
-        {name: weight for name, weight in state.items() if not name.startswith(MASKERS)}, strict=False
-    )
+    weights = {name: weight for name, weight in state.items() if not name.startswith(MASKERS)}
+    found = task.load_state_dict(weights, strict=False)
+    if missing := [name for name in found.missing_keys if not name.startswith(MASKERS)] + found.unexpected_keys:
+        raise UserError(f"run: {path} does not hold what its model has now: {', '.join(missing[:5])}.")
     trainer = make_trainer(config, run, data.baseline)
+    console().print(f"{split}: {data.size(split)}")
     test = trainer.validate if split == "validation" else trainer.test
     [metrics] = test(task, datamodule=data, verbose=False)
     metrics = {name: float(value) for name, value in metrics.items()}
     if not trainer.is_global_zero:
         return metrics
 
-    output = Path(asked["output"] or run / "evaluations" / split).expanduser()
+    output = Path(asked["output"] or run / "evaluations" / _folder(split, config["data"], own)).expanduser()
     output.mkdir(parents=True, exist_ok=True)
     if isinstance(data, LabelledData):
         labelled.report(task, data, split, metrics, output)  # type: ignore[arg-type]
@@ -93,8 +108,44 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
     return metrics
 
 
-def _data(own: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """The data of a run, or other data cut into batches as that of the run is."""
-    if "cleaning" not in asked:  # no option of data was chosen
-        return own | {key: value for key, value in asked.items() if value is not None}
-    return {key: value for key, value in own.items() if key not in asked} | asked
+def _data(own: dict[str, Any], asked: dict[str, Any], split: str, overrides: list[str]) -> dict[str, Any]:
+    """The data of a run, or other data cut into batches as that of the run is.
+
+    Other data of which only a share would fall to the split is evaluated whole.
+    """
+    if "cleaning" in asked or "parts" in asked:  # an option of data was chosen
+        of_source = {"parts", *inspect.signature(documents_of).parameters}
+        data = {key: value for key, value in own.items() if key not in of_source} | asked
+    else:
+        data = own | {key: value for key, value in asked.items() if value is not None}
+    splits = data.get("splits") or {}
+    chosen = any(override.startswith("data.splits") for override in overrides)
+    if (
+        isinstance(splits.get(split), str)
+        or data.get("parts") is not None
+        or chosen
+        or _places(data) & _places(own)
+    ):
+        return data
+    console().print(
+        f"note: data.source='{data['source']}' has no split of its own for this; all of it is evaluated"
+    )
+    return data | {"splits": dict.fromkeys(ALL_SPLITS, splits.get("train")), "published": None}
+
+
+def _places(data: dict[str, Any]) -> set[str]:
+    """Where the texts of a corpus come from: files, or names on the hub; nothing of what is no longer there."""
+    found = set()
+    for part in [data] if data.get("parts") is None else data["parts"].values():
+        source = Source(part["source"], None, "text", "row", part.get("tags"))
+        with suppress(UserError):
+            found |= {str(path.resolve()) for path in source.find()[1]} or {source.source}
+    return found
+
+
+def _folder(split: str, data: dict[str, Any], own: dict[str, Any]) -> str:
+    """The name of the folder for what is found on a split: others for other data."""
+    if _places(data) == _places(own):
+        return split
+    sources = [part["source"] for part in ([data] if data.get("parts") is None else data["parts"].values())]
+    return "-".join([split, *(re.sub(r"[^\w.-]+", "-", source).strip("-")[-60:] for source in sources)])

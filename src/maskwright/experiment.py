@@ -10,9 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.build import build
-from maskwright.checks import check
+from maskwright.checks import check, check_names
 from maskwright.data.corpus import Corpus
 from maskwright.machine import make_trainer, quiet
+from maskwright.models.pretrained import Pretrained
 from maskwright.parts import make_data, make_task, mask_parts
 from maskwright.resuming import check_checkpoint, find_checkpoint
 from maskwright.running import Result, Run
@@ -41,6 +42,7 @@ def train(cfg: DictConfig) -> Result:
     data = make_data(config, parts)
     data.prepare_data()
     data.setup()
+    check_names(config, getattr(data, "names", []))
     _count_steps(config["trainer"], data)
     task = make_task(config, data)
     changes = [] if checkpoint is None else check_checkpoint(checkpoint, task)
@@ -53,6 +55,8 @@ def train(cfg: DictConfig) -> Result:
     run_dir.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(config), run_dir / "config.yaml")
     data.tokenizer.save(run_dir / "tokenizer")
+    if isinstance(task.encoder, Pretrained):
+        task.encoder.save_architecture(run_dir)
     _keep_metrics(run_dir)
     trainer = make_trainer(config, run_dir, data.baseline)
     run = Run(config, run_dir, task, data, trainer, began, checkpoint)

@@ -1,11 +1,13 @@
-"""Files and folders that installed packages ship: `pkg://package/path`, as in Hydra's search path."""
+"""Names of what lies elsewhere: in installed packages (`pkg://package/path`, as Hydra has it), or on the hub."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 from maskwright.errors import UserError
 
 PACKAGE = "pkg://"
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # what may be a name on the hub
 
 
 def on_disk(name: str, key: str) -> str:

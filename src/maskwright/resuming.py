@@ -8,6 +8,14 @@ from lightning import LightningModule
 
 from maskwright.errors import UserError
 
+# settings of a task that say which weights there are, or how its optimizer groups them
+_PARTS = (
+    "task._target_",
+    "task.pooling",
+    "task.crf",
+    *(f"task.finetuning.{name}" for name in ("freeze", "layer_decay", "head_lr", "head_weight_decay")),
+)
+
 
 def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
     """The checkpoint that `ckpt_path` means: a file, a run directory's last, or with `last` the newest run's.
@@ -72,9 +80,12 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
     if vocabulary != task.hparams["vocabulary"]:
         raise UserError(
             f"ckpt_path: {path} was trained with another tokenizer: {before['tokenizer']} on "
-            f"data.source='{before['data']['source']}'. Use that data and tokenizer, or its run's own: "
+            f"{_sources(before['data'])}. Use that data and tokenizer, or its run's own: "
             f"tokenizer=pretrained tokenizer.name={path.parent.parent / 'tokenizer'}"
         )
+    of_task, of_own = ({key: _learned(config["task"], key) for key in _PARTS} for config in (before, now))
+    if changes := changed(of_task, of_own):
+        raise UserError(f"ckpt_path: {path} is of another task: {'; '.join(changes)}.")
     labels = known.get("labels")
     if labels != task.hparams["labels"]:
         raise UserError(
@@ -93,6 +104,21 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
         )
     compared = ("seed", "task", "data", "mask", "evaluation_mask", "optimizer", "schedule")
     return changed({key: before.get(key) for key in compared}, {key: now.get(key) for key in compared})
+
+
+def _learned(task: dict[str, Any], key: str) -> Any:
+    """A setting of a task, by a dotted name; None where it has none."""
+    value: Any = task
+    for name in key.split(".")[1:]:
+        value = (value or {}).get(name)
+    return value
+
+
+def _sources(data: dict[str, Any]) -> str:
+    parts = (
+        {"data": data} if data.get("parts") is None else {f"data.parts.{n}": p for n, p in data["parts"].items()}
+    )
+    return ", ".join(f"{name}.source='{part['source']}'" for name, part in parts.items())
 
 
 def changed(before: Any, now: Any, path: str = "") -> list[str]:

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from lightning import LightningModule
 
-from maskwright.errors import UserError
-from maskwright.places import on_disk
+from maskwright.errors import UserError, nearest
+from maskwright.models.pretrained import PretrainedHead, saved_architecture
+from maskwright.places import HUB_NAME, PACKAGE, on_disk
 from maskwright.resuming import changed, read_checkpoint
 from maskwright.tasks.task import MASKERS
 
+_OF_LABELS = ("output.", "crf.")  # how the names of weights begin that belong to labels
 _CHOSEN_ANEW = ("dropout",)  # settings of a model that say nothing about its weights
 
 
@@ -24,12 +26,14 @@ class Start:
         path: of the checkpoint; None where the model's own library loads them.
         state: weights by name.
         vocabulary: the digest of the tokenizer that they belong to.
+        labels: what their head tells apart; None where it tells nothing.
     """
 
     name: str
     path: Path | None
     state: dict[str, torch.Tensor]
     vocabulary: str | None
+    labels: list[str] | None = None
 
     def load(self, task: LightningModule, vocabulary: str) -> list[str]:
         """Copies the weights of encoder and head into a task.
@@ -41,7 +45,8 @@ class Start:
         """
         own = task.state_dict()
         if self.path is None:
-            new = [name for name in own if not name.startswith(("encoder.", *MASKERS))]
+            brought = ["encoder."] + ["head."] * isinstance(getattr(task, "head", None), PretrainedHead)
+            new = [name for name in own if not name.startswith((*brought, *MASKERS))]
             return [f"those of {self.name}"] + [f"new: {', '.join(new)}"] * bool(new)
         if self.vocabulary != vocabulary:
             raise UserError(
@@ -49,8 +54,11 @@ class Start:
                 "init_from, or say its own: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
             )
         offered = {n: weight for n, weight in self.state.items() if not n.startswith(MASKERS)}
+        other_labels = self.labels is not None and self.labels != task.hparams["labels"]
         taken = {}
         for name in offered.keys() & own.keys():
+            if other_labels and name.startswith(_OF_LABELS):
+                continue
             if offered[name].shape == own[name].shape:
                 taken[name] = offered[name]
             elif name.startswith("encoder."):
@@ -65,6 +73,8 @@ class Start:
         left = [name for name in offered if name not in taken]
         lines = [f"{len(taken)} of {self.path}"]
         lines += [f"new: {', '.join(new)}"] * bool(new) + [f"left out: {', '.join(left)}"] * bool(left)
+        if other_labels and task.hparams["labels"]:
+            lines.append(f"the head is new, since the old one tells {', '.join(self.labels or [])}, in this order")
         return lines
 
 
@@ -86,32 +96,54 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
         file = folder / ("best.ckpt" if (folder / "best.ckpt").is_file() else "last.ckpt")
     elif path.suffix == ".ckpt" and not path.is_file():
         raise UserError(f"init_from='{name}': there is no checkpoint {path}.")
+    elif not path.exists() and not HUB_NAME.fullmatch(name):
+        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(
+            f"init_from='{name}' does not exist.{nearest(path.name, beside)} It is the directory of a run, a "
+            "checkpoint, or a name or folder of the hub."
+        )
     if not file.is_file():
         if path.is_dir() and not (path / "config.json").is_file():
             raise UserError(
                 f"init_from='{name}' is a folder with neither checkpoints of a run nor a config.json of the hub."
             )
+        place = str(path.resolve()) if path.is_dir() and not name.startswith(PACKAGE) else name
         own = {
             "_target_": "maskwright.models.pretrained.Pretrained",
-            "name": str(name),
+            "name": place,
             "reinitialize": False,
         }
         asked = config["model"].get("_target_") == own["_target_"] or "model.dropout" in map(_key, overrides)
         dropout = config["model"].get("dropout") if asked else None
         _refuse(overrides, config["model"], own, name)
         config["model"] = {**own, "dropout": dropout}
-        config["tokenizer"] = {"_target_": "maskwright.text.tokenizer.Pretrained", "name": str(name)}
+        config["tokenizer"] = _tokenizer(overrides, config["tokenizer"], place, name)
         return Start(name, None, {}, None)
     saved = read_checkpoint(file, "init_from")
-    model, vocabulary = saved["hyper_parameters"]["config"]["model"], saved["hyper_parameters"]["vocabulary"]
+    known, run = saved["hyper_parameters"], file.parent.parent
+    if not (run / "tokenizer").is_dir():
+        raise UserError(
+            f"init_from='{name}': beside {file} there is no tokenizer. Leave checkpoints in their run's directory."
+        )
+    model = saved_architecture(known["config"]["model"], run)
     anew = {key: config["model"][key] for key in _CHOSEN_ANEW if key in model and key in config["model"]}
     _refuse(overrides, config["model"], model | anew, name)
     config["model"] = model | anew
-    config["tokenizer"] = {
-        "_target_": "maskwright.text.tokenizer.Pretrained",
-        "name": str(file.parent.parent / "tokenizer"),
-    }
-    return Start(name, file, saved["state_dict"], vocabulary)
+    config["tokenizer"] = _tokenizer(overrides, config["tokenizer"], str(run / "tokenizer"), name)
+    return Start(name, file, saved["state_dict"], known["vocabulary"], known.get("labels"))
+
+
+def _tokenizer(overrides: list[str], asked: dict[str, Any], own: str, name: str) -> dict[str, Any]:
+    """The tokenizer that weights belong to, unless the command line asks for another, which is refused."""
+    place = asked.get("name")
+    same = isinstance(place, str) and Path(on_disk(place, "tokenizer.name")).resolve() == Path(own).resolve()
+    chosen = any(key == "tokenizer" or key.startswith("tokenizer.") for key in map(_key, overrides))
+    if chosen and not same and place != own:
+        raise UserError(
+            f"init_from={name} brings its own tokenizer, and another was asked for. Leave out the choice of the "
+            "tokenizer, or train without init_from."
+        )
+    return {"_target_": "maskwright.text.tokenizer.Pretrained", "name": own}
 
 
 def _refuse(overrides: list[str], asked: dict[str, Any], own: dict[str, Any], name: str) -> None:

@@ -40,15 +40,13 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         ("task", "classification"): from_csv,
         ("task", "regression"): [*from_csv, "data.label=stars"],
         ("task", "multitask"): from_csv,
+        ("task", "multitask_regression"): [*from_csv, "data.label=stars"],
+        ("task", "multitask_tagging"): from_names,
         ("task", "tagging"): from_names,
         ("data", "wikitext"): [f"data.source={wikitext}", "data.config=null"],
         # the default excerpt stands in the default of data.source; TINY sets another
         ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
-        ("model", "pretrained"): [
-            f"model.name={hub_model}",
-            "tokenizer=pretrained",
-            f"tokenizer.name={hub_model}",
-        ],
+        ("model", "pretrained"): [f"model.name={hub_model}"],
         ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=400"],
         ("logger", "wandb"): ["logger.wandb.offline=true"],
         ("experiment", "imdb_lstm"): ["data=imdb", *from_films],

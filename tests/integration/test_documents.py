@@ -92,7 +92,7 @@ def test_documented_keys_exist():
     keys = []
     for choices in ([], ["model=pretrained"], ["callbacks=early_stopping"], ["data=mixture"]):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
-    for task in ("classification", "tagging", "regression", "multitask"):
+    for task in ("classification", "tagging", "regression", "multitask", "multitask_tagging"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # those of the options that are not the default

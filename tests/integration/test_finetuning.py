@@ -44,10 +44,10 @@ def tune(reviews, names, cache, tmp_path) -> Callable[..., Result]:
     def run_task(task: str, *overrides: str, run_dir: Path | None = None, model: bool = True) -> Result:
         data = (
             {"data": "conll", "data.source": names}
-            if task == "tagging"
+            if task.endswith("tagging")
             else {"data": "csv", "data.source": reviews}
         )
-        if task == "tagging":
+        if task.endswith("tagging"):
             data["data.published"] = "null"
         if task == "regression":
             data["data.label"] = "stars"
@@ -105,6 +105,7 @@ def test_names_are_learned_and_reported(tune, crf, capsys):
     assert len(rows) == 60
     assert rows[0]["words"][1:] == ["Smith", "went", "to", "London", "."]
     assert rows[0]["tags"] == ["B-PER", "I-PER", "O", "O", "B-LOC", "O"]
+    assert all(0 < share <= 1.00001 for row in rows for share in row["probabilities"])
     assert "LOC" in capsys.readouterr().out
 
 
@@ -129,12 +130,13 @@ def test_two_devices_measure_what_one_does(tune, tmp_path):
     assert "would begin sweeps of their own" in swept.stderr
 
 
-def test_numbers_are_learned_and_reported(tune):
+def test_numbers_are_learned_and_reported(tune, capsys):
     result = tune("regression", "optimizer.lr=1e-2", "trainer.max_steps=40")
     assert result.metrics["test/loss"] < 0.5
     assert result.metrics["test/rmse"] == pytest.approx(result.metrics["test/loss"] ** 0.5, rel=1e-3)
     row = json.loads((result.run_dir / "predictions.jsonl").open().readline())
     assert row["label"] in (1.5, 3.5)
+    assert "The largest errors" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("model", ["lstm", "cnn", "mlp"])
@@ -223,7 +225,15 @@ def test_masks_hide_words_in_training_alone(tune):
         ("classification", ("task.pooling=middle",), r"task\.pooling|pooling"),
         ("classification", ("task.class_weights=[1,2,3]",), "class_weights"),
         ("classification", ("task.finetuning.layer_decay=2",), "layer_decay is 2"),
+        ("classification", ("task.class_weights=[0,1]",), "above 0 for each"),
+        ("classification", ("task.finetuning.freeze=50",), "freeze is 50, and the encoder has 2 layers"),
         ("classification", ("objective=validation/perplexity",), "is no metric"),
+        ("classification", ("objective=validation/loss",), "Set objective_mode=min"),
+        ("classification", ("objective=validation/f1/possitive",), "precision, recall and f1 are told of neg, pos"),
+        ("classification", ("data.splits.test=train",), r"data\.splits\.train=train learns from that"),
+        ("classification", ("init_from=logs/mlm/typo",), r"init_from='logs/mlm/typo' does not exist"),
+        ("tagging", ("task.crf=true", "task.label_smoothing=0.1"), "for tags by themselves"),
+        ("multitask", ("mask=none",), "mask=none hides no token"),
         ("classification", ("data.tokens_per_batch=0",), r"data\.tokens_per_batch=0"),
         ("tagging", ("+task.names=3",), "no setting"),
     ],
@@ -231,6 +241,46 @@ def test_masks_hide_words_in_training_alone(tune):
 def test_what_does_not_fit_is_refused(tune, task, overrides, message):
     with pytest.raises(UserError, match=message):
         tune(task, *overrides)
+
+
+def test_the_tokens_of_a_model_of_the_hub_are_its_own(tune, hub_model):
+    result = tune(
+        "classification", "model=pretrained", f"model.name={hub_model}", "tokenizer=pretrained", model=False
+    )
+    assert len(result.data.tokenizer) == result.task.encoder.embedding.num_embeddings
+    with pytest.raises(UserError, match=f"tokenizer=pretrained tokenizer.name={hub_model}"):
+        tune("classification", "model=pretrained", f"model.name={hub_model}", "tokenizer=bpe", model=False)
+
+
+def test_a_head_of_other_labels_is_left_out(tune, tmp_path, capsys):
+    first = tune("classification", "optimizer.lr=1e-2", "trainer.max_steps=30", run_dir=tmp_path / "first")
+    for labels, accuracy in (("[neg,pos]", 1.0), ("[pos,neg]", 0.5)):
+        capsys.readouterr()
+        again = tune(
+            "classification",
+            f"init_from={first.run_dir}",
+            f"data.labels={labels}",
+            "optimizer.lr=1e-9",
+            "trainer.max_steps=1",
+            model=False,
+        )
+        assert again.metrics["test/accuracy"] == pytest.approx(accuracy, abs=0.3)
+        told = "the head is new, since the old one tells neg, pos, in this order" in capsys.readouterr().out
+        assert told == (labels == "[pos,neg]")
+
+
+def test_another_tokenizer_than_that_of_the_weights_is_refused(hub_model):
+    overrides = ["tokenizer=bpe"]
+    composed = compose_train("task=classification", f"init_from={hub_model}", *overrides)
+    with pytest.raises(UserError, match="brings its own tokenizer"):
+        start(OmegaConf.to_container(composed, resolve=False), overrides)
+
+
+@pytest.mark.parametrize("override", ["task.finetuning.layer_decay=0.9", "task.pooling=attention"])
+def test_going_on_with_other_parts_is_refused(tune, tmp_path, override):
+    first = tune("classification", "trainer.max_steps=3", run_dir=tmp_path / "first")
+    with pytest.raises(UserError, match=f"is of another task: {override.split('=')[0]} was"):
+        tune("classification", f"ckpt_path={first.run_dir}", override)
 
 
 def test_another_model_than_that_of_the_run_is_refused(run, tune, tmp_path):
@@ -266,8 +316,7 @@ def test_tokens_and_labels_are_learned_at_once(tune, labels):
         result = tune("multitask", *settings)
         assert result.metrics["test/accuracy"] > 0.8
     else:
-        target = "task._target_=maskwright.tasks.MultitaskTagging"
-        result = tune("tagging", *settings, target, "+task.mlm_weight=0.5", "mask=token")
+        result = tune("multitask_tagging", *settings, "task.mlm_weight=0.5")
         assert result.metrics["test/f1"] > 0.9
     untrained = torch.log(torch.tensor(float(len(result.data.tokenizer))))
     assert result.metrics["test/mlm_loss"] < untrained - 0.4

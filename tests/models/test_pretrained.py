@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from maskwright.errors import UserError
-from maskwright.models.pretrained import Pretrained, masked_lm_head
+from maskwright.models.pretrained import Pretrained, PretrainedHead, masked_lm_head
 
 SIZES = {
     "vocab_size": 60,
@@ -16,26 +16,45 @@ SIZES = {
     "max_position_embeddings": 32,
     "pad_token_id": 0,
 }
+TOKENS = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+OTHERS = {  # of a type, beside those
+    "Albert": {"embedding_size": 8},
+    "DistilBert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
+    "ModernBert": TOKENS,
+}
 
 
 def saved(kind: str, folder):
     """A small masked language model of a type, and the folder that it was saved to."""
     torch.manual_seed(0)
-    name = {"bert": "Bert", "modernbert": "ModernBert", "roberta": "Roberta"}[kind]
-    tokens = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
-    config = getattr(transformers, f"{name}Config")(**SIZES, **(tokens if kind == "modernbert" else {}))
-    model = getattr(transformers, f"{name}ForMaskedLM")(config)
+    config = getattr(transformers, f"{kind}Config")(**SIZES, **OTHERS.get(kind, {}))
+    model = getattr(transformers, f"{kind}ForMaskedLM")(config)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     model.save_pretrained(folder)
     return model.eval(), str(folder)
 
 
-@pytest.mark.parametrize("kind", ["bert", "modernbert"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Albert",
+        "Bert",
+        "Camembert",
+        "Deberta",
+        "DistilBert",
+        "Electra",
+        "ModernBert",
+        "MPNet",
+        "Roberta",
+        "XLMRoberta",
+    ],
+)
 def test_predictions_are_those_of_transformers(tmp_path, kind):
     theirs, folder = saved(kind, tmp_path)
     encoder = Pretrained(60, folder)
     head = masked_lm_head(encoder)
+    assert isinstance(head, PretrainedHead)
     assert encoder.training
     assert all(module.training for module in (*encoder.modules(), *head.modules()))
     encoder.eval(), head.eval()
@@ -63,14 +82,14 @@ def test_an_encoder_without_a_head_gets_a_new_one_over_its_embeddings(tmp_path):
 
 
 def test_weights_may_start_anew_and_dropout_be_chosen(tmp_path):
-    theirs, folder = saved("bert", tmp_path)
+    theirs, folder = saved("Bert", tmp_path)
     anew = Pretrained(60, folder, dropout=0.3, reinitialize=True)
     assert not torch.equal(anew.embedding.weight, theirs.get_input_embeddings().weight)
     assert {module.p for module in anew.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
 
 
 def test_rows_may_be_as_long_as_positions_reach(tmp_path):
-    _, folder = saved("roberta", tmp_path)
+    _, folder = saved("Roberta", tmp_path)
     encoder = Pretrained(60, folder).eval()
     assert encoder.longest == 31
     assert encoder(torch.full((1, 31), 7)).shape == (1, 31, 16)
@@ -79,7 +98,7 @@ def test_rows_may_be_as_long_as_positions_reach(tmp_path):
 def test_what_is_no_model_is_refused(tmp_path):
     with pytest.raises(UserError, match="is no model of the hub"):
         Pretrained(60, str(tmp_path / "nothing"))
-    model, folder = saved("bert", tmp_path)
+    model, folder = saved("Bert", tmp_path)
     with pytest.raises(UserError, match="has 60 tokens, and the tokenizer"):
         Pretrained(61, folder)
     state = model.state_dict()

@@ -13,12 +13,26 @@ from maskwright.models.transformer import gather
 from maskwright.network import go_offline_without_network
 from maskwright.places import on_disk
 
-# where a masked language model of each type keeps what stands before its decoder, and the decoder
-_TRANSFORMS: dict[str, tuple[str, str]] = {
-    "bert": ("cls.predictions.transform", "cls.predictions.decoder"),
-    "modernbert": ("head", "decoder"),
-    "electra": ("generator_predictions", "generator_lm_head"),
+# where a masked language model of each type keeps what stands before its decoder, one behind the other, and the
+# decoder; `gelu` where an activation is none of its modules
+_BERT = (["cls.predictions.transform"], "cls.predictions.decoder")
+_ROBERTA = (["lm_head.dense", "gelu", "lm_head.layer_norm"], "lm_head.decoder")
+_HEADS: dict[str, tuple[list[str], str]] = {
+    "albert": (["predictions.dense", "predictions.activation", "predictions.LayerNorm"], "predictions.decoder"),
+    "bert": _BERT,
+    "camembert": _ROBERTA,
+    "deberta": _BERT,
+    "deberta-v2": _BERT,
+    "distilbert": (["vocab_transform", "activation", "vocab_layer_norm"], "vocab_projector"),
+    "electra": (["generator_predictions"], "generator_lm_head"),
+    "modernbert": (["head"], "decoder"),
+    "mpnet": _ROBERTA,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
 }
+
+
+ARCHITECTURE = "encoder"  # the folder of a run that holds the configuration of its encoder
 
 
 class Pretrained(nn.Module):
@@ -57,7 +71,7 @@ class Pretrained(nn.Module):
             own_head = any(kind.endswith("ForMaskedLM") for kind in config.architectures or [])
             kind = transformers.AutoModelForMaskedLM if own_head else transformers.AutoModel
             if reinitialize:
-                model = kind.from_config(config)
+                model = kind.from_config(config, dtype=torch.float32)
             else:
                 model, told = kind.from_pretrained(
                     where, config=config, dtype=torch.float32, output_loading_info=True
@@ -82,9 +96,8 @@ class Pretrained(nn.Module):
         offset = getattr(getattr(self.model, "embeddings", None), "padding_idx", -1) + 1
         longest = getattr(config, "max_position_embeddings", None)
         self.longest = longest and longest - offset
-        own = _TRANSFORMS.get(config.model_type) if own_head else None
         # not a submodule: the head that is made of it holds it
-        self.__dict__["masked_lm"] = own and tuple(model.get_submodule(path) for path in own)
+        self.__dict__["masked_lm"] = _own_head(model, config.model_type) if own_head else None
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -98,6 +111,26 @@ class Pretrained(nn.Module):
         """
         hidden = self.model(input_ids, attention_mask=attention).last_hidden_state
         return hidden if positions is None else gather(hidden, positions)
+
+    def save_architecture(self, run: Path) -> None:
+        """Writes what a checkpoint of a run needs beside it; see `saved_architecture`."""
+        self.model.config.save_pretrained(run / ARCHITECTURE)
+
+
+def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
+    """The settings of the model of a run whose weights its checkpoints hold: nothing is read from the hub again."""
+    folder = run / ARCHITECTURE
+    return settings | {"name": str(folder), "reinitialize": True} if folder.is_dir() else settings
+
+
+def _own_head(model: nn.Module, kind: str) -> tuple[nn.Module, nn.Linear] | None:
+    """The modules before the decoder of a masked language model, as one, and the decoder."""
+    transform, decoder = _HEADS.get(kind, ([], ""))
+    try:
+        parts = [nn.GELU() if name == "gelu" else model.get_submodule(name) for name in transform]
+        return (nn.Sequential(*parts) if len(parts) > 1 else parts[0], model.get_submodule(decoder))  # type: ignore[return-value]
+    except (AttributeError, IndexError):
+        return None
 
 
 class PretrainedHead(MaskedLMHead):

@@ -325,6 +325,12 @@ class Pretrained:
 
     name: str
 
+    def __post_init__(self) -> None:
+        if self.name == "???":  # where conf/tokenizer/pretrained.yaml found none
+            raise UserError(
+                "tokenizer.name has no value yet. Give it one: tokenizer.name=<folder or name on the hub>"
+            )
+
     @property
     def _place(self) -> str:
         return on_disk(self.name, "tokenizer.name")

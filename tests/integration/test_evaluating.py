@@ -1,0 +1,93 @@
+"""Finished runs on other data, as users evaluate them."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from maskwright.errors import UserError
+from maskwright.evaluating import evaluate
+from tests.conftest import compose_door
+from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
+
+
+@pytest.fixture
+def rows(tmp_path) -> Path:
+    """Nine texts of another file, with brackets in them, and one that is empty."""
+    path = tmp_path / "others.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows([f"a wonderful [/quote] delight, [b] number {n}", ["neg", "pos"][n % 2]] for n in range(9))
+        writer.writerow(["", "pos"])
+    return path
+
+
+def evaluated(result, *overrides):
+    return evaluate(compose_door("evaluate", f"run={result.run_dir}", "hardware=cpu", *overrides))
+
+
+def test_other_texts_are_evaluated_whole_and_their_faults_told(tune, rows, capsys):  # noqa: F811
+    result = tune("classification", "optimizer.lr=1e-2", "trainer.max_steps=20")
+    own = evaluated(result)
+    assert own["test/accuracy"] == result.metrics["test/accuracy"]
+    before = (result.run_dir / "evaluations" / "test" / "predictions.jsonl").read_text()
+    for overrides in (["data=csv"], []):
+        capsys.readouterr()
+        metrics = evaluated(result, *overrides, f"data.source={rows}")
+        shown = capsys.readouterr().out
+        assert "all of it is evaluated" in shown
+        assert "1 empty texts were left out" in shown
+        assert "[/quote] delight, [b]" in shown
+        assert "9 examples" in shown
+    assert metrics["test/accuracy"] == pytest.approx(4 / 9)
+    [folder] = (result.run_dir / "evaluations").glob("test-*")
+    assert folder.name.endswith("others.csv")
+    assert len((folder / "predictions.jsonl").read_text().splitlines()) == 9
+    assert (result.run_dir / "evaluations" / "test" / "predictions.jsonl").read_text() == before
+
+
+def test_a_run_s_own_data_is_not_prepared_again(tune, tmp_path):  # noqa: F811
+    cache = tmp_path / "cache"
+    result = tune("classification", f"data.cache_dir={cache}", "trainer.max_steps=1")
+    before = {path.name for kind in ("documents", "tokens") for path in cache.glob(f"{kind}-*")}
+    evaluated(result)
+    assert {path.name for kind in ("documents", "tokens") for path in cache.glob(f"{kind}-*")} == before
+
+
+def test_labels_of_another_set_are_refused(tune, rows):  # noqa: F811
+    result = tune("classification", "trainer.max_steps=1")
+    rows.write_text(rows.read_text().replace(",pos", ",good"))
+    with pytest.raises(UserError, match=r"others\.csv, line 3, has the label 'good'.*The labels are: neg, pos"):
+        evaluated(result, "data=csv", f"data.source={rows}")
+
+
+def test_a_run_of_a_model_of_the_hub_needs_it_no_more(tune, hub_model, tmp_path):  # noqa: F811
+    folder = shutil.copytree(hub_model, tmp_path / "bert")
+    first = tune("classification", f"init_from={folder}", "data.block_size=32", model=False)
+    shutil.rmtree(folder)
+    assert evaluated(first)["test/loss"] == pytest.approx(first.metrics["test/loss"], rel=1e-5)
+    again = tune(
+        "classification",
+        f"init_from={first.run_dir}",
+        "data.block_size=32",
+        "optimizer.lr=1e-9",
+        run_dir=tmp_path / "again",
+        model=False,
+    )
+    assert again.metrics["test/loss"] == pytest.approx(first.metrics["test/loss"], rel=1e-3)
+
+
+def test_a_run_on_several_sources_is_evaluated_on_another(run, corpus, films):
+    trained = run(
+        "data=mixture",
+        f"data.parts.imdb.source={films}",
+        "data.parts.wikipedia.limit=25",
+        "trainer.max_steps=1",
+    )
+    metrics = evaluated(trained, "data=text", f"data.source={corpus}")
+    assert metrics["test/loss"] > 0
+    found = next((trained.run_dir / "evaluations").glob("test-*")) / "metrics.json"
+    assert json.loads(found.read_text())["data"] == str(corpus)
