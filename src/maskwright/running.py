@@ -150,15 +150,23 @@ class Run:
                 "training": speed.seconds if speed else None,
                 "total": time.monotonic() - self.began,
             },
+            "stopped_early": self._stopped_early(),
             "resumed_from": None if self.checkpoint is None else str(self.checkpoint),
         }
         written |= speed.summary() if speed else {}
         summary.write(self.run_dir, written | summary.circumstances())
 
+    def _stopped_early(self) -> str | None:
+        """Why the run ended before its last step, where a callback wanted it to."""
+        reasons = (getattr(c, "stopping_reason_message", None) for c in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return next((reason for reason in reasons if reason), None)
+
     def _report(self, metrics: dict[str, float]) -> None:
         if not self.trainer.is_global_zero:
             return
         out = console()
+        if reason := self._stopped_early():
+            out.print(f"Stopped early: {reason}")
         if isinstance(self.task, MaskedLanguageModeling):
             self._show_fills(self.task, metrics)
         else:

@@ -82,6 +82,20 @@ def test_classes_are_learned_and_reported(tune, pooling, capsys):
         assert part in shown
 
 
+def test_a_run_that_gets_no_better_ends_early_and_says_so(tune, capsys):
+    result = tune(
+        "classification",
+        "callbacks=early_stopping",
+        "callbacks.early_stopping.patience=1",
+        "optimizer.lr=1e-9",
+        "trainer.max_steps=40",
+    )
+    assert result.trainer.global_step == 6
+    assert "Stopped early: " in capsys.readouterr().out
+    summary = json.loads((result.run_dir / "summary.json").read_text())
+    assert "did not improve" in summary["stopped_early"]
+
+
 def test_the_picture_of_errors_goes_to_wandb(tune):
     result = tune("classification", "logger=wandb", "logger.wandb.offline=true")
     assert list(result.run_dir.glob("wandb/offline-run-*/files/media/images/confusion_*.png"))
