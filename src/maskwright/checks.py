@@ -15,7 +15,10 @@ TOP = (  # what conf/train.yaml is made of
 ).split()
 SEED = Annotated[int, Field(ge=0, lt=2**32)]
 MASK = ("units", "weights", "ratio", "corruption", "dynamic")
-FALLING = "loss perplexity rmse mae mlm_loss mlm_perplexity".split()  # metrics of which less is better
+BETTER = {  # metrics of which less, or more, is better; what others of your own tasks want is yours to say
+    "min": "loss perplexity rmse mae mlm_loss mlm_perplexity".split(),
+    "max": "accuracy precision recall f1 f1_micro r2 pearson spearman mlm_accuracy".split(),
+}
 OFFERED = (  # to a task, by the experiment
     "encoder head masker evaluation_masker names class_counts values optimizer schedule seed "
     "cross_document_attention hyperparameters"
@@ -114,7 +117,8 @@ def check(config: dict[str, Any]) -> None:
                 f"{path}='{metric}' is no metric.{nearest(str(metric), metrics)} {', '.join(metrics)} are."
             )
     check_type(config["objective_mode"], Literal["min", "max"], "objective_mode")
-    better = "min" if config["objective"].split("/")[1] in FALLING else "max"
+    metric = config["objective"].split("/")[1]
+    better = next((mode for mode, of in BETTER.items() if metric in of), config["objective_mode"])
     if config["objective_mode"] != better:
         raise UserError(
             f"objective_mode={config['objective_mode']}, but of {config['objective']} "
