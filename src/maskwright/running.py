@@ -70,9 +70,8 @@ class Run:
         for remark in self.data.remarks():
             out.print(f"{'note':>10}: {remark}")
         out.print(f"{'baseline':>10}: {BASELINES[self.task.target]} {self.data.baseline:.4f}")
-        out.print(
-            f"{'model':>10}: {type(self.task.encoder).__name__}, {parameters(self.task):,} parameters, {len(self.data.tokenizer):,} tokens"
-        )
+        size = f"{parameters(self.task):,} parameters, {len(self.data.tokenizer):,} tokens"
+        out.print(f"{'model':>10}: {type(self.task.encoder).__name__}, {size}")
         out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
         if self.checkpoint is not None:
             out.print(f"{'resuming':>10}: {self.checkpoint}")
