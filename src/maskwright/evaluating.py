@@ -111,7 +111,8 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
 def _data(own: dict[str, Any], asked: dict[str, Any], split: str, overrides: list[str]) -> dict[str, Any]:
     """The data of a run, or other data cut into batches as that of the run is.
 
-    Other data of which only a share would fall to the split is evaluated whole.
+    Of other data its own split of that name is evaluated, or, where it has none, all that would be trained on; but
+    of what the run was trained on no more than falls to the split.
     """
     if "cleaning" in asked or "parts" in asked:  # an option of data was chosen
         of_source = {"parts", *inspect.signature(documents_of).parameters}
@@ -120,17 +121,24 @@ def _data(own: dict[str, Any], asked: dict[str, Any], split: str, overrides: lis
         data = own | {key: value for key, value in asked.items() if value is not None}
     splits = data.get("splits") or {}
     chosen = any(override.startswith("data.splits") for override in overrides)
-    if (
-        isinstance(splits.get(split), str)
-        or data.get("parts") is not None
-        or chosen
-        or _places(data) & _places(own)
-    ):
+    if data.get("parts") is not None or chosen:
         return data
-    console().print(
-        f"note: data.source='{data['source']}' has no split of its own for this; all of it is evaluated"
-    )
-    return data | {"splits": dict.fromkeys(ALL_SPLITS, splits.get("train")), "published": None}
+    if _places(data) == _places(own):
+        return data | {"splits": own.get("splits", splits)}
+    held = Source(data["source"], data.get("config"), "text", "row", data.get("tags")).splits()
+    if taken := _first_held(held, splits.get(split), split):
+        return data | {"splits": dict.fromkeys(ALL_SPLITS, taken)}
+    if not held or _places(data) & _places(own):
+        return data
+    taken = _first_held(held, splits.get("train")) or "train"
+    whole = "all of it" if held == {taken} else f"all of its split {taken}"
+    console().print(f"note: data.source='{data['source']}' has no split {split} of its own; {whole} is evaluated")
+    return data | {"splits": dict.fromkeys(ALL_SPLITS, taken), "published": None}
+
+
+def _first_held(held: set[str], *names: str | float | None) -> str | None:
+    """The first of the names of splits, joined by `+`, that a source which holds some has."""
+    return next((name for name in names if isinstance(name, str) and held.issuperset(name.split("+"))), None)
 
 
 def _places(data: dict[str, Any]) -> set[str]:

@@ -1,3 +1,5 @@
+import tarfile
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,6 +124,27 @@ def test_folders_in_the_hubs_layout(tmp_path):
     (tmp_path / "owner" / "set" / "en" / "train-00000-of-00001.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="owner/set"):
         read(source)
+
+
+def test_sources_tell_their_splits(tmp_path, films):
+    def splits(source):
+        return Source(str(source), None, "text", "row").splits()
+
+    (tmp_path / "all.csv").write_text("text\n")
+    assert splits(tmp_path / "all.csv") == {"train"}
+    (tmp_path / "named").mkdir()
+    for name in ("my.train", "my.dev"):
+        (tmp_path / "named" / f"{name}.csv").write_text("text\nx\n")
+    assert splits(tmp_path / "named") == {"train", "validation"}
+    assert splits(films) == {"train", "test", "unsupervised"}
+    with tarfile.open(tmp_path / "films.tar.gz", "w:gz") as archive:
+        archive.add(films, "aclImdb")
+    assert splits(tmp_path / "films.tar.gz") == {"train", "test", "unsupervised"}
+    (tmp_path / "hub").mkdir()
+    for split in ("train", "test"):
+        pq.write_table(pa.table({"text": ["x"]}), tmp_path / "hub" / f"{split}-0.parquet")
+    assert splits(tmp_path / "hub") == {"train", "test"}
+    assert splits("owner/no_such_set") == set()
 
 
 def test_the_hub_without_network_says_how_to_go_on():

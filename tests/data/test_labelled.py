@@ -2,14 +2,19 @@
 
 import csv
 import io
+import re
 import tarfile
+from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from maskwright.data.labelled import LabelledData, Plan, Stretches, cut
+from maskwright.data.source import Source
 from maskwright.errors import UserError
 from tests.conftest import make_text
 from tests.data.conftest import CORPUS
@@ -45,7 +50,7 @@ def conll(tmp_path):
 def make(cache):
     def make_data(source, **changes) -> LabelledData:
         settings = CORPUS | {
-            "source": str(source),
+            "source": source and str(source),
             "label": "label",
             "splits": {"train": "train", "validation": 0.15, "test": 0.15},
             "block_size": 64,
@@ -128,6 +133,17 @@ def test_both_ends_of_a_long_text_are_shown(make, table):
     assert short.tolist() == [*long[:6], *long[-6:]]
 
 
+def test_windows_show_every_token_once(make, table, conll):
+    for data in (make(table, block_size=12, truncate="windows"), make(conll, block_size=8, **TAGGED)):
+        rows, tokens = data.rows["train"], data.tokens["train"]
+        edges = zip(rows.stretches.begins, rows.stretches.ends, strict=True)
+        shown = [token for begin, end in edges for token in range(begin, end)]
+        separators = set((np.asarray(tokens.ends) - 1).tolist())
+        assert sorted(shown) == sorted(set(range(len(tokens.ids))) - separators)
+        assert data.size("train") == f"{len(tokens.ends)} texts in {len(rows)} rows"
+    assert make(table).size("train") == f"{len(make(table).rows['train'])} examples"
+
+
 def test_windows_show_every_token_and_fill_the_last_one_up(make, table):
     data = make(table, block_size=12, truncate="windows")
     rows = data.rows["train"]
@@ -176,6 +192,84 @@ def test_context_stays_in_its_document(make, conll):
     assert batch["positions"].min() > sentence
 
 
+def sentences(documents: Iterable[str], marked: bool = True) -> str:
+    """Columns of documents of three sentences; each has its name in a word of all of them."""
+    return "".join(
+        ("-DOCSTART- O\n\n" if marked else "") + "".join(f"the O\nz{x}z B-X\n{n} O\n\n" for n in range(3))
+        for x in documents
+    )
+
+
+def documents_shown(data: LabelledData) -> list[set[str]]:
+    """The names of the documents that each row shows, of all splits."""
+    found = []
+    for rows in data.rows.values():
+        batch = rows.read(np.arange(len(rows)), np.zeros(len(rows), np.int64))
+        found += [
+            set(re.findall(r"z(\w+)z", data.tokenizer.decode(ids[ids != data.tokenizer.pad_id].tolist())))
+            for ids in batch["input_ids"]
+        ]
+    return found
+
+
+WITHIN = TAGGED | {"context": "document", "block_size": 200}
+
+
+def test_context_begins_with_a_document_whose_first_sentence_is_left_out(make, tmp_path):
+    for name in ("eng.train", "eng.testa", "eng.testb"):
+        text = "".join(sentences(x).replace("\n\n", "\n\n\x01 O\n\n", 1) for x in "abcdef")
+        (tmp_path / name).write_text(text)
+    data = make(tmp_path, cleaning=["control_characters", "whitespace"], **WITHIN)
+    assert data.remarks()[0] == "18 empty texts were left out"
+    assert documents_shown(data) == [{x} for x in "abcdef" * 3 for _ in range(3)]
+
+
+def test_context_stays_in_its_document_where_splits_are_shares(make, tmp_path):
+    names = [x + y for x in "abcd" for y in "abcd"]
+    (tmp_path / "all.conll").write_text(sentences(names))
+    data = make(tmp_path / "all.conll", **WITHIN | {"splits": {"train": "train", "validation": 0.3, "test": 0.3}})
+    assert sorted(documents_shown(data), key=min) == [{name} for name in names for _ in range(3)]
+
+
+def test_context_stays_in_its_file_and_its_split_of_the_source(make, tmp_path):
+    for name, x in {"a.train": "a", "b.train": "b", "a.testa": "c", "a.testb": "ac"}.items():
+        (tmp_path / name).write_text(sentences([x], marked=False) * 5)
+    data = make(tmp_path, **WITHIN | {"splits": NAMED | {"train": "train+validation"}})
+    assert documents_shown(data) == [{x} for x in ("a", "b", "c", "c", "ac") for _ in range(15)]
+
+
+def test_context_stays_in_its_source(make, tmp_path):
+    parts = {}
+    for x in "ab":
+        (tmp_path / f"{x}.conll").write_text(sentences(x, marked=False) * 5)
+        parts[x] = {"source": str(tmp_path / f"{x}.conll"), "column": "words", "tags": "tags"}
+        parts[x] |= {"splits": dict.fromkeys(NAMED, "train")}
+    data = make(None, parts=parts, **WITHIN)
+    assert documents_shown(data) == [{x} for x in "ab" * 3 for _ in range(15)]
+
+
+def test_rows_of_the_hub_may_open_documents(make, tmp_path):
+    rows = []
+    for x in "abcdef":
+        rows += [{"words": ["-DOCSTART-"], "tags": ["O"]}]
+        rows += [{"words": ["the", f"z{x}z", str(n)], "tags": ["O", "B-X", "O"]} for n in range(3)]
+    for split in NAMED:
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{split}-0.parquet")
+    data = make(tmp_path, **WITHIN)
+    assert documents_shown(data) == [{x} for x in "abcdef" * 3 for _ in range(3)]
+    assert data.notes[""]["texts train"] == 18
+
+
+def test_texts_without_tokens_are_empty_rows_and_told(make, tmp_path):
+    path = tmp_path / "texts.csv"
+    rows = [(make_text(seed, 2), "xy"[seed % 2]) for seed in range(40)] + [("\x01", "x"), ("\x02\x01", "y")]
+    path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
+    data = make(path, splits=dict.fromkeys(NAMED, "train"))
+    assert data.remarks() == ["the tokenizer leaves nothing of some texts: 2 of train, 2 of validation, 2 of test"]
+    batch = data.rows["test"].read(np.array([40, 41]), np.array([0, 0]))
+    assert batch["input_ids"].tolist() == [[data.tokenizer.cls_id, data.tokenizer.sep_id]] * 2
+
+
 def test_a_plan_goes_on_where_a_run_stopped(make, table):
     data = make(table)
     plan = Plan(data.rows["train"].lengths, 256, 1)
@@ -218,6 +312,8 @@ def test_the_original_archive_of_imdb_is_read(make, tmp_path):
         ({"label": "sentiment"}, r"no column 'sentiment' \(data\.label\)"),
         ({"label": None}, r"data\.label names no column"),
         ({"labels": ["glad", "sad"]}, r"line \d+, has the label 'mad' \(data\.label\), which data\.labels"),
+        ({"labels": []}, r"data\.labels=\[\] is to name at least 2, and each once"),
+        ({"labels": ["sad", "glad", "mad", "sad"]}, r"data\.labels=.* is to name at least 2, and each once"),
         ({"target": "value"}, "no finite number"),
         ({"target": "tags"}, r"data\.tags names no column"),
         ({"splits": {"train": "train", "validation": "dev", "test": 0.1}}, "has none|split 'dev'"),
@@ -226,6 +322,37 @@ def test_the_original_archive_of_imdb_is_read(make, tmp_path):
 def test_labels_that_are_none_are_refused(make, table, changes, message):
     with pytest.raises(UserError, match=message):
         make(table, **changes)
+
+
+def test_labels_outside_the_set_are_named_with_their_line_though_documents_are_cached(make, table, conll):
+    make(table)
+    with pytest.raises(UserError, match=r"texts\.csv, line 4, has the label 'mad' \(data\.label\)"):
+        make(table, labels=["glad", "sad"])
+    make(conll, **TAGGED)
+    with pytest.raises(UserError, match=r"eng\.train, lines 3 to 10, has the tag 'B-LOC'.*Did you mean 'B-LOK'"):
+        make(conll, labels=["O", "B-PER", "I-PER", "B-LOK"], **TAGGED)
+
+
+def test_labels_that_rows_do_not_show_again_are_named_all_the_same(make, table, monkeypatch):
+    make(table)
+    monkeypatch.setattr(Source, "read", lambda *_: [])
+    with pytest.raises(UserError, match=r"There are texts with the label 'mad' \(data\.label\)"):
+        make(table, labels=["glad", "sad"])
+
+
+@pytest.mark.parametrize(
+    ("spelled", "names"),
+    [
+        (["10", "-1", "9"], ["-1", "9", "10"]),
+        (["1", "01", "0"], ["0", "01", "1"]),
+        (["1", "²", "--1"], ["--1", "1", "²"]),
+        (["1", "2.5"], ["1", "2.5"]),
+    ],
+)
+def test_classes_are_sorted_as_numbers_where_all_are_some(make, tmp_path, spelled, names):
+    rows = "".join(f'"{make_text(seed, 2)}",{spelled[seed % len(spelled)]}\n' for seed in range(60))
+    (tmp_path / "odd.csv").write_text(f"text,label\n{rows}")
+    assert make(tmp_path / "odd.csv").names == names
 
 
 def test_files_say_which_split_they_are(make, tmp_path):
@@ -237,6 +364,14 @@ def test_files_say_which_split_they_are(make, tmp_path):
     data = make(tmp_path, splits=NAMED)
     assert len(data.rows["train"]) == len(data.rows["validation"]) == 20
     assert data.remarks() == []
+    left_out = [
+        f"the source has a split {split} of its own, but data.splits.{split}=0.2 takes a share of what is trained on; "
+        f"data.splits.{split}={split} takes that split"
+        for split in ("validation", "test")
+    ]
+    assert make(tmp_path, splits={"train": "train", "validation": 0.2, "test": 0.2}).remarks() == left_out
+    assert make(tmp_path, splits=NAMED | {"validation": 0.2}).remarks() == left_out[:1]
+    assert make(tmp_path, splits=NAMED | {"train": "train+validation", "validation": 0.2}).remarks() == []
 
 
 def test_what_is_odd_about_a_corpus_is_told(make, tmp_path):

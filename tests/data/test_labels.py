@@ -49,6 +49,8 @@ def test_words_and_entities_stand_where_cleaning_leaves_them():
         (["a"], ["B-"], "tag 'B-'"),
         (["a"], [7], "has the label 7, but there are 2: O, B-PER"),
         (["a"], [None], "where a label is expected"),
+        ([None], ["O"], r"holds None where a word is expected \(data\.column\)"),
+        (["a", 7], ["O", "O"], "holds 7 where a word is expected"),
     ],
 )
 def test_tags_that_do_not_fit_are_refused(words, tags, message):
@@ -61,6 +63,9 @@ def test_labels_are_spelled_and_checked():
     assert label_of(1, ["neg", "pos"], None, "row 1") == "pos"
     assert label_of(-1, ["neg", "pos"], None, "row 1") is None
     assert label_of(3, None, None, "row 1") == "3"
+    # pandas makes floats of whole numbers where there are gaps, and NaN of these
+    assert [label_of(value, None, None, "row 1") for value in (1.0, -2.0, 0.5)] == ["1", "-2", "0.5"]
+    assert label_of(float("nan"), None, None, "row 1") is None
     assert label_of(" pos ", None, ["neg", "pos"], "row 1") == "pos"
     with pytest.raises(UserError, match=r"data\.csv, line 4, has the label 'possitive'.*Did you mean 'positive'"):
         label_of("possitive", None, ["negative", "positive"], "data.csv, line 4,")
@@ -73,8 +78,8 @@ def test_columns_are_read_with_their_documents(tmp_path):
     path.write_text("-DOCSTART- -X- O O\n\nAda NNP I-PER\nwrote VBD O\n\n-DOCSTART- -X- O O\n\nParis NNP I-LOC\n")
     tally: Counter[str] = Counter()
     assert list(columns.read(path, None, tally)) == [
-        Tagged(["Ada", "wrote"], ["B-PER", "O"], opens=True),
-        Tagged(["Paris"], ["B-LOC"], opens=True),
+        Tagged(["Ada", "wrote"], ["B-PER", "O"], document=2),
+        Tagged(["Paris"], ["B-LOC"], document=3),
     ]
     assert not tally["opened"]
 
@@ -98,3 +103,11 @@ def test_words_between_tabs_may_hold_blanks(tmp_path):
     path = tmp_path / "eng.train"
     path.write_text("New York\tB-LOC\nsleeps\tO\n")
     assert [text.words for text in columns.read(path, None, Counter())] == [["New York", "sleeps"]]
+
+
+def test_words_between_blanks_may_hold_other_white_space(tmp_path):
+    path = tmp_path / "fr.train"
+    path.write_text("10\u00a0000 B-NUM\n東\u3000京  \t B-LOC \n".replace("\t", ""))
+    [text] = columns.read(path, None, Counter())
+    assert text.words == ["10\u00a0000", "東\u3000京"]
+    assert text.tags == ["B-NUM", "B-LOC"]

@@ -131,6 +131,11 @@ def test_several_sources_are_one_corpus(make, corpus, films):
             assert set(rows["text"][:]) <= texts[split]
     assert sum(map(len, texts.values())) == 150 + 200
     assert both.remarks() == ["films: the split train of the source holds 60 texts; as published it has 25,000"]
+    left_out = reviews | {"published": None, "splits": own["splits"]}
+    assert make(source=None, parts={"films": left_out}).remarks() == [
+        "films: the source has a split test of its own, but data.parts.films.splits.test=0.1 takes a share of what is "
+        "trained on; data.parts.films.splits.test=test takes that split"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from maskwright.errors import UserError
@@ -47,6 +49,58 @@ def test_other_texts_are_evaluated_whole_and_their_faults_told(tune, rows, capsy
     assert folder.name.endswith("others.csv")
     assert len((folder / "predictions.jsonl").read_text().splitlines()) == 9
     assert (result.run_dir / "evaluations" / "test" / "predictions.jsonl").read_text() == before
+
+
+def test_other_texts_have_splits_of_their_own(tune, rows, tmp_path, capsys):  # noqa: F811
+    result = tune("classification", "trainer.max_steps=1")
+    lines = rows.read_text().splitlines(keepends=True)[:-1]
+    csv_files, parquet = tmp_path / "csv", tmp_path / "parquet"
+    for folder in (csv_files, parquet):
+        folder.mkdir()
+    for number, split in enumerate(("train", "test"), 2):
+        texts = [line.rpartition(",")[0].strip('"') for line in lines[1 : 2 * number]]
+        (csv_files / f"{split}.csv").write_text("".join(lines[: 2 * number]))
+        labels = ["neg"] * len(texts)
+        pq.write_table(pa.table({"text": texts, "label": labels}), parquet / f"{split}-0.parquet")
+    for folder in (csv_files, parquet):
+        for overrides in (["data=csv"], []):
+            capsys.readouterr()
+            evaluated(result, *overrides, f"data.source={folder}")
+            shown = capsys.readouterr().out
+            assert "test: 5 examples" in shown
+            assert "note" not in shown
+        evaluated(result, "data=csv", f"data.source={folder}", "split=validation")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "has no split validation of its own; all of its split train is evaluated" in shown
+        assert "validation: 3 examples" in shown
+
+
+def test_a_run_is_evaluated_on_what_it_held_back_of_its_own_data(tune, reviews):  # noqa: F811
+    result = tune("classification", "trainer.max_steps=1", "data.splits.test=0.3")
+    metrics = evaluated(result, "data=csv", f"data.source={reviews}")
+    assert metrics["test/loss"] == pytest.approx(result.metrics["test/loss"])
+
+
+def test_other_tagged_texts_are_evaluated(tune, names, tmp_path, capsys):  # noqa: F811
+    result = tune("tagging", "trainer.max_steps=1")
+    path = tmp_path / "my.conll"
+    path.write_text("Ada B-PER\nSmith I-PER\nwent O\nto O\nRome I-LOC\n. O\n\n" * 5)
+    capsys.readouterr()
+    evaluated(result, "data=conll", f"data.source={path}")
+    shown = capsys.readouterr().out
+    assert "has no split test of its own; all of it is evaluated" in " ".join(shown.split())
+    assert "5 I- tags without an entity before them were read as B- tags" in " ".join(shown.split())
+    assert "test: 5 examples" in shown
+    [found] = (result.run_dir / "evaluations").glob("test-*my.conll")
+    row = json.loads((found / "predictions.jsonl").read_text().splitlines()[0])
+    assert row["tags"] == ["B-PER", "I-PER", "O", "O", "B-LOC", "O"]
+
+    folder = shutil.copytree(names, tmp_path / "others")
+    (folder / "eng.testb").write_text("Ada B-PER\nwent O\n\n" * 3)
+    evaluated(result, "data=conll", f"data.source={folder}", "data.published=null")
+    shown = capsys.readouterr().out
+    assert "test: 3 examples" in shown
+    assert "note" not in shown
 
 
 def test_a_run_s_own_data_is_not_prepared_again(tune, tmp_path):  # noqa: F811

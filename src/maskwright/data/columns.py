@@ -1,43 +1,48 @@
 """Tagged words in columns, a word a line and an empty line behind each sentence, as in CoNLL-2003's files."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from maskwright.data.labels import Tagged, tagged
 from maskwright.errors import UserError
 
 DOCUMENT = "-DOCSTART-"  # the word that opens a document
+_BLANKS = re.compile(r"[ \t]+")  # others, as U+00A0, stand in words
 ENDINGS = (".conll", ".iob", ".iob2", ".bio", ".train", ".testa", ".testb", ".dev", ".test")
 
 
 def read(path: Path, labels: Sequence[str] | None, tally: Counter[str]) -> Iterator[Tagged]:
     """The sentences of one file: the first column holds words, the last one tags.
 
-    Columns stand between tabs where the first line has one, else between blanks; all lines have as many.
+    Columns stand between tabs where the first line has one, else between blanks; all lines have as many. The file
+    opens a document, and so does each line of `DOCUMENT`.
 
     Args:
         labels: the tags that there are; None takes all.
-        tally: see `labels.iob2`.
+        tally: see `labels.tagged`.
     Raises:
         UserError: the file is not UTF-8, or a line has no tag, or none that is known, or more or fewer columns than
             the first.
     """
     words: list[str] = []
     tags: list[str] = []
-    began, opens = 1, False
-    count, between = 0, None  # columns, and what stands between them
+    began = 1
+    count, tabs = 0, False  # columns, and whether tabs stand between them
+    tally["documents"] += 1
 
     def sentence() -> Tagged:
         where = f"{path}, lines {began} to {began + len(words) - 1},"
-        return replace(tagged(words, tags, None, labels, where, tally), opens=opens)
+        return tagged(words, tags, None, labels, where, tally)
 
     try:
         with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
-                between = between or ("\t" if not count and "\t" in line else None)
-                columns = [column.strip() for column in line.split(between)] if line.strip() else []
+                line = line.rstrip("\n")
+                tabs = tabs or (not count and "\t" in line)
+                columns = line.split("\t") if tabs else _BLANKS.split(line.strip(" \t"))
+                columns = [column.strip(" ") for column in columns] if line.strip() else []
                 if columns and columns[0] != DOCUMENT:
                     if len(columns) < 2:
                         raise UserError(
@@ -56,8 +61,8 @@ def read(path: Path, labels: Sequence[str] | None, tally: Counter[str]) -> Itera
                     continue
                 if words:
                     yield sentence()
-                    words, tags, opens = [], [], False
-                opens |= bool(columns)
+                    words, tags = [], []
+                tally["documents"] += bool(columns)
             if words:
                 yield sentence()
     except UnicodeDecodeError:

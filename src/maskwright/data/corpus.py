@@ -251,6 +251,13 @@ class Corpus(LightningDataModule):
                 found.append(f"{of}{empty:,} empty texts were left out")
             if (strays := notes.get("strays")) and notes.get("opened"):
                 found.append(f"{of}{strays:,} I- tags without an entity before them were read as B- tags")
+            for split, share in part.shares.items():
+                if notes.get(f"own {split}"):
+                    key = f"data{name and f'.parts.{name}'}.splits.{split}"
+                    found.append(
+                        f"{of}the source has a split {split} of its own, but {key}={share} takes a share of what "
+                        f"is trained on; {key}={split} takes that split"
+                    )
             for split, counts in (part.published or {}).items() if part.limit is None else ():
                 for kind, number in counts.items():
                     if (read := notes.get(f"{kind} {split}", number)) != number:
@@ -258,6 +265,10 @@ class Corpus(LightningDataModule):
                             f"{of}the split {split} of the source holds {read:,} {kind}; as published it has "
                             f"{number:,}"
                         )
+        blank = {split: int((np.diff(tokens.ends, prepend=0) == 1).sum()) for split, tokens in self.tokens.items()}
+        if any(blank.values()):
+            told = ", ".join(f"{number:,} of {split}" for split, number in blank.items() if number)
+            found.append(f"the tokenizer leaves nothing of some texts: {told}")
         return found
 
     @property

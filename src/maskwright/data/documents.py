@@ -41,11 +41,11 @@ _SCHEMA = pa.schema(
         # of tagged words the first character and the one behind the last, one after the other
         "words": pa.list_(pa.int32()),
         "tags": pa.list_(pa.string()),
-        # whether a larger document begins here, of which this text is a part
-        "opens": pa.bool_(),
+        # of tagged words the number of the larger document that this text is a part of
+        "document": pa.int32(),
     }
 )
-_FORMAT = 5  # to be raised when the same settings no longer give the same documents
+_FORMAT = 6  # to be raised when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,12 @@ class Documents:
         """The splits that are taken from the source's train split by hash."""
         return {name: float(share) for name, share in self.splits.items() if not isinstance(share, str)}
 
+    @property
+    def taken(self) -> list[str]:
+        """The splits of the source that `splits` names."""
+        named = "+".join(taken for taken in self.splits.values() if isinstance(taken, str))
+        return list(dict.fromkeys(named.split("+")))
+
     def settings(self) -> list[Any]:
         """What the documents depend on."""
         return [_FORMAT, self.source.identity(), self.cleaning, sorted(self.splits.items()), self.limit]
@@ -96,9 +102,12 @@ class Documents:
 
         Args:
             notes: counts `empty`, the texts of which cleaning leaves nothing; `texts <split>` of each split of the
-                source, and `words <split>` and `entities <split>` where they are tagged; and what `labels.iob2`
-                counts.
+                source, and `words <split>` and `entities <split>` where they are tagged; what `labels.iob2`
+                counts; `documents`, the number of the last one of which tagged words are parts; and `own <split>`
+                where the source has a split under a name that `splits` gives a share.
         """
+        own = self.source.splits() if self.shares else set()
+        notes.update(f"own {split}" for split in self.shares if split in own and split not in self.taken)
         is_dump = self.source.find()[0] == "dump"
         for name in dict.fromkeys(taken for taken in self.splits.values() if isinstance(taken, str)):
             targets = [split for split, taken in self.splits.items() if taken == name]
@@ -113,6 +122,16 @@ class Documents:
                 notes["empty"] += dropped
                 for split, rows in cleaned.items():
                     yield from ((copy, rows) for copy in (targets if split == targets[0] else [split]))
+
+    def reread(self) -> None:
+        """Reads the source once more, for what its readers say of a row that they refuse.
+
+        Raises:
+            UserError: there is such a row.
+        """
+        for split in self.taken:
+            for _ in self.source.read(split):
+                pass
 
 
 def documents_of(
@@ -164,18 +183,21 @@ class Recipe:
 
     def _write(self, folder: Path, workers: int) -> None:
         counts = dict.fromkeys(SPLITS, 0)
-        notes = {name: Counter[str]() for name in self.parts}
+        notes: dict[str, Counter[str]] = {}
+        numbered = 0
         writers = {split: pa.ipc.new_stream(str(folder / f"{split}.arrow"), _SCHEMA) for split in SPLITS}
         limits = [part.limit for part in self.parts.values()]
         try:
             with bar("Reading and cleaning documents", limits[0] if len(limits) == 1 else None) as progress:
                 for name, part in self.parts.items():
+                    notes[name] = Counter(documents=numbered)  # no two parts have a document of the same number
                     for split, rows in part.cleaned(workers, notes[name]):
                         columns = zip(zip(*rows, strict=True), _SCHEMA, strict=True)
                         arrays = [pa.array(column, field.type) for column, field in columns]
                         writers[split].write_batch(pa.record_batch(arrays, schema=_SCHEMA))
                         counts[split] += len(rows)
                         progress.advance(len(rows))
+                    numbered = notes[name]["documents"]
         finally:
             for writer in writers.values():
                 writer.close()
@@ -193,7 +215,7 @@ class Recipe:
 
 
 _Raw = str | Labelled | Tagged
-_Row = tuple[str, str | None, list[int] | None, list[str] | None, bool]  # as in the schema
+_Row = tuple[str, str | None, list[int] | None, list[str] | None, int | None]  # as in the schema
 
 
 def _counted(texts: Iterator[_Raw], split: str, notes: Counter[str]) -> Iterator[_Raw]:
@@ -235,11 +257,11 @@ def _clean(
         row: _Row
         if isinstance(document, Tagged):
             text, words = document.plain(clean)
-            row = text, None, [edge for word in words for edge in word], document.tags, document.opens
+            row = text, None, [edge for word in words for edge in word], document.tags, document.document
         elif isinstance(document, Labelled):
-            row = clean(document.text), document.label, None, None, True
+            row = clean(document.text), document.label, None, None, None
         else:
-            row = clean(wikimedia.plain_text(document) if is_dump else document), None, None, None, True
+            row = clean(wikimedia.plain_text(document) if is_dump else document), None, None, None, None
         if row[0]:
             by_split.setdefault(split_of(row[0], shares, target), []).append(row)
         else:
@@ -297,7 +319,7 @@ def _slice(table: pa.Table, first: int, last: int) -> list[str]:
 
 
 def open_table(folder: Path, split: str) -> pa.Table:
-    """The documents of a split as they stand on disk: text, label, words, tags and opens."""
+    """The documents of a split as they stand on disk: text, label, words, tags and document."""
     return pa.ipc.open_stream(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
 
 

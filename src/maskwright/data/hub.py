@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow
 
+from maskwright.data.columns import DOCUMENT
 from maskwright.data.files import Columns, as_text, check_columns
 from maskwright.data.labels import Labelled, Tagged, label_of, tagged
 from maskwright.errors import UserError, is_disk_full, nearest
@@ -18,23 +19,20 @@ def read(
 ) -> Iterator[str | Labelled | Tagged]:
     """The documents of one split, row by row; a hub data set is downloaded into the hub's cache first.
 
-    They are texts; labelled texts where `columns` names a label; tagged words where it names tags.
+    They are texts; labelled texts where `columns` names a label; tagged words where it names tags. Of these, the
+    split opens a document, and so does each row of `DOCUMENT` alone.
 
     Args:
         labels: the labels that there are; None takes all.
-        tally: see `labels.iob2`.
+        tally: see `labels.tagged`.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
     import datasets  # takes a second to import
 
-    datasets.disable_progress_bars()
-    local = Path(source).expanduser().is_dir()
-    if not local:
-        go_offline_without_network()
+    path, local = _where(source)
     try:
         # what lies on this disk already is streamed from there instead of being copied into a cache
-        path = str(Path(source).expanduser()) if local else source
         rows = datasets.load_dataset(path, config, split=split, streaming=local)
     except Exception as error:
         if is_disk_full(error):
@@ -47,10 +45,13 @@ def read(
         features = rows.features or {}
         names = {key: _names(features.get(column)) for key, column in columns.items()}
         number = 0
+        tally["documents"] += 1
         for batch in rows.select_columns(list(dict.fromkeys(columns.values()))).iter(batch_size=256):
             for text, *value in zip(*(batch[column] for column in columns.values()), strict=True):
                 place, number = f"{where}, row {number} of split '{split}',", number + 1
-                if "data.tags" in columns:
+                if "data.tags" in columns and text == [DOCUMENT]:
+                    tally["documents"] += 1
+                elif "data.tags" in columns:
                     yield tagged(text, value[0], names["data.tags"], labels, place, tally)
                 elif "data.label" in columns:
                     label = label_of(value[0], names["data.label"], labels, place)
@@ -61,6 +62,28 @@ def read(
         if is_disk_full(error):
             raise
         raise UserError(f"{where} cannot be read to its end: {error}") from error
+
+
+def splits(source: str, config: str | None) -> set[str]:
+    """The splits of a data set; none where they cannot be told, which `read` tells the reason of."""
+    import datasets  # takes a second to import
+
+    try:
+        return set(datasets.get_dataset_split_names(_where(source)[0], config))
+    except Exception:
+        return set()
+
+
+def _where(source: str) -> tuple[str, bool]:
+    """What to ask the library for, and whether it lies on this disk."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return str(path), True
+    go_offline_without_network()
+    return source, False
 
 
 def _names(feature: Any) -> list[str] | None:

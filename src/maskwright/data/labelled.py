@@ -1,6 +1,7 @@
 """Labelled text for fine-tuning: a corpus as batches of examples of similar length."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,7 +43,7 @@ class LabelledData(Corpus):
             document reach; `none` shows them alone.
         corpus: see `Corpus`.
     Raises:
-        UserError: the corpus has no such labels.
+        UserError: the corpus has no such labels, or `labels` names too few, or one twice.
     Attributes:
         names: of the classes, or of the tags; empty where values are predicted.
     """
@@ -69,6 +70,7 @@ class LabelledData(Corpus):
                 f"data.{key} names no column, and this task learns from one. Choose labelled data "
                 "(data=imdb, data=conll, data=csv), or name the column."
             )
+        _check_given(self.recipe.sources[0].labels, least=2 if target == "class" else 1)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` wrote.
@@ -80,12 +82,17 @@ class LabelledData(Corpus):
         tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
         given = self.recipe.sources[0].labels
         targets: Mapping[str, np.ndarray | Tags]
-        if self.target == "tags":
-            self.names, targets = _tags(tables, given)
-        elif self.target == "class":
-            self.names, targets = _classes(tables, given)
-        else:
-            self.names, targets = [], {split: _values(table, split) for split, table in tables.items()}
+        try:
+            if self.target == "tags":
+                self.names, targets = _tags(tables, given)
+            elif self.target == "class":
+                self.names, targets = _classes(tables, given)
+            else:
+                self.names, targets = [], {split: _values(table, split) for split, table in tables.items()}
+        except _OtherLabel:
+            for part in self.recipe.parts.values():
+                part.reread()  # names the row, which documents in the cache do not know
+            raise
         self.rows = {
             split: Rows(
                 self,
@@ -106,8 +113,7 @@ class LabelledData(Corpus):
         begins = np.concatenate([[0], ends[:-1]])
         if self.context == "none" or self.target != "tags":
             return Stretches(np.arange(len(ends)), begins, ends - 1, begins, ends - 1)
-        opens = table.column("opens").to_numpy(zero_copy_only=False).copy()
-        opens[:1] = True
+        opens = np.diff(table.column("document").to_numpy(), prepend=0) != 0  # they are numbered from 1
         first = np.flatnonzero(opens)
         of = np.cumsum(opens) - 1
         last = np.append(first[1:], len(ends)) - 1
@@ -149,7 +155,8 @@ class LabelledData(Corpus):
         return sum(len(plan.batches(epoch)) for epoch in range(whole)) + math.ceil(part * len(plan.batches(whole)))
 
     def size(self, split: str) -> str:
-        return f"{len(self.rows[split]):,} examples"
+        texts, rows = len(self.tokens[split].ends), len(self.rows[split])
+        return f"{rows:,} examples" if rows == texts else f"{texts:,} texts in {rows:,} rows"
 
     def _plan(self) -> "Plan":
         return Plan(self.rows["train"].lengths, self.tokens_per_batch, self.seed)
@@ -272,6 +279,17 @@ class Tags:
     begins: np.ndarray
 
 
+def _check_given(labels: tuple[str, ...] | None, least: int) -> None:
+    if labels is not None and len(set(labels)) < max(len(labels), least):
+        raise UserError(
+            f"data.labels={list(labels)} is to name at least {least}, and each once; null takes all that come."
+        )
+
+
+class _OtherLabel(UserError):
+    """A text has a label, or a tag, that `data.labels` does not name."""
+
+
 def _tags(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tuple[list[str], dict[str, Tags]]:
     columns = {split: table.column("tags").combine_chunks() for split, table in tables.items()}
     spelled = {split: np.array(column.flatten().to_pylist(), dtype=object) for split, column in columns.items()}
@@ -279,7 +297,7 @@ def _tags(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tuple[l
     names = list(given) if given is not None else ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
     for split, tags in spelled.items():
         if unknown := set(tags) - set(names):
-            raise UserError(
+            raise _OtherLabel(
                 f"The {split} split has the tag '{sorted(unknown)[0]}' (data.tags), which data.labels does not "
                 f"name. The tags are: {', '.join(names)}."
             )
@@ -303,13 +321,15 @@ def _classes(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tupl
                 "class is learned from labelled texts: choose other data.splits, or task=mlm."
             )
     names = set().union(*columns.values())
-    numeric = all(name.lstrip("-").isdigit() for name in names)
-    ordered = list(given) if given is not None else sorted(names, key=int if numeric else None)
+    numeric = all(re.fullmatch(r"-?[0-9]+", name) for name in names)
+    ordered = list(given) if given is not None else sorted(names)
+    if given is None and numeric:
+        ordered.sort(key=int)
     if len(ordered) < 2:
         raise UserError(f"All texts have the label '{ordered[0]}' (data.label); there is nothing to tell apart.")
     if others := names - {*ordered}:
         found = sorted(others)[0]
-        raise UserError(
+        raise _OtherLabel(
             f"There are texts with the label '{found}' (data.label), which data.labels does not name."
             f"{nearest(found, ordered)} The labels are: {', '.join(ordered)}."
         )

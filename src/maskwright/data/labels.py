@@ -1,5 +1,6 @@
 """What a row of a data set says beside its text: a label, or a tag for each word."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,12 @@ class Tagged:
     """The words of a text and their IOB2 tags: O, or B- or I- and a kind.
 
     Attributes:
-        opens: whether a document begins with this text, as far as the data set says.
+        document: the number of the document that this text is a part of, as far as the data set says.
     """
 
     words: list[str]
     tags: list[str]
-    opens: bool = False
+    document: int = 0
 
     def __len__(self) -> int:
         return sum(map(len, self.words)) + len(self.words)
@@ -100,9 +101,10 @@ def tagged(
         names: of the tags where they are numbers.
         allowed: the tags that there are, in IOB2; None knows of none.
         where: the row, for messages.
-        tally: see `iob2`.
+        tally: see `iob2`; holds the number of the row's document as `documents`.
     Raises:
-        UserError: the row does not hold as many words as tags, or a tag is of no known scheme, or not allowed.
+        UserError: the row does not hold as many words as tags, a tag is of no known scheme, or not allowed, or a
+            word is no text.
     """
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
         raise UserError(
@@ -121,11 +123,16 @@ def tagged(
             f"{where} has the tag '{others[0]}' (data.tags), which data.labels does not name."
             f"{nearest(others[0], allowed)} The tags are: {', '.join(allowed)}."
         )
-    return Tagged([str(word) for word in words], found)
+    for word in words:
+        if not isinstance(word, str):
+            raise UserError(f"{where} holds {word!r:.40} where a word is expected (data.column): a text.")
+    return Tagged(words, found, tally["documents"])
 
 
 def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | None, where: str) -> str | None:
     """A label as it is spelled; None where a row has none, which -1 says where labels are numbers of names.
+
+    What is no number (NaN) among numbers says it too: so pandas writes gaps.
 
     Args:
         names: of the labels where they are numbers.
@@ -133,7 +140,7 @@ def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | No
     Raises:
         UserError: it is not allowed, or neither text nor number.
     """
-    if value is None or (names and value == -1):
+    if value is None or (names and value == -1) or (isinstance(value, float) and math.isnan(value)):
         return None
     spelled = _spelled(value, names, where).strip()
     if not spelled:
@@ -149,6 +156,8 @@ def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | No
 def _spelled(value: object, names: list[str] | None, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise UserError(f"{where} holds {value!r:.40} where a label is expected: a text or a number.")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas makes 1.0 of 1 where a column has gaps
     if names and isinstance(value, int):
         if not 0 <= value < len(names):
             raise UserError(f"{where} has the label {value}, but there are {len(names)}: {', '.join(names)}.")

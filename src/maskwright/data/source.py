@@ -94,7 +94,7 @@ class Source:
         A dump has the one split `train`. Files have it too, unless their names say which split they are.
 
         Args:
-            tally: counts what was found in tags, see `labels.iob2`.
+            tally: counts what was found in tags, see `labels.iob2`, and numbers their documents as `documents`.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
@@ -124,6 +124,17 @@ class Source:
             else:
                 yield from files.read(path, self.column, self.document, self.label, self.labels)
 
+    def splits(self) -> set[str]:
+        """The splits that `read` can be asked for; none where the hub does not tell them.
+
+        Raises:
+            UserError: nothing is there, or it is damaged.
+        """
+        kind, paths = self.find()
+        if kind in ("hub", "folder"):
+            return hub.splits(self.source, self.config)
+        return trees.splits(paths[0]) if kind == "tree" else set(_by_split(paths))
+
     def _kind(self, paths: list[Path]) -> str:
         if all(_DUMP.search(path.name) for path in paths):
             return "dump"
@@ -140,15 +151,18 @@ _SPLIT_NAMES = {  # how files of a split are called
 }
 
 
-def _of_split(paths: list[Path], split: str, source: str) -> list[Path]:
-    """The files of one split: those whose names say so, or, for `train`, all where no name says anything."""
+def _by_split(paths: list[Path]) -> dict[str, list[Path]]:
+    """The files of each split: those whose names say so, or, of `train`, all where not all names say something."""
     by_split: dict[str, list[Path]] = {}
     for path in paths:
         words = re.split(r"[^a-z]+", path.name.lower())
         found = next((name for name, spelled in _SPLIT_NAMES.items() if set(words) & set(spelled)), "")
         by_split.setdefault(found, []).append(path)
-    if "" in by_split or "train" not in by_split:  # not all names say something: they mean something else
-        by_split = {"train": paths}
+    return by_split if "" not in by_split and "train" in by_split else {"train": paths}
+
+
+def _of_split(paths: list[Path], split: str, source: str) -> list[Path]:
+    by_split = _by_split(paths)
     if split not in by_split:
         raise UserError(
             f"data.splits takes the split '{split}' of data.source='{source}', whose files hold "

@@ -1,6 +1,8 @@
 """Texts in a tree of folders `<split>/<label>/*.txt`, or in a tarball of one, as the original `aclImdb`."""
 
+import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -31,8 +33,7 @@ def read(path: Path, split: str) -> Iterator[Labelled]:
     found: set[str] = set()
     empty = True
     for name, content in _members(path):
-        *_, folder, label, _ = ("", *PurePosixPath(name).parts[-3:])
-        taken = "unsupervised" if label == UNLABELLED else folder
+        taken, label = _place(name)
         found.add(taken)
         if taken != split:
             continue
@@ -48,6 +49,22 @@ def read(path: Path, split: str) -> Iterator[Labelled]:
             f"data.source='{path}' has no split '{split}' (data.splits).{nearest(split, found)} "
             f"Its splits are: {', '.join(sorted(found))}."
         )
+
+
+def splits(path: Path) -> set[str]:
+    """The splits that `read` finds there.
+
+    Raises:
+        UserError: the archive is damaged.
+    """
+    names = map(str, path.glob("*/*/*.txt")) if path.is_dir() else (name for name, _ in _members(path))
+    return {_place(name)[0] for name in names}
+
+
+def _place(name: str) -> tuple[str, str]:
+    """The split and the label of a text, by its path."""
+    *_, folder, label, _ = ("", *PurePosixPath(name).parts[-3:])
+    return "unsupervised" if label == UNLABELLED else folder, label
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -70,5 +87,21 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     content = archive.extractfile(member)
                     assert content is not None
                     yield member.name, content.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+            _check_end(archive)
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"data.source='{path}' is no archive that can be read to its end: {error}.") from error
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Refuses an archive that was left before its end: `tarfile` takes any header that it cannot read for that.
+
+    Raises:
+        ReadError: no empty block stands where reading stopped. What is compressed raises errors of its own.
+    """
+    file = archive.fileobj
+    assert file is not None
+    file.seek(archive.offset)
+    if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"it is damaged at byte {archive.offset:,} of its contents")
+    while file.read(1 << 20):  # its checksum is compared at the very end
+        pass

@@ -83,7 +83,7 @@ def number_units(starts: np.ndarray, special: np.ndarray, separates: np.ndarray)
         separates: (B, T) bool, what is no unit by itself.
     """
     opens = starts & ~separates
-    opens[:, 0] = ~separates[:, 0]
+    opens[:, :1] = ~separates[:, :1]  # rows may be empty
     return np.where(special, -1, np.cumsum(opens, axis=1) - 1)
 
 
