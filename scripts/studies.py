@@ -3,9 +3,11 @@
 A study compares arms over seeds. One arm with one seed is a part, which is a job of Hydra's launcher: parts run one
 behind the other, in processes side by side (hydra/launcher=joblib) or on a cluster (hydra/launcher=submitit_slurm).
 A part is made of runs, each in a folder of its own: one that has ended is not run again, one that was stopped goes
-on. Whenever a part ends, the report of all parts that have ended is written.
+on. A run that fails ends its part, and the others go on. Whenever a part ends, the report of all parts that have
+ended is written.
 """
 
+import fcntl
 import json
 import math
 import shlex
@@ -16,6 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from filelock import FileLock
@@ -52,14 +55,38 @@ def settings_of(arms: dict[str, str], name: str) -> list[str]:
     return shlex.split(arms.get(name, f"mask={name}"))
 
 
+def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Writes down what all parts of a study have in common.
+
+    Args:
+        settings: plain; dictionaries in it may get other keys later, as a study may get another fine-tuning.
+    Raises:
+        UserError: the folder holds parts that ran with others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    with FileLock(folder / ".report.lock"):
+        before = json.loads(path.read_text()) if path.is_file() else {}
+        for name, value in settings.items():
+            old = before.get(name, value)
+            grows = isinstance(value, dict)
+            if any(old[key] != value[key] for key in old.keys() & value.keys()) if grows else old != value:
+                raise UserError(
+                    f"{folder} holds a study with {name}={old}, and now it is {value}: their figures do not "
+                    "compare. Choose another folder, or delete that one."
+                )
+            before[name] = {**old, **value} if grows else value
+        _write(path, json.dumps(before, indent=1) + "\n")
+
+
 def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
     """The metrics of `src/train.py` with these settings, which runs in `folder` unless it has.
 
     Raises:
-        UserError: the settings are refused, or the folder holds a run with others.
-        RuntimeError: the run failed.
+        UserError: the settings are refused, or the folder holds a run with others, or one that is under way.
+        RuntimeError: the run began and failed.
     """
-    written = folder / "settings.json"
+    written, told = folder / "settings.json", folder / "summary.json"
     if written.is_file() and (before := json.loads(written.read_text())) != [*overrides]:
         others = ", ".join(sorted({*before} ^ {*overrides})) or "their order"
         raise UserError(
@@ -69,16 +96,18 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(written, lambda path: path.write_text(json.dumps([*overrides], indent=1)))
         print(f"{folder}: runs; what it says goes to output.txt there", flush=True)
+        told.unlink(missing_ok=True)  # of a run that did not end; there is one again as soon as training began
         last = folder / "checkpoints" / "last.ckpt"
         # from the beginning where there is no checkpoint, or it is that of the last step, which is refused
         status = _train(folder, [*overrides, f"ckpt_path='{last}'"]) if last.is_file() else USER_ERROR
-        if status == USER_ERROR:
+        if status == USER_ERROR and not told.is_file():
             status = _train(folder, overrides)
         metrics = finished(folder)
         if status or metrics is None:
             said = (folder / "output.txt").read_text().strip().splitlines()
             message = f"{folder} failed with status {status}: " + "\n".join(said[-3:])
-            raise UserError(message) if status == USER_ERROR else RuntimeError(message)
+            # Hydra's launcher goes on with other parts unless what ended this one would end them too
+            raise UserError(message) if status == USER_ERROR and not told.is_file() else RuntimeError(message)
     print(f"{folder}: {objective(folder)} {metrics[objective(folder)]:.4f}", flush=True)
     return metrics
 
@@ -98,8 +127,15 @@ def objective(folder: Path) -> str:
 def _train(folder: Path, overrides: Sequence[str]) -> int:
     """The exit status of `src/train.py`. What stops this process stops it, and waits until it has saved itself."""
     command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir='{folder}'"]
-    with (folder / "output.txt").open("a") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    with (folder / "output.txt").open("a") as output, (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder} is under way in another process. Wait for it, or stop it.") from error
+        # the run holds the lock too, and so it stays locked where this process is killed and the run is not
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[lock.fileno()]
+        )
         try:
             return process.wait()
         except KeyboardInterrupt:

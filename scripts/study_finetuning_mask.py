@@ -19,7 +19,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-from studies import Metric, Values, parts, run, settings_of, write_report
+from studies import Metric, Values, keep_settings, parts, run, settings_of, write_report
 
 from maskwright.door import door
 from maskwright.errors import UserError
@@ -36,6 +36,7 @@ def main(cfg: DictConfig) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder = Path(study["folder"]).expanduser().resolve()
     part = folder / f"{study['arm']}-{study['seed']}"
+    keep_settings(folder, {key: study[key] for key in ("finetuning", "positive", "few")})
     run(
         part / "finetuning",
         [*shlex.split(study["finetuning"]), *settings_of(study["arms"], study["arm"]), f"seed={study['seed']}"],
@@ -96,9 +97,9 @@ def valence() -> dict[str, float]:
 
 
 def hidden(folder: Path) -> float:
-    """The mean share of tokens that were hidden in the steps that a run logged."""
-    with (folder / "metrics.csv").open() as file:
-        shares = [float(row["train/masked"]) for row in csv.DictReader(file) if row.get("train/masked")]
+    """The mean share of tokens that were hidden in the steps that a run logged, before it was resumed too."""
+    rows = [row for path in folder.glob("metrics*.csv") for row in csv.DictReader(path.read_text().splitlines())]
+    shares = [float(row["train/masked"]) for row in rows if row.get("train/masked")]
     return statistics.mean(shares) if shares else 0.0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from studies import Metric, Values, collect, objective, run, settings_of, write_report
+from studies import Metric, Values, collect, keep_settings, objective, run, settings_of, write_report
 
 from maskwright.door import door
 from maskwright.errors import UserError
@@ -24,6 +24,7 @@ def main(cfg: DictConfig) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"
     part = folder / f"{study['arm']}-{study['seed']}"
+    keep_settings(folder, {key: study[key] for key in ("pretraining", "steps", "minutes", "finetuning")})
     pretraining = [
         *shlex.split(study["pretraining"]),
         *budget(study),

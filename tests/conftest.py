@@ -105,11 +105,11 @@ def reviews(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("reviews") / "reviews.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["text", "label", "stars"])
+        writer.writerow(["text", "label", "stars", "precise"])
         for seed in range(160):
             good = seed % 2
             text = f"{'a wonderful delight' if good else 'a horrible disaster'} {make_text(seed, 1 + seed % 4)}"
-            writer.writerow([text, ["neg", "pos"][good], 1.5 + 2 * good])
+            writer.writerow([text, ["neg", "pos"][good], 1.5 + 2 * good, 1234.5 + 2 * good])
     return path
 
 

@@ -14,6 +14,8 @@ from maskwright.resuming import changed, read_checkpoint
 from maskwright.tasks.task import MASKERS
 
 _OF_LABELS = ("output.", "crf.")  # how the names of weights begin that belong to labels
+_NAMED = 12  # weights that a message lists
+PRETRAINED = "maskwright.models.pretrained.Pretrained"
 _CHOSEN_ANEW = ("dropout",)  # settings of a model that say nothing about its weights
 
 
@@ -27,6 +29,7 @@ class Start:
         state: weights by name.
         vocabulary: the digest of the tokenizer that they belong to.
         labels: what their head tells apart; None where it tells nothing.
+        values: mean and standard deviation of what their head tells in units of; None where it tells no number.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Start:
     state: dict[str, torch.Tensor]
     vocabulary: str | None
     labels: list[str] | None = None
+    values: list[float] | None = None
 
     def load(self, task: LightningModule, vocabulary: str) -> list[str]:
         """Copies the weights of encoder and head into a task.
@@ -47,7 +51,8 @@ class Start:
         if self.path is None:
             brought = ["encoder."] + ["head."] * isinstance(getattr(task, "head", None), PretrainedHead)
             new = [name for name in own if not name.startswith((*brought, *MASKERS))]
-            return [f"those of {self.name}"] + [f"new: {', '.join(new)}"] * bool(new)
+            left: Any = task.encoder.left_out  # type: ignore[union-attr]
+            return [f"those of {self.name}", *_told(new, left)]
         if self.vocabulary != vocabulary:
             raise UserError(
                 f"init_from: {self.path} was trained with another vocabulary. Leave the choice of the tokenizer to "
@@ -55,6 +60,7 @@ class Start:
             )
         offered = {n: weight for n, weight in self.state.items() if not n.startswith(MASKERS)}
         other_labels = self.labels is not None and self.labels != task.hparams["labels"]
+        other_labels |= self.values is not None and self.values != task.hparams["values"]
         taken = {}
         for name in offered.keys() & own.keys():
             if other_labels and name.startswith(_OF_LABELS):
@@ -71,11 +77,18 @@ class Start:
         task.load_state_dict(taken, strict=False)
         new = [name for name in own if name not in taken and not name.startswith(MASKERS)]
         left = [name for name in offered if name not in taken]
-        lines = [f"{len(taken)} of {self.path}"]
-        lines += [f"new: {', '.join(new)}"] * bool(new) + [f"left out: {', '.join(left)}"] * bool(left)
-        if other_labels and task.hparams["labels"]:
-            lines.append(f"the head is new, since the old one tells {', '.join(self.labels or [])}, in this order")
+        lines = [f"{len(taken)} of {self.path}", *_told(new, left)]
+        if self.labels and other_labels and task.hparams["labels"]:
+            lines.append(f"the head is new, since the old one tells {', '.join(self.labels)}, in this order")
         return lines
+
+
+def _told(new: list[str], left: list[str]) -> list[str]:
+    lines = []
+    for what, names in (("new", new), ("left out", left)):
+        others = f" and {len(names) - _NAMED:,} others" * (len(names) > _NAMED)
+        lines += [f"{what}: {', '.join(names[:_NAMED])}{others}"] * bool(names)
+    return lines
 
 
 def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
@@ -86,9 +99,15 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
     Raises:
         UserError: nothing is there, or it is of another model than the command line asks for.
     """
-    name = config["init_from"]
+    name, model = config["init_from"], config["model"]
     if name is None:
-        return None
+        comes_with_weights = model.get("_target_") == PRETRAINED and not model.get("reinitialize")
+        return Start(model["name"], None, {}, None) if comes_with_weights else None
+    if not isinstance(name, str):
+        raise UserError(
+            f"init_from={name} is no text. It is the directory of a run, a checkpoint, or a name or folder of the "
+            "hub."
+        )
     path = Path(on_disk(name, "init_from")).expanduser()
     file = path
     if path.is_dir():
@@ -109,13 +128,13 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
             )
         place = str(path.resolve()) if path.is_dir() and not name.startswith(PACKAGE) else name
         own = {
-            "_target_": "maskwright.models.pretrained.Pretrained",
+            "_target_": PRETRAINED,
             "name": place,
             "reinitialize": False,
         }
-        asked = config["model"].get("_target_") == own["_target_"] or "model.dropout" in map(_key, overrides)
-        dropout = config["model"].get("dropout") if asked else None
-        _refuse(overrides, config["model"], own, name)
+        asked = model.get("_target_") == PRETRAINED or "model.dropout" in map(_key, overrides)
+        dropout = model.get("dropout") if asked else None
+        _refuse(overrides, model, own, name)
         config["model"] = {**own, "dropout": dropout}
         config["tokenizer"] = _tokenizer(overrides, config["tokenizer"], place, name)
         return Start(name, None, {}, None)
@@ -125,12 +144,12 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
         raise UserError(
             f"init_from='{name}': beside {file} there is no tokenizer. Leave checkpoints in their run's directory."
         )
-    model = saved_architecture(known["config"]["model"], run)
-    anew = {key: config["model"][key] for key in _CHOSEN_ANEW if key in model and key in config["model"]}
-    _refuse(overrides, config["model"], model | anew, name)
-    config["model"] = model | anew
+    own = saved_architecture(known["config"]["model"], run)
+    own |= {key: model[key] for key in _CHOSEN_ANEW if key in own and key in model}
+    _refuse(overrides, model, own, name)
+    config["model"] = own
     config["tokenizer"] = _tokenizer(overrides, config["tokenizer"], str(run / "tokenizer"), name)
-    return Start(name, file, saved["state_dict"], known["vocabulary"], known.get("labels"))
+    return Start(name, file, saved["state_dict"], known["vocabulary"], known.get("labels"), known.get("values"))
 
 
 def _tokenizer(overrides: list[str], asked: dict[str, Any], own: str, name: str) -> dict[str, Any]:

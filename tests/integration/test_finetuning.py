@@ -248,6 +248,8 @@ def test_masks_hide_words_in_training_alone(tune):
         ("classification", ("init_from=logs/mlm/typo",), r"init_from='logs/mlm/typo' does not exist"),
         ("tagging", ("task.crf=true", "task.label_smoothing=0.1"), "for tags by themselves"),
         ("multitask", ("mask=none",), "mask=none hides no token"),
+        ("classification", ("mask=adaptive",), "Classification predicts none; choose another mask"),
+        ("classification", ("init_from=5",), "init_from=5 is no text"),
         ("classification", ("data.tokens_per_batch=0",), r"data\.tokens_per_batch=0"),
         ("tagging", ("+task.names=3",), "no setting"),
     ],
@@ -264,6 +266,57 @@ def test_the_tokens_of_a_model_of_the_hub_are_its_own(tune, hub_model):
     assert len(result.data.tokenizer) == result.task.encoder.embedding.num_embeddings
     with pytest.raises(UserError, match=f"tokenizer=pretrained tokenizer.name={hub_model}"):
         tune("classification", "model=pretrained", f"model.name={hub_model}", "tokenizer=bpe", model=False)
+
+
+def test_what_a_model_of_the_hub_brings_is_told(tune, hub_model, capsys):
+    model = ("model=pretrained", f"model.name={hub_model}", "tokenizer=pretrained")
+    tune("classification", *model, "trainer.max_steps=1", model=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"weights: those of {hub_model}" in shown
+    assert "weights: new: output.weight, output.bias" in shown
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging", "regression", "multitask"])
+def test_tasks_learn_in_half_precision(tune, task):
+    result = tune(
+        task,
+        "hardware.precision=bf16-mixed",
+        *(["task.crf=true"] if task == "tagging" else []),
+        "optimizer.lr=1e-2",
+        "trainer.max_steps=40",
+    )
+    told = {"tagging": "test/f1", "regression": "test/r2"}.get(task, "test/accuracy")
+    assert result.metrics[told] > 0.8
+    assert (result.run_dir / "predictions.jsonl").is_file()
+
+
+def test_numbers_are_told_as_they_are_where_a_run_computes_in_bfloat16(tune):
+    result = tune("regression", "hardware.precision=bf16-true", "data.label=precise", "trainer.max_steps=1")
+    rows = [json.loads(line) for line in (result.run_dir / "predictions.jsonl").open()]
+    assert {row["label"] for row in rows} == {1234.5, 1236.5}
+
+
+def test_a_head_of_other_units_is_left_out(tune, tmp_path, capsys):
+    first = tune("regression", run_dir=tmp_path / "first")
+    for label, left in (("stars", False), ("precise", True)):
+        capsys.readouterr()
+        tune("regression", f"init_from={first.run_dir}", f"data.label={label}", "trainer.max_steps=1", model=False)
+        assert ("left out: output.weight, output.bias" in " ".join(capsys.readouterr().out.split())) == left
+
+
+def test_a_step_of_two_losses_takes_two_passes_and_frozen_layers_none_back(tune):
+    counts = {}
+    for name, task, override in [
+        ("label", "classification", "trainer.max_steps=1"),
+        ("both", "multitask", "trainer.max_steps=1"),
+        ("frozen", "classification", "task.finetuning.freeze=encoder"),
+    ]:
+        task = tune(task, override, "trainer.max_steps=1").task
+        task._shape = (8, 32)
+        task.progress = lambda: 1.0
+        counts[name] = task.training_flops()
+    assert counts["frozen"] == pytest.approx(counts["label"] / 3, rel=1e-6)
+    assert counts["both"] > 2 * counts["label"]
 
 
 def test_a_head_of_other_labels_is_left_out(tune, tmp_path, capsys):

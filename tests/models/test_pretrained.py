@@ -1,11 +1,13 @@
 """Models of the hub against `transformers` itself, on folders in the hub's layout."""
 
+import json
+
 import pytest
 import torch
 import transformers
 
 from maskwright.errors import UserError
-from maskwright.models.pretrained import Pretrained, PretrainedHead, masked_lm_head
+from maskwright.models.pretrained import Pretrained, PretrainedHead, masked_lm_head, saved_architecture
 
 SIZES = {
     "vocab_size": 60,
@@ -44,9 +46,13 @@ def saved(kind: str, folder):
         "Deberta",
         "DistilBert",
         "Electra",
+        "Ernie",
+        "Longformer",
         "ModernBert",
         "MPNet",
+        "RemBert",
         "Roberta",
+        "RoFormer",
         "XLMRoberta",
     ],
 )
@@ -72,6 +78,34 @@ def test_predictions_are_those_of_transformers(tmp_path, kind):
     assert right.flatten().tolist() == (logits.argmax(1) == ids.gather(1, positions).flatten()).tolist()
 
 
+@pytest.mark.parametrize("named", [None, "BertForPreTraining"])
+def test_a_head_is_found_under_any_name(tmp_path, named):
+    theirs, folder = saved("Bert", tmp_path)
+    path = tmp_path / "config.json"
+    config = {**json.loads(path.read_text()), "architectures": named and [named]}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    encoder = Pretrained(60, folder)
+    assert torch.equal(masked_lm_head(encoder).decoder.bias, theirs.cls.predictions.decoder.bias)
+    encoder.save_architecture(tmp_path)
+    again = Pretrained(60, **saved_architecture({"name": folder}, tmp_path))
+    assert again.masked_lm is not None
+    assert again.state_dict().keys() == encoder.state_dict().keys()
+
+
+def test_what_is_not_used_of_a_model_is_told(tmp_path):
+    config = transformers.BertConfig(**SIZES)
+    transformers.BertForPreTraining(config).save_pretrained(tmp_path / "two_heads")
+    assert "cls.seq_relationship.weight" in Pretrained(60, str(tmp_path / "two_heads")).left_out
+    transformers.ElectraForPreTraining(transformers.ElectraConfig(**SIZES)).save_pretrained(tmp_path / "electra")
+    discriminator = Pretrained(60, str(tmp_path / "electra"))  # knows which tokens were replaced, not by which
+    assert discriminator.masked_lm is None
+    assert any(name.startswith("discriminator_predictions") for name in discriminator.left_out)
+    transformers.BartForConditionalGeneration(
+        transformers.BartConfig(vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1)
+    ).save_pretrained(tmp_path / "bart")
+    assert Pretrained(60, str(tmp_path / "bart")).masked_lm is None
+
+
 def test_an_encoder_without_a_head_gets_a_new_one_over_its_embeddings(tmp_path):
     config = transformers.BertConfig(**SIZES)
     transformers.BertModel(config).save_pretrained(tmp_path)
@@ -85,6 +119,9 @@ def test_weights_may_start_anew_and_dropout_be_chosen(tmp_path):
     theirs, folder = saved("Bert", tmp_path)
     anew = Pretrained(60, folder, dropout=0.3, reinitialize=True)
     assert not torch.equal(anew.embedding.weight, theirs.get_input_embeddings().weight)
+    assert {module.p for module in anew.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
+    _, folder = saved("ModernBert", tmp_path / "modern")
+    anew = Pretrained(60, folder, dropout=0.3)
     assert {module.p for module in anew.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
 
 
@@ -105,4 +142,18 @@ def test_what_is_no_model_is_refused(tmp_path):
     del state["bert.encoder.layer.1.output.dense.weight"]
     model.save_pretrained(folder, state_dict=state)
     with pytest.raises(UserError, match=r"no weights for .*encoder\.layer\.1\.output\.dense\.weight"):
+        Pretrained(60, folder)
+
+
+def test_damaged_weights_and_weights_of_other_shapes_are_refused(tmp_path):
+    _, folder = saved("Bert", tmp_path)
+    path = tmp_path / "config.json"
+    config = path.read_text()
+    path.write_text(config.replace('"intermediate_size": 24', '"intermediate_size": 20'))
+    with pytest.raises(UserError, match="damaged weights, or some of other shapes"):
+        Pretrained(60, folder)
+    path.write_text(config)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(UserError, match="damaged weights"):
         Pretrained(60, folder)

@@ -1,5 +1,6 @@
 """Studies on a few texts, and their arithmetic."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -60,8 +61,8 @@ def test_masks_are_compared_and_what_is_done_is_kept(corpus, films, cache, tmp_p
     assert told.count(": runs; ") == 1
     assert (folder / "study.md").read_text() == report
 
-    told = call("study_masking.py", *arguments, "steps=4", status=2)
-    assert "holds a run with other settings (trainer.max_steps=3, trainer.max_steps=4)" in told
+    told = call("study_masking.py", *arguments, "arm=span", "steps=4", status=2)
+    assert "holds a study with steps=3, and now it is 4" in told
 
 
 def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_path):
@@ -83,9 +84,40 @@ def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_pat
     assert figures["f1, all"]["none"]["1"] == pytest.approx(summary["metrics"]["test/f1"], abs=1e-6)
 
 
-def test_a_run_that_fails_says_what_it_said(tmp_path):
+def test_a_run_that_is_refused_says_what_it_said(tmp_path):
     with pytest.raises(UserError, match="no_such_key"):
         studies.run(tmp_path / "run", ["no_such_key=1"])
+
+
+def test_a_run_that_fails_leaves_the_others_of_a_study_alone(corpus, cache, tmp_path):
+    settings = f"data=text data.source={corpus} data.cache_dir={cache} trainer.max_steps=3 optimizer=sgd {SMALL}"
+    with pytest.raises(RuntimeError, match=r"failed with status 2(.|\n)*optimizer\.lr"):  # no UserError
+        studies.run(tmp_path / "run", [*settings.split(), "optimizer.lr=1e30"])
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
+
+
+def test_a_run_under_way_is_not_begun_a_second_time(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="is under way in another process"):
+            studies.run(folder, ["data=wikipedia"])
+
+
+def test_a_study_may_get_another_fine_tuning_but_not_another_budget(tmp_path):
+    studies.keep_settings(tmp_path, {"steps": 3, "finetuning": {"a": "x"}})
+    studies.keep_settings(tmp_path, {"steps": 3, "finetuning": {"b": "y"}})
+    assert json.loads((tmp_path / "settings.json").read_text())["finetuning"] == {"a": "x", "b": "y"}
+    for others in ({"steps": 4}, {"finetuning": {"a": "z"}}):
+        with pytest.raises(UserError, match="their figures do not compare"):
+            studies.keep_settings(tmp_path, others)
+
+
+def test_what_was_hidden_is_told_of_the_whole_run(tmp_path):
+    (tmp_path / "metrics-1.csv").write_text("step,train/masked\n1,0.1\n2,\n")
+    (tmp_path / "metrics.csv").write_text("step,train/masked\n3,0.3\n")
+    assert study_finetuning_mask.hidden(tmp_path) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(

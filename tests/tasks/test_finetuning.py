@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from maskwright.models import LSTM, Transformer
@@ -37,6 +38,25 @@ def test_depths_rise_from_embeddings_to_the_last_norm(encoder):
     assert depths_of(LSTM(50, 2, 16))[1] == 2
 
 
+@pytest.mark.parametrize("kind", ["Deberta", "DebertaV2", "MPNet", "XLM"])
+def test_what_all_layers_read_is_below_them(kind):
+    sizes = {"XLM": {"emb_dim": 16, "n_layers": 3, "n_heads": 2}}.get(
+        kind, {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
+    )
+    positions = {"relative_attention": True, "pos_att_type": "p2c|c2p"} if "Deberta" in kind else {}
+    config = getattr(transformers, f"{kind}Config")(vocab_size=50, **sizes, **positions)
+    model = transformers.AutoModel.from_config(config).train()
+    FineTuning(freeze=3).apply(model, 1.0)
+    still = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert not {name for name in still if "pooler" not in name}
+    FineTuning(freeze=2).apply(model, 1.0)
+    learns = {
+        name for name, parameter in model.named_parameters() if parameter.requires_grad and "pooler" not in name
+    }
+    assert learns
+    assert all(".2." in name for name in learns)
+
+
 @pytest.mark.parametrize(
     ("freeze", "expected"),
     [
@@ -62,6 +82,16 @@ def test_layers_thaw_from_the_last_one_down(encoder):
     ]:
         settings.apply(encoder, progress)
         assert learning(encoder) == expected
+
+
+def test_the_share_of_layers_that_learn(encoder):
+    assert [FineTuning(freeze=freeze).learning(3, 1.0) for freeze in (0, "embeddings", 2, "encoder")] == [
+        1,
+        1,
+        pytest.approx(1 / 3),
+        0,
+    ]
+    assert FineTuning(thaw=0.8).learning(3, 0.4) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

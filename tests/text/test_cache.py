@@ -86,3 +86,17 @@ write_once(Path({str(tmp_path)!r}) / "x", write)
 def test_fingerprints_follow_the_settings():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_a_script_that_its_own_processes_import_is_told_what_it_lacks(tmp_path):
+    """It would wait for ever: its processes ask for what it prepares with their help."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from maskwright.text.cache import write_once\n"
+        "from maskwright.text.parallel import parallel_map\n"
+        f"write_once(Path({str(tmp_path / 'folder')!r}), lambda folder: list(parallel_map(abs, [1, 2], 2)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert 'if __name__ == "__main__":' in done.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from maskwright.errors import UserError
@@ -13,25 +14,21 @@ from maskwright.models.transformer import gather
 from maskwright.network import go_offline_without_network
 from maskwright.places import on_disk
 
-# where a masked language model of each type keeps what stands before its decoder, one behind the other, and the
-# decoder; `gelu` where an activation is none of its modules
-_BERT = (["cls.predictions.transform"], "cls.predictions.decoder")
-_ROBERTA = (["lm_head.dense", "gelu", "lm_head.layer_norm"], "lm_head.decoder")
-_HEADS: dict[str, tuple[list[str], str]] = {
-    "albert": (["predictions.dense", "predictions.activation", "predictions.LayerNorm"], "predictions.decoder"),
-    "bert": _BERT,
-    "camembert": _ROBERTA,
-    "deberta": _BERT,
-    "deberta-v2": _BERT,
-    "distilbert": (["vocab_transform", "activation", "vocab_layer_norm"], "vocab_projector"),
-    "electra": (["generator_predictions"], "generator_lm_head"),
-    "modernbert": (["head"], "decoder"),
-    "mpnet": _ROBERTA,
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-}
-
-
+# where masked language models keep what stands before their decoder, one behind the other, and the decoder; `gelu`
+# where an activation is none of their modules
+_HEADS: list[tuple[list[str], str]] = [
+    (["cls.predictions.transform"], "cls.predictions.decoder"),  # BERT and most others
+    ([f"cls.predictions.{name}" for name in ("dense", "activation", "LayerNorm")], "cls.predictions.decoder"),
+    (["lm_head.dense", "gelu", "lm_head.layer_norm"], "lm_head.decoder"),  # RoBERTa
+    (["predictions.dense", "predictions.activation", "predictions.LayerNorm"], "predictions.decoder"),  # ALBERT
+    (["vocab_transform", "activation", "vocab_layer_norm"], "vocab_projector"),  # DistilBERT
+    (["generator_predictions"], "generator_lm_head"),  # ELECTRA
+    (["head"], "decoder"),  # ModernBERT
+]
+# where models keep their dropout
+_DROPOUT = "hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout".split()
+_DROPOUT += ["embedding_dropout", "mlp_dropout"]  # ModernBERT
+_WITH_HEAD = ("ForMaskedLM", "ForPreTraining")  # how the names of models with a head for masked tokens end
 ARCHITECTURE = "encoder"  # the folder of a run that holds the configuration of its encoder
 
 
@@ -47,7 +44,8 @@ class Pretrained(nn.Module):
         UserError: there is no such model, or it has another vocabulary.
     Attributes:
         longest: most positions of a row; None where any number goes.
-        masked_lm: the model's own transform and decoder for masked tokens; None where it has none.
+        masked_lm: the model's own transform and decoder for masked tokens; None where it has none that is known.
+        left_out: the weights that come with the model and are not used.
     """
 
     separates_documents = False  # of one row
@@ -65,24 +63,36 @@ class Pretrained(nn.Module):
         logging.getLogger("transformers").setLevel(logging.ERROR)
         try:
             config = transformers.AutoConfig.from_pretrained(where)
-            for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+            for key in _DROPOUT:
                 if dropout is not None and hasattr(config, key):
                     setattr(config, key, dropout)
-            own_head = any(kind.endswith("ForMaskedLM") for kind in config.architectures or [])
+            kinds = config.architectures or []
+            has_kind = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
+            own_head = has_kind and (not kinds or any(kind.endswith(_WITH_HEAD) for kind in kinds))
             kind = transformers.AutoModelForMaskedLM if own_head else transformers.AutoModel
+            told: dict[str, Any] = {"missing_keys": (), "unexpected_keys": ()}
             if reinitialize:
                 model = kind.from_config(config, dtype=torch.float32)
             else:
                 model, told = kind.from_pretrained(
                     where, config=config, dtype=torch.float32, output_loading_info=True
                 )
-                if missing := [key for key in told["missing_keys"] if "pooler" not in key]:
-                    raise UserError(f"model.name='{name}' has no weights for {', '.join(sorted(missing)[:5])}.")
         except (OSError, ValueError) as error:
             said = str(error).split("\n")[0]
             raise UserError(f"model.name='{name}' is no model of the hub, nor a folder with one: {said}") from error
+        except (RuntimeError, SafetensorError) as error:
+            raise UserError(
+                f"model.name='{name}' has damaged weights, or some of other shapes than its config.json "
+                f"says: {error}"
+            ) from error
+        encoder = model.base_model if own_head else model
+        prefix = f"{model.base_model_prefix}." if own_head else ""
+        missing = [key for key in told["missing_keys"] if "pooler" not in key]
+        if lacking := sorted(key for key in missing if key.startswith(prefix)):
+            raise UserError(f"model.name='{name}' has no weights for {', '.join(lacking[:5])}.")
+        self.left_out = sorted(told["unexpected_keys"])
         model.train()  # as every other module that is new; what is loaded comes ready to answer, without dropout
-        self.model = model.base_model if own_head else model
+        self.model = encoder
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # of another task; its weights would get no gradient
         self.hidden_size = config.hidden_size
@@ -96,8 +106,15 @@ class Pretrained(nn.Module):
         offset = getattr(getattr(self.model, "embeddings", None), "padding_idx", -1) + 1
         longest = getattr(config, "max_position_embeddings", None)
         self.longest = longest and longest - offset
+        head = _own_head(model) if own_head and not missing else None
         # not a submodule: the head that is made of it holds it
-        self.__dict__["masked_lm"] = _own_head(model, config.model_type) if own_head else None
+        self.__dict__["masked_lm"] = head
+        if own_head and head is None:
+            self.left_out += [
+                key for key in model.state_dict() if not key.startswith(prefix) and key not in missing
+            ]
+        # what `saved_architecture` goes by, whatever the names that the model came with
+        config.architectures = [type(model if head else encoder).__name__]
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -123,14 +140,40 @@ def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
     return settings | {"name": str(folder), "reinitialize": True} if folder.is_dir() else settings
 
 
-def _own_head(model: nn.Module, kind: str) -> tuple[nn.Module, nn.Linear] | None:
-    """The modules before the decoder of a masked language model, as one, and the decoder."""
-    transform, decoder = _HEADS.get(kind, ([], ""))
+def _own_head(model: Any) -> tuple[nn.Module, nn.Linear] | None:
+    """The modules before the decoder of a masked language model, as one, and the decoder.
+
+    None where they are none of `_HEADS`, or where they do not answer what the model does.
+    """
+    modules = dict(model.named_modules())
+    for transform, decoder in _HEADS:
+        parts = [nn.GELU() if name == "gelu" else modules.get(name) for name in transform]
+        if decoder in modules and all(isinstance(part, nn.Module) for part in parts):
+            head = nn.Sequential(*parts) if len(parts) > 1 else parts[0]  # type: ignore[arg-type]
+            return (head, modules[decoder]) if _answers(model, head, modules[decoder]) else None  # type: ignore[arg-type, return-value]
+    return None
+
+
+class _Hidden(tuple):
+    """What an encoder of transformers answers, which is hidden states and nothing else."""
+
+    def __getattr__(self, name: str) -> Tensor | None:
+        return self[0] if name == "last_hidden_state" else None
+
+
+@torch.no_grad()
+def _answers(model: Any, head: nn.Module, decoder: nn.Module) -> bool:
+    """Whether a masked language model answers what these do of hidden states."""
+    size = model.config.hidden_size
+    hidden = torch.linspace(-1, 1, 4 * size).view(1, 4, size)
+    encoder = model.base_model
+    encoder.forward = lambda *_, **__: _Hidden([hidden])
+    model.eval()
     try:
-        parts = [nn.GELU() if name == "gelu" else model.get_submodule(name) for name in transform]
-        return (nn.Sequential(*parts) if len(parts) > 1 else parts[0], model.get_submodule(decoder))  # type: ignore[return-value]
-    except (AttributeError, IndexError):
-        return None
+        return torch.allclose(decoder(head(hidden)), model(torch.zeros(1, 4, dtype=torch.long)).logits, atol=1e-4)
+    finally:
+        del encoder.forward
+        model.train()
 
 
 class PretrainedHead(MaskedLMHead):

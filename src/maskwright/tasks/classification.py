@@ -103,13 +103,13 @@ class Classification(TextTask):
         return {
             "loss": float(-np.log(np.maximum(likelihood, 1e-30)).mean()),
             "accuracy": accuracy,
-            **{name: float(np.mean(scores[name])) for name in ("precision", "recall", "f1")},
+            **macro(scores),
             "f1_micro": accuracy,  # of one class a text they are the same
             **per_class,
         }
 
 
-def class_scores(predicted: Tensor, targets: Tensor, classes: int) -> dict[str, list[float]]:
+def class_scores(predicted: Tensor, targets: Tensor, classes: int) -> dict[str, list[Any]]:
     """Precision, recall and F1 of each class, 0 where nothing of it was predicted or there is nothing of it.
 
     Returns:
@@ -125,6 +125,17 @@ def class_scores(predicted: Tensor, targets: Tensor, classes: int) -> dict[str, 
         "f1": f1.tolist(),
         "confusion": confusion.long().tolist(),
     }
+
+
+def macro(scores: dict[str, list[Any]]) -> dict[str, float]:
+    """The mean precision, recall and F1 of the classes that occur, or were predicted, as scikit-learn has them.
+
+    Args:
+        scores: of `class_scores`.
+    """
+    confusion = np.array(scores["confusion"])
+    there = (confusion.sum(0) + confusion.sum(1)) > 0
+    return {name: float(np.mean(np.array(scores[name])[there])) for name in ("precision", "recall", "f1")}
 
 
 class Regression(TextTask):
@@ -153,6 +164,8 @@ class Regression(TextTask):
 
     def measure(self, split: str, seen: list[np.ndarray]) -> dict[str, float]:
         self.predicted = self.per_text(seen)
+        # those of batches are rounded where a run computes in bfloat16 alone
+        self.predicted["targets"] = self.trainer.datamodule.rows[split].targets[self.predicted["texts"]]  # type: ignore[attr-defined]
         predicted, targets = torch.tensor(self.predicted["outputs"][:, 0]), torch.tensor(self.predicted["targets"])
         predicted, targets = predicted.double(), targets.double()
         squared = ((predicted - targets) ** 2).mean()

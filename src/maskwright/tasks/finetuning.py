@@ -6,6 +6,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+_READ_BY_ALL = ("encoder.LayerNorm",)  # DeBERTa's norm of relative positions, made behind the layers that read it
+
 
 @dataclass(frozen=True)
 class FineTuning:
@@ -66,6 +68,10 @@ class FineTuning:
         # the head learns at once, the last layer behind the first part of that time, the embeddings at its end
         return not self.thaw or progress >= self.thaw * (layers - depth + 1) / (layers + 1)
 
+    def learning(self, layers: int, progress: float) -> float:
+        """The share of the layers that learn when `progress` of the run is done."""
+        return sum(self.learns(depth, layers, progress) for depth in range(1, layers + 1)) / max(layers, 1)
+
     def apply(self, encoder: nn.Module, progress: float) -> None:
         """Says to each parameter whether it learns now."""
         depths, layers = depths_of(encoder)
@@ -98,13 +104,27 @@ def depths_of(encoder: nn.Module) -> tuple[dict[int, int], int]:
     """The depth of each parameter by its id, and that of the last layer.
 
     A depth is 0 below the first layer, and n in the n-th or behind it. The layers are the encoder's longest list
-    of modules.
+    of modules, and others as long beside it, among which XLM spreads a layer.
     """
-    lists = [list(module) for module in encoder.modules() if isinstance(module, nn.ModuleList)]
-    stack = max(lists, key=len, default=[])
-    inside = {id(p): number for number, layer in enumerate(stack, 1) for p in layer.parameters()}
+    held = [[own for own in module.children() if isinstance(own, nn.ModuleList)] for module in encoder.modules()]
+    last = max((len(own) for lists in held for own in lists), default=0)
+    stacks = next((lists for lists in held if last in map(len, lists)), [])
+    inside = {
+        id(parameter): number
+        for stack in stacks
+        if len(stack) == last
+        for number, layer in enumerate(stack, 1)
+        for parameter in layer.parameters()
+    }
+    below = {
+        id(parameter)
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Embedding) or name.endswith(_READ_BY_ALL)
+        for parameter in module.parameters(recurse=False)
+    }
     depths, reached = {}, 0
     for parameter in encoder.parameters():  # in the order in which they were made, from below
-        reached = inside.get(id(parameter), len(stack) if reached else 0)
-        depths[id(parameter)] = reached
-    return depths, len(stack)
+        number = id(parameter)
+        reached = inside.get(number, last if reached else 0)
+        depths[number] = reached if number in inside or number not in below else 0
+    return depths, last

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from maskwright.masking import Masked, Masker, Nothing
 from maskwright.models.flops import forward_flops
-from maskwright.tasks.finetuning import FineTuning
+from maskwright.tasks.finetuning import FineTuning, depths_of
 from maskwright.tasks.task import Task
 
 _LENGTHS = (16, 32, 48)  # operations are a polynomial of the length; three values tell its coefficients
@@ -22,19 +22,28 @@ class LabelledTask(Task):
         finetuning: which parameters learn, and how fast; None lets all learn alike.
         task: see `Task`.
     Raises:
-        ValueError: more layers are to be frozen than there are.
+        ValueError: more layers are to be frozen than there are, or the mask goes by predictions of tokens, and
+            there are none.
     Attributes:
         predicted: what was predicted in the last evaluation, as the class below says.
     """
+
+    predicts_tokens = False  # beside labels
 
     def __init__(self, masker: Masker, finetuning: FineTuning | None = None, **task: Any):
         super().__init__(**task)
         self.masker, self.finetuning = masker, finetuning or FineTuning()
         self.finetuning.check(self.encoder)
+        if hasattr(masker.weights, "observe") and not self.predicts_tokens:
+            raise ValueError(
+                f"{type(masker.weights).__name__} goes by which hidden tokens are predicted right, and "
+                f"{type(self).__name__} predicts none; choose another mask, or task=multitask"
+            )
         self.predicted: Any = None
         self._seen: list[tuple[np.ndarray, ...]] = []
         self._shape = (0, 0)
         self._polynomial: np.ndarray | None = None
+        self._layers = 0
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of a batch with these ids, and which of its targets are predicted right."""
@@ -113,7 +122,10 @@ class LabelledTask(Task):
         rows, length = self._shape
         if self._polynomial is None:
             self._polynomial = np.polyfit(_LENGTHS, [self._count(number) for number in _LENGTHS], 2)
-        return round(3 * rows * float(np.polyval(self._polynomial, length)))
+            self._layers = depths_of(self.encoder)[1]
+        # backward, layers that learn take twice what they took forward
+        share = self.finetuning.learning(self._layers, self.progress())
+        return round((1 + 2 * share) * rows * float(np.polyval(self._polynomial, length)))
 
     def _count(self, length: int) -> int:
         try:

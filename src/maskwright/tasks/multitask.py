@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from maskwright.masking import Masked, Masker, Nothing
+from maskwright.models.flops import forward_flops
 from maskwright.tasks.classification import Classification, Regression
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.tagging import Tagging
@@ -26,6 +27,8 @@ class AlsoMasked(LabelledTask):
         ValueError: the weight is negative, or the mask hides nothing.
     """
 
+    predicts_tokens = True
+
     def __init__(self, head: nn.Module, evaluation_masker: Masker, mlm_weight: float = 1.0, **task: Any):
         super().__init__(**task)
         if mlm_weight < 0:
@@ -33,7 +36,10 @@ class AlsoMasked(LabelledTask):
         if isinstance(self.masker.units, Nothing):
             raise ValueError("mask=none hides no token, and this task learns hidden ones too; choose another mask")
         self.head, self.evaluation_masker, self.mlm_weight = head, evaluation_masker, mlm_weight
-        self.mlm_loss, self.mlm_accuracy = MeanMetric(), MeanMetric()
+        # torchmetrics would leave out losses that are no numbers
+        self.mlm_loss = MeanMetric(nan_strategy="disable")
+        self.mlm_accuracy = MeanMetric(nan_strategy="disable")
+        self._masked = 0  # tokens that the last training step hid in each row, at most
 
     def _of_tokens(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy in nats of the masked tokens, and which are predicted right, (B, K)."""
@@ -44,9 +50,15 @@ class AlsoMasked(LabelledTask):
         label_loss, right = self.score(batch, batch["input_ids"])
         token_loss, predicted = self._of_tokens(batch, masked)
         self.masker.observe(masked, predicted)
+        self._masked = masked.positions.shape[1]
         self.log("train/label_loss", label_loss)
         self.log("train/mlm_loss", token_loss)
         return label_loss + self.mlm_weight * token_loss, right
+
+    def training_flops(self) -> int:
+        of_label = super().training_flops()  # of one pass through the encoder; masked tokens take another
+        hidden = torch.empty((self._shape[0], self._masked, self.encoder.hidden_size), device="meta")  # type: ignore[arg-type]
+        return 2 * of_label + 3 * forward_flops(self.head, hidden)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -28,9 +29,16 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
 
     Raises:
         UserError: the device has no space left.
+        RuntimeError: a process that another one has just started imports its script, which asks for the folder
+            again; it would wait for ever for the one that waits for it.
     """
     if folder.is_dir():
         return folder
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "Corpora are prepared in several processes, each of which imports the script that is run. Put what the "
+            'script does behind `if __name__ == "__main__":`, or set hardware.preparation_workers=1.'
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
