@@ -319,6 +319,19 @@ def test_a_step_of_two_losses_takes_two_passes_and_frozen_layers_none_back(tune)
     assert counts["both"] > 2 * counts["label"]
 
 
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_a_step_in_pieces_is_that_step(tune, tmp_path, task):
+    """Whatever number of texts, and of words in them, each piece has."""
+    settings = ("optimizer=sgd", "optimizer.lr=0.1", "task.dropout=0", "trainer.max_steps=3", "schedule=constant")
+    settings += ("data.tokens_per_batch=160", "trainer.gradient_clip_val=null")
+    whole, pieces = (
+        tune(task, *settings, f"hardware.accumulate={number}", run_dir=tmp_path / str(number)) for number in (1, 3)
+    )
+    pieces = pieces.task.state_dict()
+    for name, weight in whole.task.state_dict().items():
+        torch.testing.assert_close(pieces[name], weight, rtol=1e-4, atol=1e-6)
+
+
 def test_a_head_of_other_labels_is_left_out(tune, tmp_path, capsys):
     first = tune("classification", "optimizer.lr=1e-2", "trainer.max_steps=30", run_dir=tmp_path / "first")
     for labels, accuracy in (("[neg,pos]", 1.0), ("[pos,neg]", 0.5)):

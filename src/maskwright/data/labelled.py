@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -164,7 +164,7 @@ class LabelledData(Corpus):
     def train_dataloader(self) -> DataLoader:
         """The endless stream, from the step that the trainer has reached."""
         step = self.trainer.global_step if self.trainer else 0
-        batches = _Endless(self._plan(), step, self.accumulate, *self.place)
+        batches = _Endless(self._plan(), self.rows["train"].targets_of_rows, step, self.accumulate, *self.place)
         return self.loader(_Numbered(self.rows["train"]), batches, to_tensors)  # type: ignore[arg-type]
 
     def evaluation_loader(self, split: str) -> DataLoader:
@@ -172,7 +172,7 @@ class LabelledData(Corpus):
         rank, devices = self.place
         rows = self.rows[split]
         mine = np.argsort(-rows.lengths, kind="stable")[rank::devices]
-        batches = [(0, batch) for batch in full(mine, rows.lengths, self.evaluation_tokens_per_batch)]
+        batches = [(0, batch, 1.0) for batch in full(mine, rows.lengths, self.evaluation_tokens_per_batch)]
         return self.loader(_Numbered(rows), batches, to_tensors)  # type: ignore[arg-type]
 
 
@@ -240,6 +240,14 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.documents)
+
+    @cached_property
+    def targets_of_rows(self) -> np.ndarray:
+        """(R,) how many targets each row has: one, or as many as words."""
+        if self.first_pieces is None:
+            return np.ones(len(self), np.int64)
+        before = np.concatenate([[0], np.cumsum(np.asarray(self.first_pieces) >= 0)])
+        return before[self.stretches.ends] - before[self.stretches.begins]
 
     def read(self, rows: np.ndarray, epochs: np.ndarray) -> dict[str, np.ndarray]:
         """The rows numbered `rows` (B,).
@@ -392,33 +400,40 @@ class Plan:
 
 
 class _Endless:
-    """The epochs and rows of a device's micro-batches, from a step on, without end.
+    """The epochs, rows and weights of a device's micro-batches, from a step on, without end.
 
-    Every device and piece gets a row at least: where a batch has too few, its first stands in for others.
+    A weight is that of the mean loss of the rows in that of all pieces: 1 where each has as many targets. Every
+    device and piece gets a row at least: where a batch has too few, its first stands in for others, and weighs
+    nothing.
+
+    Args:
+        targets: (R,) how many each row has.
     """
 
-    def __init__(self, plan: Plan, step: int, accumulate: int, rank: int, devices: int):
-        self.plan, self.step = plan, step
+    def __init__(self, plan: Plan, targets: np.ndarray, step: int, accumulate: int, rank: int, devices: int):
+        self.plan, self.targets, self.step = plan, targets, step
         self.accumulate, self.rank, self.devices = accumulate, rank, devices
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray, float]]:
         epoch, skipped = 0, self.step
         while skipped >= (number := len(self.plan.batches(epoch))):
             epoch, skipped = epoch + 1, skipped - number
         while True:
             for batch in self.plan.batches(epoch)[skipped:]:
+                pieces, total = self.accumulate * self.devices, max(self.targets[batch].sum(), 1)
                 for piece in range(self.accumulate):
-                    own = batch[piece * self.devices + self.rank :: self.accumulate * self.devices]
-                    yield epoch, own if len(own) else batch[:1]
+                    own = batch[piece * self.devices + self.rank :: pieces]
+                    weight = float(self.targets[own].sum() * pieces / total)
+                    yield epoch, own if len(own) else batch[:1], weight
             epoch, skipped = epoch + 1, 0
 
 
 class _Numbered:
-    """Rows by their numbers, in an epoch."""
+    """Rows by their numbers, in an epoch, and the `weight` of their loss, (1,)."""
 
     def __init__(self, rows: Rows):
         self.rows = rows
 
-    def __getitems__(self, batch: tuple[int, np.ndarray]) -> dict[str, np.ndarray]:
-        epoch, rows = batch
-        return self.rows.read(rows, np.full_like(rows, epoch))
+    def __getitems__(self, batch: tuple[int, np.ndarray, float]) -> dict[str, np.ndarray]:
+        epoch, rows, weight = batch
+        return self.rows.read(rows, np.full_like(rows, epoch)) | {"weight": np.array([weight], np.float32)}

@@ -77,7 +77,7 @@ class LabelledTask(Task):
         self.log_step(loss, right.float().mean() if len(right) else None)
         if not isinstance(self.masker.units, Nothing):
             self.log("train/masked", masked.valid.sum() / (batch["words"] >= 0).sum().clamp(min=1))
-        return loss
+        return loss * batch["weight"][0]  # of this piece of the step
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         # NumPy has no bfloat16
