@@ -1,11 +1,13 @@
 """What the documents show works."""
 
 import re
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from maskwright.door import known
+from maskwright.door import known, quoted
 from maskwright.evaluating import evaluate
 from tests.conftest import ROOT, compose_door
 
@@ -114,3 +116,13 @@ def test_make_alone_lists_the_targets():
     listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for target in ("train", "test", "lint", "format", "clean"):
         assert re.search(rf"make {target}\s+\w", listed)
+
+
+@pytest.mark.parametrize("command", shown(r"python scripts/study_\w+\.py(?!.*submitit)"))
+def test_shown_studies_are_composed(command):
+    """One part of them: what is swept over has its first value."""
+    _, script, *overrides = shlex.split(command)
+    literal = ("pretraining", "finetuning", "finetuning.", "arms.")
+    first = [re.sub(r"^(arm|seed)=([^,]+).*", r"\1=\2", override) for override in overrides]
+    study = compose_door(Path(script).stem, *(quoted(override, literal) for override in first))
+    assert study.folder.startswith("logs/studies/")
