@@ -105,7 +105,7 @@ class Tagging(LabelledTask):
         ]
         scores = entity_scores(*spelled)
         return {
-            "loss": float(seen[3].mean()),
+            "loss": float(seen[3].mean()) if len(seen[3]) else 0.0,
             "accuracy": float((self.predicted == wanted.tags).mean()),
             **scores.pop("all"),
             **{f"{name}/{kind}": value for kind, values in scores.items() for name, value in values.items()},
