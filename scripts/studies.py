@@ -55,28 +55,29 @@ def settings_of(arms: dict[str, str], name: str) -> list[str]:
     return shlex.split(arms.get(name, f"mask={name}"))
 
 
-def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Writes down what all parts of a study have in common.
+def check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuses settings that all parts of a study have in common, where a part has ended with others.
 
-    Args:
-        settings: plain; dictionaries in it may get other keys later, as a study may get another fine-tuning.
     Raises:
-        UserError: the folder holds parts that ran with others.
+        UserError: there is such a part.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "settings.json"
+    for name, before in _kept(folder).items():
+        if name in settings and settings[name] != before:
+            raise UserError(
+                f"{folder} holds a study with {name}={before}, and now it is {settings[name]}: their figures do "
+                "not compare. Choose another folder, or delete that one."
+            )
+
+
+def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Writes down, as soon as a run has ended with them, settings that all parts of a study have in common."""
     with FileLock(folder / ".report.lock"):
-        before = json.loads(path.read_text()) if path.is_file() else {}
-        for name, value in settings.items():
-            old = before.get(name, value)
-            grows = isinstance(value, dict)
-            if any(old[key] != value[key] for key in old.keys() & value.keys()) if grows else old != value:
-                raise UserError(
-                    f"{folder} holds a study with {name}={old}, and now it is {value}: their figures do not "
-                    "compare. Choose another folder, or delete that one."
-                )
-            before[name] = {**old, **value} if grows else value
-        _write(path, json.dumps(before, indent=1) + "\n")
+        _write(folder / "settings.json", json.dumps(_kept(folder) | settings, indent=1) + "\n")
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    path = folder / "settings.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
@@ -86,7 +87,7 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         UserError: the settings are refused, or the folder holds a run with others, or one that is under way.
         RuntimeError: the run began and failed.
     """
-    written, told = folder / "settings.json", folder / "summary.json"
+    written, begun = folder / "settings.json", folder / "config.yaml"  # written before the first step
     if written.is_file() and (before := json.loads(written.read_text())) != [*overrides]:
         others = ", ".join(sorted({*before} ^ {*overrides})) or "their order"
         raise UserError(
@@ -96,18 +97,17 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(written, lambda path: path.write_text(json.dumps([*overrides], indent=1)))
         print(f"{folder}: runs; what it says goes to output.txt there", flush=True)
-        told.unlink(missing_ok=True)  # of a run that did not end; there is one again as soon as training began
         last = folder / "checkpoints" / "last.ckpt"
         # from the beginning where there is no checkpoint, or it is that of the last step, which is refused
         status = _train(folder, [*overrides, f"ckpt_path='{last}'"]) if last.is_file() else USER_ERROR
-        if status == USER_ERROR and not told.is_file():
+        if status == USER_ERROR and not begun.is_file():
             status = _train(folder, overrides)
         metrics = finished(folder)
         if status or metrics is None:
             said = (folder / "output.txt").read_text().strip().splitlines()
             message = f"{folder} failed with status {status}: " + "\n".join(said[-3:])
             # Hydra's launcher goes on with other parts unless what ended this one would end them too
-            raise UserError(message) if status == USER_ERROR and not told.is_file() else RuntimeError(message)
+            raise UserError(message) if status == USER_ERROR and not begun.is_file() else RuntimeError(message)
     print(f"{folder}: {objective(folder)} {metrics[objective(folder)]:.4f}", flush=True)
     return metrics
 
@@ -132,6 +132,7 @@ def _train(folder: Path, overrides: Sequence[str]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{folder} is under way in another process. Wait for it, or stop it.") from error
+        (folder / "config.yaml").unlink(missing_ok=True)
         # the run holds the lock too, and so it stays locked where this process is killed and the run is not
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[lock.fileno()]

@@ -19,7 +19,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-from studies import Metric, Values, keep_settings, parts, run, settings_of, write_report
+from studies import Metric, Values, check_settings, keep_settings, parts, run, settings_of, write_report
 
 from maskwright.door import door
 from maskwright.errors import UserError
@@ -36,13 +36,15 @@ def main(cfg: DictConfig) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder = Path(study["folder"]).expanduser().resolve()
     part = folder / f"{study['arm']}-{study['seed']}"
-    keep_settings(folder, {key: study[key] for key in ("finetuning", "positive", "few")})
+    common = {key: study[key] for key in ("finetuning", "positive", "few")}
+    check_settings(folder, common)
     run(
         part / "finetuning",
         [*shlex.split(study["finetuning"]), *settings_of(study["arms"], study["arm"]), f"seed={study['seed']}"],
     )
     text = json.dumps(scores(part / "finetuning", study["positive"], study["few"]), indent=1)
     write_file(part / SCORED, lambda path: path.write_text(text))
+    keep_settings(folder, common)
     write_report(folder, study["title"], lambda: figures(folder), study["baseline"])
 
 

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from studies import Metric, Values, collect, keep_settings, objective, run, settings_of, write_report
+from studies import (
+    Metric,
+    Values,
+    check_settings,
+    collect,
+    keep_settings,
+    objective,
+    run,
+    settings_of,
+    write_report,
+)
 
 from maskwright.door import door
 from maskwright.errors import UserError
@@ -24,7 +34,8 @@ def main(cfg: DictConfig) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"
     part = folder / f"{study['arm']}-{study['seed']}"
-    keep_settings(folder, {key: study[key] for key in ("pretraining", "steps", "minutes", "finetuning")})
+    common = {key: study[key] for key in ("pretraining", "steps", "minutes")}
+    check_settings(folder, common | {f"finetuning.{name}": own for name, own in study["finetuning"].items()})
     pretraining = [
         *shlex.split(study["pretraining"]),
         *budget(study),
@@ -32,8 +43,10 @@ def main(cfg: DictConfig) -> None:
         seed,
     ]
     run(part / "pretraining", pretraining)
+    keep_settings(folder, common)
     for name, settings in study["finetuning"].items():
         run(part / name, [*shlex.split(settings), f"init_from='{part / 'pretraining'}'", seed])
+        keep_settings(folder, {f"finetuning.{name}": settings})
 
     def figures() -> dict[Metric, Values]:
         found = {Metric("MLM loss at 0.15", percent=False): collect(folder, "pretraining", "test/loss")}

@@ -112,7 +112,7 @@ def _data(own: dict[str, Any], asked: dict[str, Any], split: str, overrides: lis
     """The data of a run, or other data cut into batches as that of the run is.
 
     Of other data its own split of that name is evaluated, or, where it has none, all that would be trained on; but
-    of what the run was trained on no more than falls to the split.
+    of the run's own source no more than falls to the split.
     """
     if "cleaning" in asked or "parts" in asked:  # an option of data was chosen
         of_source = {"parts", *inspect.signature(documents_of).parameters}
@@ -141,13 +141,15 @@ def _first_held(held: set[str], *names: str | float | None) -> str | None:
     return next((name for name in names if isinstance(name, str) and held.issuperset(name.split("+"))), None)
 
 
-def _places(data: dict[str, Any]) -> set[str]:
-    """Where the texts of a corpus come from: files, or names on the hub; nothing of what is no longer there."""
+def _places(data: dict[str, Any]) -> set[tuple[str, str | None]]:
+    """Where the texts of a corpus come from: files, or names on the hub, and which configuration of them; nothing
+    of what is no longer there."""
     found = set()
     for part in [data] if data.get("parts") is None else data["parts"].values():
         source = Source(part["source"], None, "text", "row", part.get("tags"))
         with suppress(UserError):
-            found |= {str(path.resolve()) for path in source.find()[1]} or {source.source}
+            names = {str(path.resolve()) for path in source.find()[1]} or {source.source}
+            found |= {(name, part.get("config")) for name in names}
     return found
 
 

@@ -100,6 +100,14 @@ def test_what_is_not_used_of_a_model_is_told(tmp_path):
     discriminator = Pretrained(60, str(tmp_path / "electra"))  # knows which tokens were replaced, not by which
     assert discriminator.masked_lm is None
     assert any(name.startswith("discriminator_predictions") for name in discriminator.left_out)
+    discriminator.save_architecture(tmp_path)
+    assert Pretrained(60, **saved_architecture({"name": ""}, tmp_path)).masked_lm is None
+    transformers.MobileBertForPreTraining(
+        transformers.MobileBertConfig(
+            **{**SIZES, "hidden_size": 32}, embedding_size=16, intra_bottleneck_size=16, true_hidden_size=16
+        )
+    ).save_pretrained(tmp_path / "mobile")
+    assert Pretrained(60, str(tmp_path / "mobile")).masked_lm is None
     transformers.BartForConditionalGeneration(
         transformers.BartConfig(vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1)
     ).save_pretrained(tmp_path / "bart")

@@ -106,12 +106,12 @@ def test_a_run_under_way_is_not_begun_a_second_time(tmp_path):
 
 
 def test_a_study_may_get_another_fine_tuning_but_not_another_budget(tmp_path):
-    studies.keep_settings(tmp_path, {"steps": 3, "finetuning": {"a": "x"}})
-    studies.keep_settings(tmp_path, {"steps": 3, "finetuning": {"b": "y"}})
-    assert json.loads((tmp_path / "settings.json").read_text())["finetuning"] == {"a": "x", "b": "y"}
-    for others in ({"steps": 4}, {"finetuning": {"a": "z"}}):
+    studies.keep_settings(tmp_path, {"steps": 3, "finetuning.a": "x"})
+    studies.check_settings(tmp_path, {"steps": 3, "finetuning.b": "y"})
+    studies.keep_settings(tmp_path, {"finetuning.b": "y"})
+    for others in ({"steps": 4}, {"finetuning.a": "z"}):
         with pytest.raises(UserError, match="their figures do not compare"):
-            studies.keep_settings(tmp_path, others)
+            studies.check_settings(tmp_path, others)
 
 
 def test_what_was_hidden_is_told_of_the_whole_run(tmp_path):

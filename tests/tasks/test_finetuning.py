@@ -92,6 +92,7 @@ def test_the_share_of_layers_that_learn(encoder):
         0,
     ]
     assert FineTuning(thaw=0.8).learning(3, 0.4) == pytest.approx(2 / 3)
+    assert [FineTuning(freeze=freeze).learning(0, 1.0) for freeze in (0, "encoder")] == [1, 0]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

@@ -404,7 +404,7 @@ class _Endless:
 
     A weight is that of the mean loss of the rows in that of all pieces: 1 where each has as many targets. Every
     device and piece gets a row at least: where a batch has too few, its first stands in for others, and weighs
-    nothing.
+    nothing. Of classes that weigh differently, and of masked tokens beside labels, it is near what it should be.
 
     Args:
         targets: (R,) how many each row has.

@@ -114,7 +114,7 @@ class Pretrained(nn.Module):
                 key for key in model.state_dict() if not key.startswith(prefix) and key not in missing
             ]
         # what `saved_architecture` goes by, whatever the names that the model came with
-        config.architectures = [type(model if head else encoder).__name__]
+        self.model.config.architectures = [type(model if head else encoder).__name__]
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -143,12 +143,12 @@ def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
 def _own_head(model: Any) -> tuple[nn.Module, nn.Linear] | None:
     """The modules before the decoder of a masked language model, as one, and the decoder.
 
-    None where they are none of `_HEADS`, or where they do not answer what the model does.
+    None where they are none of `_HEADS`, have no bias, or do not answer what the model does.
     """
     modules = dict(model.named_modules())
     for transform, decoder in _HEADS:
         parts = [nn.GELU() if name == "gelu" else modules.get(name) for name in transform]
-        if decoder in modules and all(isinstance(part, nn.Module) for part in parts):
+        if getattr(modules.get(decoder), "bias", None) is not None and None not in parts:
             head = nn.Sequential(*parts) if len(parts) > 1 else parts[0]  # type: ignore[arg-type]
             return (head, modules[decoder]) if _answers(model, head, modules[decoder]) else None  # type: ignore[arg-type, return-value]
     return None
@@ -171,6 +171,8 @@ def _answers(model: Any, head: nn.Module, decoder: nn.Module) -> bool:
     model.eval()
     try:
         return torch.allclose(decoder(head(hidden)), model(torch.zeros(1, 4, dtype=torch.long)).logits, atol=1e-4)
+    except RuntimeError:  # as that of MobileBERT, whose decoder takes more than what stands before it answers
+        return False
     finally:
         del encoder.forward
         model.train()

@@ -70,7 +70,8 @@ class FineTuning:
 
     def learning(self, layers: int, progress: float) -> float:
         """The share of the layers that learn when `progress` of the run is done."""
-        return sum(self.learns(depth, layers, progress) for depth in range(1, layers + 1)) / max(layers, 1)
+        depths = range(1, layers + 1) or [0]
+        return sum(self.learns(depth, layers, progress) for depth in depths) / len(depths)
 
     def apply(self, encoder: nn.Module, progress: float) -> None:
         """Says to each parameter whether it learns now."""
@@ -106,7 +107,11 @@ def depths_of(encoder: nn.Module) -> tuple[dict[int, int], int]:
     A depth is 0 below the first layer, and n in the n-th or behind it. The layers are the encoder's longest list
     of modules, and others as long beside it, among which XLM spreads a layer.
     """
-    held = [[own for own in module.children() if isinstance(own, nn.ModuleList)] for module in encoder.modules()]
+    held = [
+        [own for own in module.children() if isinstance(own, nn.ModuleList)]
+        for module in encoder.modules()
+        if not isinstance(module, nn.ModuleList)
+    ]
     last = max((len(own) for lists in held for own in lists), default=0)
     stacks = next((lists for lists in held if last in map(len, lists)), [])
     inside = {
