@@ -123,12 +123,13 @@ def _data(own: dict[str, Any], asked: dict[str, Any], split: str, overrides: lis
     chosen = any(override.startswith("data.splits") for override in overrides)
     if data.get("parts") is not None or chosen:
         return data
-    if _places(data) == _places(own):
+    places, own_places = _places(data), _places(own)
+    if places == own_places:
         return data | {"splits": own.get("splits", splits)}
     held = Source(data["source"], data.get("config"), "text", "row", data.get("tags")).splits()
     if taken := _first_held(held, splits.get(split), split):
         return data | {"splits": dict.fromkeys(ALL_SPLITS, taken)}
-    if not held or _places(data) & _places(own):
+    if not held or places & own_places:
         return data
     taken = _first_held(held, splits.get("train")) or "train"
     whole = "all of it" if held == {taken} else f"all of its split {taken}"

@@ -32,10 +32,10 @@ def read(path: Path, split: str) -> Iterator[Labelled]:
     """
     found: set[str] = set()
     empty = True
-    for name, content in _members(path):
+    for name, content in _members(path, split):
         taken, label = _place(name)
         found.add(taken)
-        if taken != split:
+        if content is None:
             continue
         empty = False
         try:
@@ -57,8 +57,7 @@ def splits(path: Path) -> set[str]:
     Raises:
         UserError: the archive is damaged.
     """
-    names = map(str, path.glob("*/*/*.txt")) if path.is_dir() else (name for name, _ in _members(path))
-    return {_place(name)[0] for name in names}
+    return {_place(name)[0] for name, _ in _members(path, None)}
 
 
 def _place(name: str) -> tuple[str, str]:
@@ -67,11 +66,12 @@ def _place(name: str) -> tuple[str, str]:
     return "unsupervised" if label == UNLABELLED else folder, label
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The path inside the tree and the bytes of each text."""
+def _members(path: Path, split: str | None) -> Iterator[tuple[str, bytes | None]]:
+    """The path inside the tree of each text, and the bytes of those of a split."""
     if path.is_dir():
         for file in sorted(path.glob("*/*/*.txt")):
-            yield file.relative_to(path).as_posix(), file.read_bytes()
+            inside = file.relative_to(path).as_posix()
+            yield inside, file.read_bytes() if _place(inside)[0] == split else None
         return
     try:
         with tarfile.open(path) as archive:
@@ -86,7 +86,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 ):
                     content = archive.extractfile(member)
                     assert content is not None
-                    yield member.name, content.read()
+                    yield member.name, content.read() if _place(member.name)[0] == split else None
             _check_end(archive)
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"data.source='{path}' is no archive that can be read to its end: {error}.") from error

@@ -85,14 +85,12 @@ class Pretrained(nn.Module):
                 f"model.name='{name}' has damaged weights, or some of other shapes than its config.json "
                 f"says: {error}"
             ) from error
-        encoder = model.base_model if own_head else model
+        self.model = model.base_model if own_head else model
         prefix = f"{model.base_model_prefix}." if own_head else ""
         missing = [key for key in told["missing_keys"] if "pooler" not in key]
         if lacking := sorted(key for key in missing if key.startswith(prefix)):
             raise UserError(f"model.name='{name}' has no weights for {', '.join(lacking[:5])}.")
         self.left_out = sorted(told["unexpected_keys"])
-        model.train()  # as every other module that is new; what is loaded comes ready to answer, without dropout
-        self.model = encoder
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # of another task; its weights would get no gradient
         self.hidden_size = config.hidden_size
@@ -107,6 +105,7 @@ class Pretrained(nn.Module):
         longest = getattr(config, "max_position_embeddings", None)
         self.longest = longest and longest - offset
         head = _own_head(model) if own_head and not missing else None
+        model.train()  # as every other module that is new; what is loaded comes ready to answer, without dropout
         # not a submodule: the head that is made of it holds it
         self.__dict__["masked_lm"] = head
         if own_head and head is None:
@@ -114,7 +113,7 @@ class Pretrained(nn.Module):
                 key for key in model.state_dict() if not key.startswith(prefix) and key not in missing
             ]
         # what `saved_architecture` goes by, whatever the names that the model came with
-        self.model.config.architectures = [type(model if head else encoder).__name__]
+        self.model.config.architectures = [type(model if head else self.model).__name__]
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -166,16 +165,14 @@ def _answers(model: Any, head: nn.Module, decoder: nn.Module) -> bool:
     """Whether a masked language model answers what these do of hidden states."""
     size = model.config.hidden_size
     hidden = torch.linspace(-1, 1, 4 * size).view(1, 4, size)
-    encoder = model.base_model
-    encoder.forward = lambda *_, **__: _Hidden([hidden])
     model.eval()
+    model.base_model.forward = lambda *_, **__: _Hidden([hidden])
     try:
         return torch.allclose(decoder(head(hidden)), model(torch.zeros(1, 4, dtype=torch.long)).logits, atol=1e-4)
     except RuntimeError:  # as that of MobileBERT, whose decoder takes more than what stands before it answers
         return False
     finally:
-        del encoder.forward
-        model.train()
+        del model.base_model.forward
 
 
 class PretrainedHead(MaskedLMHead):

@@ -43,7 +43,7 @@ class LabelledTask(Task):
         self._seen: list[tuple[np.ndarray, ...]] = []
         self._shape = (0, 0)
         self._polynomial: np.ndarray | None = None
-        self._layers = 0
+        self._layers = depths_of(self.encoder)[1]
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of a batch with these ids, and which of its targets are predicted right."""
@@ -122,7 +122,6 @@ class LabelledTask(Task):
         rows, length = self._shape
         if self._polynomial is None:
             self._polynomial = np.polyfit(_LENGTHS, [self._count(number) for number in _LENGTHS], 2)
-            self._layers = depths_of(self.encoder)[1]
         # backward, layers that learn take twice what they took forward
         share = self.finetuning.learning(self._layers, self.progress())
         return round((1 + 2 * share) * rows * float(np.polyval(self._polynomial, length)))
