@@ -16,6 +16,7 @@ import torch
 from maskwright.data.labelled import LabelledData, Plan, Stretches, cut
 from maskwright.data.source import Source
 from maskwright.errors import UserError
+from maskwright.models.case import Case
 from tests.conftest import make_text
 from tests.data.conftest import CORPUS
 
@@ -180,6 +181,8 @@ def test_first_tokens_stand_for_words(make, conll):
     tokens = [data.tokenizer.backend.id_to_token(i) for i in batch["input_ids"][0][batch["positions"][0]]]
     assert [token[0] for token in tokens] == [word[0].lower() for word in WORDS]
     assert len(ids) > len(WORDS)
+    first, lower, none = Case.FIRST, Case.LOWER, Case.NO_LETTERS
+    assert batch["cases"].tolist() == [[first, first, lower, first, lower, lower, lower, none]]
 
 
 def test_context_stays_in_its_document(make, conll):

@@ -11,7 +11,7 @@ from maskwright.door import known, quoted
 from maskwright.evaluating import evaluate
 from tests.conftest import ROOT, compose_door
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def shown(pattern: str) -> list[str]:

@@ -123,6 +123,15 @@ def test_names_are_learned_and_reported(tune, crf, capsys):
     assert "LOC" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("case", [False, True])
+def test_names_that_only_their_case_tells(tune, tmp_path, case):
+    for name in ("eng.train", "eng.testa", "eng.testb"):
+        (tmp_path / name).write_text("Turkey B-LOC\nis O\ngood O\n\nturkey O\nis O\ngood O\n\n" * 30)
+    settings = (f"data.source={tmp_path}", f"task.case={case}", "optimizer.lr=1e-2", "trainer.max_steps=20")
+    result = tune("tagging", *settings, run_dir=tmp_path / "run")
+    assert (result.metrics["test/f1"] == 1) is case
+
+
 def test_two_devices_measure_what_one_does(tune, tmp_path):
     """Also where they got another number of rows."""
     trained = tune("tagging", "optimizer.lr=1e-2", "trainer.max_steps=10", "data.block_size=8")
@@ -186,7 +195,7 @@ def test_pretraining_goes_on_with_its_head(run, tmp_path):
     ("task", "overrides"),
     [
         ("classification", ("model.dropout=0.1", "mask=token")),
-        ("tagging", ("task.crf=true", "task.finetuning.thaw=0.5", "data.context=document")),
+        ("tagging", ("task.crf=true", "task.case=true", "task.finetuning.thaw=0.5", "data.context=document")),
         ("classification", ("hardware.accumulate=2", "task.finetuning.layer_decay=0.8", "data.truncate=windows")),
     ],
     ids=["masked", "thawing", "accumulate"],

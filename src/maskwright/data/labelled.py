@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from maskwright.data import order
 from maskwright.data.corpus import Corpus, to_tensors
 from maskwright.data.documents import SPLITS, open_table
 from maskwright.errors import UserError, nearest
+from maskwright.models.case import Case
 from maskwright.text.first_pieces import FirstPieces
 from maskwright.text.packing import rows_at
 from maskwright.text.tokens import entropy
@@ -254,8 +255,8 @@ class Rows:
 
         Returns:
             What `rows_at` does; `examples` and `epochs` (B,); `texts` (B,), the number of each row's text; and
-            `targets` (B,), or, of tags, `positions`, `targets`, `valid` and `places` (B, K): where the first
-            token of each word stands, its tag, False at padding, and the word's number in its text.
+            `targets` (B,), or, of tags, `positions`, `targets`, `cases`, `valid` and `places` (B, K): where the
+            first token of each word stands, its tag, its `Case`, False at padding, and its number in its text.
         """
         stretches, column = self.stretches, np.arange(int(self.shown[rows].max(initial=0)))
         real = column < self.shown[rows][:, None]
@@ -275,15 +276,29 @@ class Rows:
         positions, places = np.zeros(valid.shape, np.int64), np.zeros(valid.shape, np.int64)
         row, at = np.nonzero(words >= 0)
         positions[valid], places[valid] = at + 1, words[row, at]  # [CLS] stands before
-        targets = np.where(valid, self.targets.tags[self.targets.begins[texts][:, None] + places], 0)
-        return batch | {"positions": positions, "targets": targets, "valid": valid, "places": places}
+        word = self.targets.begins[texts][:, None] + places
+        targets, cases = (np.where(valid, column[word], 0) for column in (self.targets.tags, self.targets.cases))
+        return batch | {
+            "positions": positions,
+            "targets": targets,
+            "cases": cases,
+            "valid": valid,
+            "places": places,
+        }
 
 
 @dataclass(frozen=True)
 class Tags:
-    """The tags of all words of a split: (W,) int64, and where those of each text begin, (D + 1,)."""
+    """All words of a split.
+
+    Attributes:
+        tags: (W,) int64.
+        cases: (W,) int64, the `Case` of each.
+        begins: (D + 1,) where those of each text begin.
+    """
 
     tags: np.ndarray
+    cases: np.ndarray
     begins: np.ndarray
 
 
@@ -313,10 +328,23 @@ def _tags(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tuple[l
     return names, {
         split: Tags(
             np.array([number[tag] for tag in spelled[split]], np.int64),
+            _cases(tables[split]),
             np.concatenate([[0], np.cumsum(column.value_lengths().to_numpy())]).astype(np.int64),
         )
         for split, column in columns.items()
     }
+
+
+def _cases(table: pa.Table) -> np.ndarray:
+    of = cache(Case.of)
+    return np.array(
+        [
+            of(text[first:last])
+            for text, edges in zip(table["text"].to_pylist(), table["words"].to_pylist(), strict=True)
+            for first, last in zip(edges[::2], edges[1::2], strict=True)
+        ],
+        np.int64,
+    )
 
 
 def _classes(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tuple[list[str], dict[str, np.ndarray]]:

@@ -4,10 +4,12 @@ from collections import Counter
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.data.labels import iob2
+from maskwright.models.case import CaseFeatures
 from maskwright.models.crf import LinearChainCRF
 from maskwright.models.transformer import gather
 from maskwright.tasks.labelled import LabelledTask, linear, weigh
@@ -21,6 +23,7 @@ class Tagging(LabelledTask):
     Args:
         names: of the C tags, in IOB2.
         crf: whether a linear-chain CRF scores whole sequences instead of each tag by itself.
+        case: whether the head also sees how words are written, see `CaseFeatures`.
         dropout: of the hidden states.
         class_weights: of each tag in the training loss, see `weigh`; without a CRF.
         label_smoothing: share of the target that is spread over all tags; without a CRF.
@@ -40,6 +43,7 @@ class Tagging(LabelledTask):
         names: list[str],
         class_counts: list[int],
         crf: bool = False,
+        case: bool = False,
         dropout: float = 0.1,
         class_weights: list[float] | Literal["balanced"] | None = None,
         label_smoothing: float = 0.0,
@@ -53,7 +57,9 @@ class Tagging(LabelledTask):
             )
         self.names, self.label_smoothing = names, label_smoothing
         self.dropout = nn.Dropout(dropout)
-        self.output = linear(self.encoder.hidden_size, len(names))  # type: ignore[arg-type]
+        self.case = CaseFeatures() if case else None
+        features = self.encoder.hidden_size + (CaseFeatures.size if case else 0)  # type: ignore[operator]
+        self.output = linear(features, len(names))  # type: ignore[arg-type]
         self.crf = LinearChainCRF(names) if crf else None
         self.register_buffer("class_weights", weigh(class_weights, names, class_counts), persistent=False)
 
@@ -61,6 +67,8 @@ class Tagging(LabelledTask):
         """(B, K, C) of the words of a batch, whose ids may be others than its own: masked ones."""
         input_ids = batch["input_ids"] if input_ids is None else input_ids
         hidden = gather(self.encoder(input_ids, batch.get("attention_mask")), batch["positions"])
+        if self.case is not None:
+            hidden = torch.cat([hidden, self.case(batch["cases"])], -1)
         return self.output(self.dropout(hidden)).float()
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
