@@ -61,6 +61,17 @@ def test_loss_and_decoding_are_those_of_all_sequences(crf, opens):
             assert shares[row, k, tag].item() == pytest.approx(wanted, abs=1e-5)
 
 
+def test_a_tag_inside_that_lost_the_one_before_it_opens(crf):
+    emissions, valid, opens = (
+        torch.randn(1, 3, len(NAMES)),
+        torch.ones(1, 3, dtype=torch.bool),
+        torch.tensor([True]),
+    )
+    lost, opening = torch.tensor([[2, 2, 4]]), torch.tensor([[1, 2, 3]])
+    assert crf.loss(emissions, lost, valid, opens) == crf.loss(emissions, opening, valid, opens)
+    assert crf.loss(emissions, lost, valid, ~opens) == crf.loss(emissions, torch.tensor([[2, 2, 3]]), valid, ~opens)
+
+
 def test_gradients_are_numbers_even_of_a_sequence_that_is_forbidden(crf):
     emissions = torch.randn(1, 3, len(NAMES), requires_grad=True)
     crf.loss(emissions, torch.tensor([[0, 2, 4]]), torch.ones(1, 3, dtype=torch.bool), torch.ones(1) > 0).backward()

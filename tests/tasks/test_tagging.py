@@ -28,10 +28,16 @@ def test_chunks_are_those_of_conlleval(tags, expected):
 def test_scores_by_hand():
     wanted = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "O"]]
     predicted = [["B-PER", "O", "O", "B-LOC"], ["B-LOC", "B-PER"]]
-    scores = entity_scores(wanted, predicted)
-    assert scores["all"] == {"precision": 2 / 4, "recall": 2 / 3, "f1": 4 / 7}
+    whole, scores = entity_scores(wanted, predicted)
+    assert whole == {"precision": 2 / 4, "recall": 2 / 3, "f1": 4 / 7}
     assert scores["LOC"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
     assert scores["PER"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+def test_a_kind_may_be_named_all():
+    whole, scores = entity_scores([["B-all", "B-LOC"]], [["B-all", "O"]])
+    assert whole["recall"] == 1 / 2
+    assert scores["all"]["recall"] == 1
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -44,12 +50,15 @@ def test_scores_are_those_of_conlleval(tmp_path, seed):
     path.write_text("\n".join("".join(f"w {a} {b}\n" for a, b in zip(*pair, strict=True)) for pair in sentences))
     with path.open() as file:
         theirs = conlleval.evaluate(file)
-    expected = {"all": theirs["overall"]["chunks"]["evals"]}
-    expected |= {kind: slot["evals"] for kind, slot in theirs["slots"]["chunks"].items()}
-    scores = entity_scores(wanted, predicted)
+    expected = {kind: slot["evals"] for kind, slot in theirs["slots"]["chunks"].items()}
+    whole, scores = entity_scores(wanted, predicted)
     assert scores.keys() == expected.keys()
-    for kind, own in scores.items():
-        assert list(own.values()) == pytest.approx([expected[kind][key] for key in ("prec", "rec", "f1")])
+    pairs = [
+        (whole, theirs["overall"]["chunks"]["evals"]),
+        *((own, expected[kind]) for kind, own in scores.items()),
+    ]
+    for own, evals in pairs:
+        assert list(own.values()) == pytest.approx([evals[key] for key in ("prec", "rec", "f1")])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -57,10 +66,10 @@ def test_scores_are_those_of_seqeval(seed):
     """Of random tags, legal or not."""
     draw = random.Random(seed)
     wanted, predicted = ([[draw.choice(TAGS) for _ in range(length)] for length in range(1, 12)] for _ in range(2))
-    scores = entity_scores(wanted, predicted)
+    whole, scores = entity_scores(wanted, predicted)
     for name in ("precision", "recall", "f1"):
         theirs = getattr(seqeval.metrics, f"{name}_score")
-        assert scores["all"][name] == pytest.approx(theirs(wanted, predicted, zero_division=0))
+        assert whole[name] == pytest.approx(theirs(wanted, predicted, zero_division=0))
         for kind, value in zip(
             ("LOC", "PER"), theirs(wanted, predicted, average=None, zero_division=0), strict=True
         ):

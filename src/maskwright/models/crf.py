@@ -20,6 +20,7 @@ class LinearChainCRF(nn.Module):
 
     allowed: Tensor
     may_begin: Tensor
+    opening: Tensor
 
     def __init__(self, names: Sequence[str]):
         super().__init__()
@@ -34,6 +35,9 @@ class LinearChainCRF(nn.Module):
         ]
         self.register_buffer("allowed", torch.tensor(allowed), persistent=False)
         self.register_buffer("may_begin", ~torch.tensor(inside), persistent=False)
+        number = {name: i for i, name in enumerate(names)}
+        opening = [number.get(f"B-{name[2:]}", i) if inside[i] else i for i, name in enumerate(names)]
+        self.register_buffer("opening", torch.tensor(opening), persistent=False)
 
     def _scores(self, opens: Tensor) -> tuple[Tensor, Tensor]:
         begin = self.begin.masked_fill(~self.may_begin, _NEVER)
@@ -44,12 +48,16 @@ class LinearChainCRF(nn.Module):
 
         Args:
             emissions: (B, K, C).
-            tags: (B, K) in [0, C), also at padding.
+            tags: (B, K) in [0, C), also at padding. An I- tag that does not follow its own, because the word before
+                it has no token, counts as B-.
             valid: (B, K) bool, False at the padding behind each text.
             opens: (B,) bool, False where a row goes on with a text, and so with whatever tag.
         """
         emissions = emissions.float()
         begin, transition = self._scores(opens)
+        follows = self.allowed[tags[:, :-1], tags[:, 1:]]
+        follows = torch.cat([(self.may_begin[tags[:, 0]] | ~opens)[:, None], follows], 1)
+        tags = torch.where(follows, tags, self.opening[tags])
         # of the given sequence
         own = emissions.gather(2, tags[..., None])[..., 0]
         score = torch.where(valid, own, 0).sum(1)

@@ -53,7 +53,9 @@ def report(task: LabelledTask, data: LabelledData, split: str, metrics: dict[str
         predicted, targets = task.predicted["outputs"].argmax(1), task.predicted["targets"].astype(np.int64)
         scores = class_scores(torch.tensor(predicted), torch.tensor(targets), len(task.names))
         out.print(
-            _table("class", {name: [s[i] for s in _columns(scores)] for i, name in enumerate(task.names)}, targets)
+            _table(
+                "class", [(name, [s[i] for s in _columns(scores)]) for i, name in enumerate(task.names)], targets
+            )
         )
         picture = folder / "confusion.png"
         _draw_confusion(np.array(scores["confusion"]), task.names, picture)
@@ -64,8 +66,9 @@ def report(task: LabelledTask, data: LabelledData, split: str, metrics: dict[str
             if row["predicted"] != row["label"]
         )
     elif isinstance(task, Tagging):
-        entities = entity_scores([row["tags"] for row in rows], [row["predicted"] for row in rows])
-        out.print(_table("entity", {kind: list(values.values()) for kind, values in entities.items()}, None))
+        whole, of_kinds = entity_scores([row["tags"] for row in rows], [row["predicted"] for row in rows])
+        kinds = [(kind, list(scores.values())) for kind, scores in of_kinds.items()]
+        out.print(_table("entity", [("all", list(whole.values())), *kinds], None))
         _show_confident(
             (tag, predicted, probability, _around(row["words"], place))
             for row in rows
@@ -82,9 +85,9 @@ def _columns(scores: dict[str, Any]) -> list[list[float]]:
     return [scores[name] for name in ("precision", "recall", "f1")]
 
 
-def _table(kind: str, scores: dict[str, list[float]], targets: np.ndarray | None) -> Table:
+def _table(kind: str, scores: list[tuple[str, list[float]]], targets: np.ndarray | None) -> Table:
     table = Table(kind, "precision", "recall", "F1", *(["examples"] if targets is not None else []))
-    for number, (name, values) in enumerate(scores.items()):
+    for number, (name, values) in enumerate(scores):
         count = [] if targets is None else [f"{(targets == number).sum():,}"]
         table.add_row(name, *(f"{value:.4f}" for value in values), *count)
     return table

@@ -111,12 +111,12 @@ class Tagging(LabelledTask):
             [[self.names[tag] for tag in column[first:last].tolist()] for first, last in runs]
             for column in (wanted.tags, self.predicted)
         ]
-        scores = entity_scores(*spelled)
+        whole, of_kinds = entity_scores(*spelled)
         return {
             "loss": float(seen[3].mean()) if len(seen[3]) else 0.0,
             "accuracy": float((self.predicted == wanted.tags).mean()),
-            **scores.pop("all"),
-            **{f"{name}/{kind}": value for kind, values in scores.items() for name, value in values.items()},
+            **whole,
+            **{f"{name}/{kind}": value for kind, values in of_kinds.items() for name, value in values.items()},
         }
 
 
@@ -133,8 +133,10 @@ def chunks(tags: list[str]) -> set[Chunk]:
     return found
 
 
-def entity_scores(wanted: list[list[str]], predicted: list[list[str]]) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 of whole entities, of `all` and of each kind, as conlleval and seqeval tell them.
+def entity_scores(
+    wanted: list[list[str]], predicted: list[list[str]]
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Precision, recall and F1 of whole entities, of all and of each kind, as conlleval and seqeval tell them.
 
     Args:
         wanted, predicted: tags of each text.
@@ -145,14 +147,14 @@ def entity_scores(wanted: list[list[str]], predicted: list[list[str]]) -> dict[s
     for own, other in zip(map(chunks, wanted), map(chunks, predicted), strict=True):
         for counter, of in ((right, own & other), (there, own), (given, other)):
             counter.update(kind for kind, _, _ in of)
-    kinds = sorted(there | given)
-    for counter in (right, there, given):
-        counter["all"] = counter.total()
-    return {
-        kind: {
-            "precision": right[kind] / max(given[kind], 1),
-            "recall": right[kind] / max(there[kind], 1),
-            "f1": 2 * right[kind] / max(given[kind] + there[kind], 1),
+
+    def scores(right: int, there: int, given: int) -> dict[str, float]:
+        return {
+            "precision": right / max(given, 1),
+            "recall": right / max(there, 1),
+            "f1": 2 * right / max(given + there, 1),
         }
-        for kind in ("all", *kinds)
+
+    return scores(right.total(), there.total(), given.total()), {
+        kind: scores(right[kind], there[kind], given[kind]) for kind in sorted(there | given)
     }
