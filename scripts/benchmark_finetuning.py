@@ -1,6 +1,6 @@
 """Fine-tuning here beside `Trainer` of transformers: examples a second with the same model and texts.
 
-    pip install -e ".[studies]"
+    pip install -e ".[dev,studies]"
     python scripts/benchmark_finetuning.py --source ../shared/data/stanfordnlp/imdb
 
 Both train the same encoder with a new head on the same reviews, cut at the same length, with AdamW and without

@@ -89,7 +89,8 @@ def is_hard(text: str, praises: bool, few: float) -> bool:
     """Whether the words of the lexicon tell little about a text, or the contrary of its label."""
     words = _WORD.findall(text.lower())
     valences = [valence()[word] for word in words if word in valence()]
-    return len(valences) < few * len(words) or (sum(valences) > 0) != praises
+    total = sum(valences) if praises else -sum(valences)
+    return len(valences) < few * len(words) or total <= 0
 
 
 @cache

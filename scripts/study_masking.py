@@ -35,7 +35,8 @@ def main(cfg: DictConfig) -> None:
     folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"
     part = folder / f"{study['arm']}-{study['seed']}"
     common = {key: study[key] for key in ("pretraining", "steps", "minutes")}
-    check_settings(folder, common | {f"finetuning.{name}": own for name, own in study["finetuning"].items()})
+    finetuning = {name: settings for name, settings in study["finetuning"].items() if settings is not None}
+    check_settings(folder, common | {f"finetuning.{name}": settings for name, settings in finetuning.items()})
     pretraining = [
         *shlex.split(study["pretraining"]),
         *budget(study),
@@ -44,13 +45,13 @@ def main(cfg: DictConfig) -> None:
     ]
     run(part / "pretraining", pretraining)
     keep_settings(folder, common)
-    for name, settings in study["finetuning"].items():
+    for name, settings in finetuning.items():
         run(part / name, [*shlex.split(settings), f"init_from='{part / 'pretraining'}'", seed])
         keep_settings(folder, {f"finetuning.{name}": settings})
 
     def figures() -> dict[Metric, Values]:
         found = {Metric("MLM loss at 0.15", percent=False): collect(folder, "pretraining", "test/loss")}
-        for name in study["finetuning"]:
+        for name in finetuning:
             key = objective(part / name).removeprefix("test/")
             found[Metric(f"{name} {key}", percent=key != "loss")] = collect(folder, name)
         return found

@@ -40,7 +40,8 @@ def check_names(config: dict[str, Any], names: list[str]) -> None:
     Args:
         names: of the classes, or of the tags.
     """
-    kinds = sorted({name[2:] for name in names if name != "O"}) if "O" in names else names
+    tags = all(name == "O" or name.startswith(("B-", "I-")) for name in names)
+    kinds = sorted({name[2:] for name in names if name != "O"}) if tags else names
     _, metric, *name = config["objective"].split("/", 2)
     if name and (name[0] not in kinds or metric not in ("precision", "recall", "f1")):
         raise UserError(
@@ -69,6 +70,27 @@ def check_mask(node: Any, path: str) -> None:
         if key not in node:
             raise UserError(f"{path}.{key} is missing; a mask has {', '.join(MASK)}.")
     check_type(node["dynamic"], StrictBool, f"{path}.dynamic")
+
+
+def _check_metric(node: dict[str, Any], key: str, mode: str, metrics: list[str], path: str = "") -> None:
+    """Refuses what is no metric, and the direction in which it gets worse.
+
+    Args:
+        key, mode: of the metric and of its better direction in `node`, which stands at `path`.
+    """
+    metric, towards = node[key], node.get(mode, "min")
+    if "/".join(str(metric).split("/")[:2]) not in metrics:  # behind them the name of a class may stand
+        raise UserError(
+            f"{path}{key}='{metric}' is no metric.{nearest(str(metric), metrics)} {', '.join(metrics)} are."
+        )
+    check_type(towards, Literal["min", "max"], f"{path}{mode}")
+    name = metric.split("/")[1]
+    better = next((direction for direction, of in BETTER.items() if name in of), towards)
+    if towards != better:
+        raise UserError(
+            f"{path}{mode}={towards}, but of {metric} {'less' if better == 'min' else 'more'} is better. Set "
+            f"{path}{mode}={better}."
+        )
 
 
 def check(config: dict[str, Any]) -> None:
@@ -110,20 +132,11 @@ def check(config: dict[str, Any]) -> None:
             "data/batches to the task."
         )
     metrics = [f"{split}/{name}" for split in ("validation", "test") for name in task.metrics]
-    monitor = (config["callbacks"].get("checkpoint") or {}).get("monitor", metrics[0])
-    for path, metric in (("objective", config["objective"]), ("callbacks.checkpoint.monitor", monitor)):
-        if "/".join(str(metric).split("/")[:2]) not in metrics:  # behind them the name of a class may stand
-            raise UserError(
-                f"{path}='{metric}' is no metric.{nearest(str(metric), metrics)} {', '.join(metrics)} are."
-            )
-    check_type(config["objective_mode"], Literal["min", "max"], "objective_mode")
-    metric = config["objective"].split("/")[1]
-    better = next((mode for mode, of in BETTER.items() if metric in of), config["objective_mode"])
-    if config["objective_mode"] != better:
-        raise UserError(
-            f"objective_mode={config['objective_mode']}, but of {config['objective']} "
-            f"{'less' if better == 'min' else 'more'} is better. Set objective_mode={better}."
-        )
+    _check_metric(config, "objective", "objective_mode", metrics)
+    for name, node in config["callbacks"].items():
+        if node is not None and "monitor" in node:
+            in_training = [] if name == "checkpoint" else ["train/loss", "train/accuracy"]
+            _check_metric(node, "monitor", "mode", metrics + in_training, f"callbacks.{name}.")
     for path in [
         "data.block_size",
         "data.batch_size",

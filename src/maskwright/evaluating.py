@@ -23,6 +23,7 @@ from maskwright.models.pretrained import saved_architecture
 from maskwright.parts import make_data, make_task, mask_parts
 from maskwright.progress import console
 from maskwright.reports import labelled
+from maskwright.reports.summary import plain
 from maskwright.resuming import read_checkpoint
 from maskwright.tasks import Regression
 from maskwright.tasks.task import MASKERS
@@ -81,7 +82,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise UserError(f"run: the tokenizer in {tokenizer} is another than that of {path}.")
     task = make_task(config, data)
     if isinstance(task, Regression):
-        task.mean, task.deviation = known["values"]
+        task.mean, task.deviation = known["values"][0], known["values"][1] or 1.0
     weights = {name: weight for name, weight in state.items() if not name.startswith(MASKERS)}
     found = task.load_state_dict(weights, strict=False)
     if missing := [name for name in found.missing_keys if not name.startswith(MASKERS)] + found.unexpected_keys:
@@ -102,7 +103,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         told = ", ".join(f"{name} {metrics[f'{split}/{name}']:.4f}" for name in task.metrics)
         console().print(f"\n{split.capitalize()}: {told}")
     sources = ", ".join(source.source for source in data.recipe.sources)
-    text = json.dumps({"data": sources, "checkpoint": str(path), "metrics": metrics}, indent=2)
+    text = json.dumps(plain({"data": sources, "checkpoint": str(path), "metrics": metrics}), indent=2)
     write_file(output / "metrics.json", lambda temporary: temporary.write_text(text + "\n"))
     console().print(f"Everything is in {output}")
     return metrics

@@ -13,8 +13,14 @@ _PARTS = (
     "task._target_",
     "task.pooling",
     "task.crf",
+    "task.case",
     *(f"task.finetuning.{name}" for name in ("freeze", "layer_decay", "head_lr", "head_weight_decay")),
 )
+# settings that are younger than some checkpoints, and what runs did before they could be chosen
+_YOUNGER: dict[str, dict[str, Any]] = {
+    "model": {"convolution": 0, "query_key_norm": False, "value_residual": False},
+    "task": {"case": False},
+}
 
 
 def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> Path | None:
@@ -71,11 +77,12 @@ def check_checkpoint(path: Path, task: LightningModule) -> list[str]:
     """
     saved = read_checkpoint(path, "ckpt_path")
     known, step = saved["hyper_parameters"], saved["global_step"]
-    before, vocabulary = known["config"], known["vocabulary"]
-    now = task.hparams["config"]
-    # what models were before these could be chosen
-    earlier = {"convolution": 0, "query_key_norm": False, "value_residual": False} | before["model"]
-    if changes := changed(earlier, now["model"], "model"):
+    vocabulary, now = known["vocabulary"], task.hparams["config"]
+    before = known["config"] | {
+        group: {key: value for key, value in younger.items() if key in now[group]} | known["config"][group]
+        for group, younger in _YOUNGER.items()
+    }
+    if changes := changed(before["model"], now["model"], "model"):
         raise UserError(f"ckpt_path: {path} is of another architecture: {'; '.join(changes)}.")
     if vocabulary != task.hparams["vocabulary"]:
         raise UserError(

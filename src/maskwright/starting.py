@@ -12,6 +12,7 @@ from maskwright.models.pretrained import PretrainedHead, saved_architecture
 from maskwright.places import HUB_NAME, PACKAGE, on_disk
 from maskwright.resuming import changed, read_checkpoint
 from maskwright.tasks.task import MASKERS
+from maskwright.text.tokenizer import Pretrained
 
 _OF_LABELS = ("output.", "crf.")  # how the names of weights begin that belong to labels
 _NAMED = 12  # weights that a message lists
@@ -27,7 +28,7 @@ class Start:
         name: as `init_from` has it.
         path: of the checkpoint; None where the model's own library loads them.
         state: weights by name.
-        vocabulary: the digest of the tokenizer that they belong to.
+        vocabulary: the digest of the tokenizer that they belong to; None where it need not be compared.
         labels: what their head tells apart; None where it tells nothing.
         values: mean and standard deviation of what their head tells in units of; None where it tells no number.
     """
@@ -49,6 +50,11 @@ class Start:
         """
         own = task.state_dict()
         if self.path is None:
+            if self.vocabulary not in (None, vocabulary):
+                raise UserError(
+                    f"model.name={self.name} knows the tokens of its own tokenizer, and tokenizer.name is that of "
+                    f"others. Set tokenizer.name={self.name}"
+                )
             brought = ["encoder."] + ["head."] * isinstance(getattr(task, "head", None), PretrainedHead)
             new = [name for name in own if not name.startswith((*brought, *MASKERS))]
             left: Any = task.encoder.left_out  # type: ignore[union-attr]
@@ -61,9 +67,16 @@ class Start:
         offered = {n: weight for n, weight in self.state.items() if not n.startswith(MASKERS)}
         other_labels = self.labels is not None and self.labels != task.hparams["labels"]
         other_labels |= self.values is not None and self.values != task.hparams["values"]
-        taken = {}
+        taken, head_fits = (
+            {},
+            all(
+                weight.shape == own[name].shape
+                for name, weight in offered.items()
+                if name.startswith(_OF_LABELS) and name in own
+            ),
+        )
         for name in offered.keys() & own.keys():
-            if other_labels and name.startswith(_OF_LABELS):
+            if (other_labels or not head_fits) and name.startswith(_OF_LABELS):
                 continue
             if offered[name].shape == own[name].shape:
                 taken[name] = offered[name]
@@ -101,8 +114,9 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
     """
     name, model = config["init_from"], config["model"]
     if name is None:
-        comes_with_weights = model.get("_target_") == PRETRAINED and not model.get("reinitialize")
-        return Start(model["name"], None, {}, None) if comes_with_weights else None
+        if model.get("_target_") != PRETRAINED or model.get("reinitialize"):
+            return None
+        return Start(model["name"], None, {}, _vocabulary(model["name"], config["tokenizer"].get("name")))
     if not isinstance(name, str):
         raise UserError(
             f"init_from={name} is no text. It is the directory of a run, a checkpoint, or a name or folder of the "
@@ -150,6 +164,16 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
     config["model"] = own
     config["tokenizer"] = _tokenizer(overrides, config["tokenizer"], str(run / "tokenizer"), name)
     return Start(name, file, saved["state_dict"], known["vocabulary"], known.get("labels"), known.get("values"))
+
+
+def _vocabulary(model: str, tokenizer: str | None) -> str | None:
+    """The digest of a model's own tokenizer; None where it has none, or is the one that was chosen."""
+    if tokenizer in (None, model):
+        return None
+    try:
+        return Pretrained(model).make(lambda: iter(())).digest
+    except UserError:
+        return None
 
 
 def _tokenizer(overrides: list[str], asked: dict[str, Any], own: str, name: str) -> dict[str, Any]:

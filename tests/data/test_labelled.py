@@ -185,6 +185,15 @@ def test_first_tokens_stand_for_words(make, conll):
     assert batch["cases"].tolist() == [[first, first, lower, first, lower, lower, lower, none]]
 
 
+def test_a_row_begins_with_its_text_though_the_first_word_has_no_token(make, tmp_path):
+    for name in ("eng.train", "eng.testa", "eng.testb"):
+        (tmp_path / name).write_text("\u200b B-PER\nSmith I-PER\n" + "wrote O\n" * 40)
+    data = make(tmp_path, **TAGGED, cleaning=["control_characters"], block_size=32)
+    batch = data.rows["test"].read(np.array([0, 1]), np.array([0, 0]))
+    assert batch["places"][0, 0] == 1
+    assert batch["opens"].tolist() == [True, False]
+
+
 def test_context_stays_in_its_document(make, conll):
     alone, within = make(conll, **TAGGED), make(conll, context="document", block_size=200, **TAGGED)
     lengths = set(within.rows["train"].lengths.tolist())
@@ -332,7 +341,7 @@ def test_labels_outside_the_set_are_named_with_their_line_though_documents_are_c
     with pytest.raises(UserError, match=r"texts\.csv, line 4, has the label 'mad' \(data\.label\)"):
         make(table, labels=["glad", "sad"])
     make(conll, **TAGGED)
-    with pytest.raises(UserError, match=r"eng\.train, lines 3 to 10, has the tag 'B-LOC'.*Did you mean 'B-LOK'"):
+    with pytest.raises(UserError, match=r"eng\.train, line 6, has the tag 'B-LOC'.*Did you mean 'B-LOK'"):
         make(conll, labels=["O", "B-PER", "I-PER", "B-LOK"], **TAGGED)
 
 

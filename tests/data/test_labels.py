@@ -39,6 +39,8 @@ def test_words_and_entities_stand_where_cleaning_leaves_them():
     assert [text[first:last] for first, last in words] == ["Ada", "", "King", "wrote"]
     found = marks(words, ["B-PER", "I-PER", "I-PER", "O"])
     assert [text[first:last] for first, last in found.entities] == ["Ada King"]
+    found = marks(words, ["B-LOC", "B-PER", "I-PER", "O"])
+    assert [text[first:last] for first, last in found.entities] == ["Ada", "King"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_columns_are_read_with_their_documents(tmp_path):
     [
         ("Ada I-PER\nwrote\n", "line 2, holds 'wrote' alone"),
         ("Ada NNP I-PER\nwrote VBD\n", r"line 2, has 2 columns \(wrote VBD\), and the lines before it 3"),
-        ("Ada I-PER\nwrote I-PRE\n", r"lines 1 to 2, has the tag 'B-PRE'.*Did you mean 'B-PER'"),
+        ("Ada I-PER\nwrote I-PRE\n", r"line 2, has the tag 'B-PRE'.*Did you mean 'B-PER'"),
     ],
 )
 def test_lines_that_do_not_fit_are_named(tmp_path, text, message):

@@ -34,6 +34,13 @@ def test_whole_archives_are_read(tmp_path, archive):
     assert read(tmp_path / "a.tar.bz2", bz2.compress(archive)) == 20
 
 
+def test_a_text_of_another_label_is_named(tmp_path, archive):
+    path = tmp_path / "a.tar"
+    path.write_bytes(archive)
+    with pytest.raises(UserError, match=r"a\.tar: aclImdb/train/neg/0_1\.txt has the label 'neg'.*data\.labels"):
+        list(trees.read(path, "train", ["pos", "bad"]))
+
+
 HEADER = 10 * 2 * tarfile.BLOCKSIZE  # of the eleventh text
 
 

@@ -21,7 +21,7 @@ def shown(pattern: str) -> list[str]:
     )
     for path in sorted((ROOT / "conf" / "hydra" / "help").glob("*.yaml")):
         text += path.read_text()
-    commands = [line.split("  #")[0].strip() for line in text.splitlines()]
+    commands = [line.split("  #")[0].strip() for line in re.sub(r" \\\n\s*", " ", text).splitlines()]
     return list(dict.fromkeys(command for command in commands if re.match(pattern, command)))
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from omegaconf import OmegaConf
 from maskwright.errors import UserError
 from maskwright.experiment import Result, train
 from maskwright.starting import start
-from tests.conftest import ROOT, compose_train
+from maskwright.text.tokenizer import Trained
+from tests.conftest import ROOT, compose_train, make_text
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
 
 SETTINGS = {
@@ -197,11 +199,15 @@ def test_pretraining_goes_on_with_its_head(run, tmp_path):
         ("classification", ("model.dropout=0.1", "mask=token")),
         ("tagging", ("task.crf=true", "task.case=true", "task.finetuning.thaw=0.5", "data.context=document")),
         ("classification", ("hardware.accumulate=2", "task.finetuning.layer_decay=0.8", "data.truncate=windows")),
+        ("classification", ("model=lstm", "model.layers=1", "model.hidden_size=16")),
+        ("tagging", ("init_from=<hub>",)),
     ],
-    ids=["masked", "thawing", "accumulate"],
+    ids=["masked", "thawing", "accumulate", "lstm", "hub"],
 )
-def test_resuming_equals_going_on(tune, tmp_path, task, overrides):
-    settings = (KEEP, "trainer.max_steps=20", "data.limit=60", *overrides)
+def test_resuming_equals_going_on(tune, hub_model, tmp_path, task, overrides):
+    settings = [KEEP, "trainer.max_steps=20", "data.limit=60", *overrides]
+    settings = [setting.replace("<hub>", str(hub_model)) for setting in settings]
+    tune = partial(tune, model=not overrides[0].startswith(("model=", "init_from=")))
     whole = tune(task, *settings, run_dir=tmp_path / "whole")
     assert whole.data.steps(1) < 20  # across the end of an epoch
     for stop in (4, 17):
@@ -256,6 +262,16 @@ def test_masks_hide_words_in_training_alone(tune):
         ("classification", ("data.splits.test=train",), r"data\.splits\.train=train learns from that"),
         ("classification", ("init_from=logs/mlm/typo",), r"init_from='logs/mlm/typo' does not exist"),
         ("tagging", ("task.crf=true", "task.label_smoothing=0.1"), "for tags by themselves"),
+        (
+            "classification",
+            ("callbacks.checkpoint.monitor=validation/loss",),
+            r"callbacks\.checkpoint\.mode=max, but of validation/loss less is better",
+        ),
+        (
+            "classification",
+            ("callbacks=early_stopping", "callbacks.early_stopping.monitor=validation/acuracy"),
+            r"callbacks\.early_stopping\.monitor='validation/acuracy' is no metric.*Did you mean",
+        ),
         ("multitask", ("mask=none",), "mask=none hides no token"),
         ("classification", ("mask=adaptive",), "Classification predicts none; choose another mask"),
         ("classification", ("init_from=5",), "init_from=5 is no text"),
@@ -268,13 +284,20 @@ def test_what_does_not_fit_is_refused(tune, task, overrides, message):
         tune(task, *overrides)
 
 
-def test_the_tokens_of_a_model_of_the_hub_are_its_own(tune, hub_model):
+def test_the_tokens_of_a_model_of_the_hub_are_its_own(tune, hub_model, tmp_path):
     result = tune(
         "classification", "model=pretrained", f"model.name={hub_model}", "tokenizer=pretrained", model=False
     )
     assert len(result.data.tokenizer) == result.task.encoder.embedding.num_embeddings
     with pytest.raises(UserError, match=f"tokenizer=pretrained tokenizer.name={hub_model}"):
         tune("classification", "model=pretrained", f"model.name={hub_model}", "tokenizer=bpe", model=False)
+    other = tmp_path / "other"
+    Trained("wordpiece", 150, lowercase=True).make(lambda: iter([[make_text(1)]])).save(other)
+    given = ("model=pretrained", f"model.name={hub_model}", "tokenizer=pretrained", f"tokenizer.name={other}")
+    with pytest.raises(UserError, match=f"Set tokenizer.name={hub_model}"):
+        tune("classification", *given, model=False)
+    copied = result.run_dir / "tokenizer"
+    tune("classification", *given[:-1], f"tokenizer.name={copied}", model=False, run_dir=tmp_path / "same")
 
 
 def test_what_a_model_of_the_hub_brings_is_told(tune, hub_model, capsys):
@@ -365,11 +388,35 @@ def test_another_tokenizer_than_that_of_the_weights_is_refused(hub_model):
         start(OmegaConf.to_container(composed, resolve=False), overrides)
 
 
-@pytest.mark.parametrize("override", ["task.finetuning.layer_decay=0.9", "task.pooling=attention"])
-def test_going_on_with_other_parts_is_refused(tune, tmp_path, override):
-    first = tune("classification", "trainer.max_steps=3", run_dir=tmp_path / "first")
+@pytest.mark.parametrize(
+    ("task", "override"),
+    [
+        ("classification", "task.finetuning.layer_decay=0.9"),
+        ("classification", "task.pooling=attention"),
+        ("tagging", "task.case=true"),
+    ],
+)
+def test_going_on_with_other_parts_is_refused(tune, tmp_path, task, override):
+    first = tune(task, "trainer.max_steps=3", run_dir=tmp_path / "first")
     with pytest.raises(UserError, match=f"is of another task: {override.split('=')[0]} was"):
-        tune("classification", f"ckpt_path={first.run_dir}", override)
+        tune(task, f"ckpt_path={first.run_dir}", override)
+
+
+def test_a_head_of_another_shape_is_new_as_a_whole(tune, tmp_path, capsys):
+    first = tune("tagging", "task.case=true", "trainer.max_steps=3", run_dir=tmp_path / "first")
+    tune("tagging", f"init_from={first.run_dir}", model=False)
+    assert "new: output.weight, output.bias" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_run_of_before_a_setting_goes_on(tune, tmp_path, capsys):
+    """Of `task.case`, which older checkpoints do not know."""
+    first = tune("tagging", "trainer.max_steps=3", run_dir=tmp_path / "first")
+    path = first.run_dir / "checkpoints" / "last.ckpt"
+    saved = torch.load(path, weights_only=True)
+    del saved["hyper_parameters"]["config"]["task"]["case"]
+    torch.save(saved, path)
+    tune("tagging", f"ckpt_path={first.run_dir}", run_dir=tmp_path / "again")
+    assert "task.case" not in capsys.readouterr().out
 
 
 def test_another_model_than_that_of_the_run_is_refused(run, tune, tmp_path):

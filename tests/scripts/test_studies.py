@@ -39,7 +39,7 @@ def test_masks_are_compared_and_what_is_done_is_kept(corpus, films, cache, tmp_p
         "steps=3",
         f"folder={folder}",
         f"pretraining=data=text data.source={corpus} data.cache_dir={cache} {SMALL}",
-        "~finetuning.conll",
+        "finetuning.conll=null",
         f"finetuning.imdb=task=classification data=imdb data.source={films} data.published=null "
         f"data.cache_dir={cache} hardware=cpu hardware.preparation_workers=1 trainer.max_epochs=null "
         "trainer.max_steps=2 data.block_size=32 logger=csv",
@@ -126,6 +126,8 @@ def test_what_was_hidden_is_told_of_the_whole_run(tmp_path):
         ("a great great film", True, False),
         ("a great great film", False, True),
         ("not great, but awful and horrible", True, True),
+        ("a good film, annoy", True, True),  # which are worth 1.9 and -1.9
+        ("a good film, annoy", False, True),
         ("the film is one of those that have what films of its sort have, great", True, True),
     ],
 )

@@ -34,7 +34,7 @@ def read(path: Path, labels: Sequence[str] | None, tally: Counter[str]) -> Itera
 
     def sentence() -> Tagged:
         where = f"{path}, lines {began} to {began + len(words) - 1},"
-        return tagged(words, tags, None, labels, where, tally)
+        return tagged(words, tags, None, labels, where, tally, lambda word: f"{path}, line {began + word},")
 
     try:
         with open(path, encoding="utf-8-sig") as file:

@@ -297,6 +297,14 @@ class Corpus(LightningDataModule):
         """What is evaluated of a split, once, spread over the devices."""
         raise NotImplementedError
 
+    def check_devices(self, split: str, examples: int) -> None:
+        """Refuses a split that leaves a device without an example."""
+        if examples < self.place[1]:
+            raise UserError(
+                f"hardware.devices={self.place[1]}, and of the {split} split {examples} examples are evaluated, "
+                "which leaves a device without one. Set hardware.devices=1."
+            )
+
     def val_dataloader(self) -> DataLoader:
         return self.evaluation_loader("validation")
 

@@ -172,6 +172,7 @@ class LabelledData(Corpus):
         """Each row once, long ones first, spread over the devices."""
         rank, devices = self.place
         rows = self.rows[split]
+        self.check_devices(split, len(rows))
         mine = np.argsort(-rows.lengths, kind="stable")[rank::devices]
         batches = [(0, batch, 1.0) for batch in full(mine, rows.lengths, self.evaluation_tokens_per_batch)]
         return self.loader(_Numbered(rows), batches, to_tensors)  # type: ignore[arg-type]
@@ -229,6 +230,8 @@ class Rows:
         self.first_pieces = self.annotations.pop(FirstPieces.name, None)
         self.stretches, self.targets = stretches, targets
         self.documents = stretches.documents
+        begins = np.concatenate([[0], np.asarray(self.tokens.ends)])  # of each text
+        self.opens = stretches.begins == begins[stretches.documents]
         length = stretches.ends - stretches.begins
         gaps = np.zeros_like(length) if stretches.gaps is None else stretches.gaps
         room = data.block_size - 2 - (length - gaps)
@@ -256,7 +259,8 @@ class Rows:
         Returns:
             What `rows_at` does; `examples` and `epochs` (B,); `texts` (B,), the number of each row's text; and
             `targets` (B,), or, of tags, `positions`, `targets`, `cases`, `valid` and `places` (B, K): where the
-            first token of each word stands, its tag, its `Case`, False at padding, and its number in its text.
+            first token of each word stands, its tag, its `Case`, False at padding, and its number in its text;
+            and `opens` (B,), whether a row begins where its text does.
         """
         stretches, column = self.stretches, np.arange(int(self.shown[rows].max(initial=0)))
         real = column < self.shown[rows][:, None]
@@ -284,6 +288,7 @@ class Rows:
             "cases": cases,
             "valid": valid,
             "places": places,
+            "opens": self.opens[rows],
         }
 
 

@@ -54,13 +54,16 @@ class Tagged:
 def marks(words: Spans, tags: Sequence[str]) -> Marks:
     """The words of a text, and the spans that their IOB2 tags make."""
     entities: Spans = []
+    lost = False  # the first word of an entity, so that the next one opens it
     for (first, last), tag in zip(words, tags, strict=True):
         if first == last:
+            lost = lost or tag.startswith("B-")
             continue
-        if tag.startswith("B-"):
+        if tag.startswith("B-") or (tag.startswith("I-") and lost):
             entities.append((first, last))
         elif tag.startswith("I-") and entities:
             entities[-1] = (entities[-1][0], last)
+        lost = False
     return Marks(words, entities)
 
 
@@ -94,6 +97,7 @@ def tagged(
     allowed: Sequence[str] | None,
     where: str,
     tally: Counter[str],
+    word_at: Callable[[int], str] | None = None,
 ) -> Tagged:
     """A row of a data set as a text of tagged words.
 
@@ -102,6 +106,7 @@ def tagged(
         allowed: the tags that there are, in IOB2; None knows of none.
         where: the row, for messages.
         tally: see `iob2`; holds the number of the row's document as `documents`.
+        word_at: where in the row a word stands, by its number; None says `where` of all.
     Raises:
         UserError: the row does not hold as many words as tags, a tag is of no known scheme, or not allowed, or a
             word is no text.
@@ -111,18 +116,21 @@ def tagged(
             f"{where} does not hold a list of words (data.column) and as many tags (data.tags), but "
             f"{words!r:.60} and {tags!r:.60}."
         )
-    spelled = [_spelled(tag, names, where) for tag in tags]
-    for tag in spelled:
+    at = word_at or (lambda _: where)
+    spelled = [_spelled(tag, names, at(number)) for number, tag in enumerate(tags)]
+    for number, tag in enumerate(spelled):
         if tag != "O" and not (tag[:1] in PREFIXES and tag[1:2] == "-" and tag[2:]):
             raise UserError(
-                f"{where} has the tag '{tag}' (data.tags), which is not O, B-… or I-…, nor E-… or S-… of IOBES."
+                f"{at(number)} has the tag '{tag}' (data.tags), which is not O, B-… or I-…, nor E-… or S-… of "
+                "IOBES."
             )
     found = iob2(spelled, tally)
-    if allowed is not None and (others := [tag for tag in found if tag not in allowed]):
-        raise UserError(
-            f"{where} has the tag '{others[0]}' (data.tags), which data.labels does not name."
-            f"{nearest(others[0], allowed)} The tags are: {', '.join(allowed)}."
-        )
+    for number, tag in enumerate(found):
+        if allowed is not None and tag not in allowed:
+            raise UserError(
+                f"{at(number)} has the tag '{tag}' (data.tags), which data.labels does not name."
+                f"{nearest(tag, allowed)} The tags are: {', '.join(allowed)}."
+            )
     for word in words:
         if not isinstance(word, str):
             raise UserError(f"{where} holds {word!r:.40} where a word is expected (data.column): a text.")

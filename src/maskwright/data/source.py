@@ -107,7 +107,7 @@ class Source:
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if kind == "tree":
-            for text in trees.read(paths[0], split):
+            for text in trees.read(paths[0], split, None if self.label is None else self.labels):
                 yield text.text if self.label is None else text
             return
         if self.tags is not None and kind != "columns":

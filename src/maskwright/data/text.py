@@ -92,6 +92,7 @@ class TextData(Corpus):
         rank, devices = self.place
         blocks = len(self.blocks[split])
         number = min(blocks, self.evaluation_limit or blocks)
+        self.check_devices(split, number)
         mine = (np.arange(number) * blocks // number)[rank::devices]
         size = self.evaluation_batch_size
         return self._loader(_InOrder(self.blocks[split]), [mine[i : i + size] for i in range(0, len(mine), size)])

@@ -3,10 +3,10 @@
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from maskwright.data.labels import Labelled
+from maskwright.data.labels import Labelled, label_of
 from maskwright.errors import UserError, nearest
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
@@ -22,13 +22,15 @@ def is_archive(path: Path) -> bool:
     return path.name.endswith(ARCHIVES)
 
 
-def read(path: Path, split: str) -> Iterator[Labelled]:
+def read(path: Path, split: str, labels: Sequence[str] | None = None) -> Iterator[Labelled]:
     """The texts of one split: of `train`, `test` and so on, or `unsupervised`, those of `train/unsup`.
 
     A folder is read in the order of its names, an archive in its own.
 
+    Args:
+        labels: the labels that there are; None knows of none.
     Raises:
-        UserError: there is no such split, or the archive is damaged, or a text is not UTF-8.
+        UserError: there is no such split, or the archive is damaged, or a text is not UTF-8, or of another label.
     """
     found: set[str] = set()
     empty = True
@@ -39,7 +41,8 @@ def read(path: Path, split: str) -> Iterator[Labelled]:
             continue
         empty = False
         try:
-            yield Labelled(content.decode("utf-8"), None if label == UNLABELLED else label)
+            spelled = None if label == UNLABELLED else label_of(label, None, labels, f"{path}: {name}")
+            yield Labelled(content.decode("utf-8"), spelled)
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{path}: {name} is not UTF-8: the byte at {error.start} starts no character."

@@ -19,14 +19,14 @@ _PACKAGES = ("lightning", "hydra-core", "datasets", "tokenizers", "transformers"
 
 def write(run_dir: Path, summary: dict[str, Any]) -> None:
     """Writes the summary whole or not at all."""
-    text = json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_file(run_dir / "summary.json", lambda path: path.write_text(text))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value with null for numbers that JSON does not know."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

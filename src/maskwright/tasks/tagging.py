@@ -75,7 +75,7 @@ class Tagging(LabelledTask):
         scores, targets, valid = self(batch, input_ids), batch["targets"], batch["valid"]
         right = (scores.argmax(-1) == targets)[valid]
         if self.crf is not None:
-            return self.crf.loss(scores, targets, valid, batch["places"][:, 0] == 0), right
+            return self.crf.loss(scores, targets, valid, batch["opens"]), right
         weights: Tensor | None = self.class_weights  # type: ignore[assignment]
         total = F.cross_entropy(
             scores[valid], targets[valid], weights, label_smoothing=self.label_smoothing, reduction="sum"
@@ -91,10 +91,11 @@ class Tagging(LabelledTask):
             tags = scores.argmax(-1)
             losses = F.cross_entropy(scores.transpose(1, 2), batch["targets"], reduction="none")
         else:
-            opens = batch["places"][:, 0] == 0
-            tags = self.crf.decode(scores, valid, opens)
-            shares = self.crf.marginals(scores, valid, opens)
-            losses = self.crf.loss(scores, batch["targets"], valid, opens).expand(valid.shape)  # mean of the batch
+            tags = self.crf.decode(scores, valid, batch["opens"])
+            shares = self.crf.marginals(scores, valid, batch["opens"])
+            losses = self.crf.loss(scores, batch["targets"], valid, batch["opens"]).expand(
+                valid.shape
+            )  # mean of the batch
         probability = shares.gather(2, tags[..., None])[..., 0]
         return texts[valid], batch["places"][valid], tags[valid], losses[valid], probability[valid]
 
@@ -112,6 +113,8 @@ class Tagging(LabelledTask):
             for column in (wanted.tags, self.predicted)
         ]
         whole, of_kinds = entity_scores(*spelled)
+        absent = {name[2:] for name in self.names if name != "O"} - of_kinds.keys()
+        of_kinds |= {kind: dict.fromkeys(whole, 0.0) for kind in absent}
         return {
             "loss": float(seen[3].mean()) if len(seen[3]) else 0.0,
             "accuracy": float((self.predicted == wanted.tags).mean()),
