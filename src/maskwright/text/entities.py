@@ -103,6 +103,7 @@ class Entities:
     name = "entities"
     kind = "units"
     reads_text = True
+    version = 2  # of the files that it keeps
 
     def __post_init__(self) -> None:
         if self.source not in ("auto", "tags", "rule"):
