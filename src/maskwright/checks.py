@@ -1,11 +1,13 @@
 """What a config must not ask for, found before any work is done."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StrictBool
 
-from maskwright.build import check_type, takes, verify
+from maskwright.build import check_type, find_target, takes, verify
 from maskwright.errors import UserError, nearest
 from maskwright.machine import GIVEN
 
@@ -35,19 +37,29 @@ def check_keys(config: dict[str, Any], known: list[str]) -> None:
 
 
 def check_names(config: dict[str, Any], names: list[str]) -> None:
-    """Refuses an objective that is the metric of a class, or of a kind of entity, that the data does not have.
+    """Refuses what goes by the metric of a class, or of a kind of entity, that the data does not have.
 
     Args:
         names: of the classes, or of the tags.
     """
     tags = all(name == "O" or name.startswith(("B-", "I-")) for name in names)
     kinds = sorted({name[2:] for name in names if name != "O"}) if tags else names
-    _, metric, *name = config["objective"].split("/", 2)
-    if name and (name[0] not in kinds or metric not in ("precision", "recall", "f1")):
-        raise UserError(
-            f"objective='{config['objective']}' is no metric.{nearest(name[0], kinds)} precision, recall and f1 "
-            f"are told of {', '.join(kinds) or 'no classes'}."
-        )
+    watched = {f"{path}monitor": node["monitor"] for path, node in _watching(config)}
+    for key, metric in ({"objective": config["objective"]} | watched).items():
+        _, score, *name = metric.split("/", 2)
+        if name and (name[0] not in kinds or score not in ("precision", "recall", "f1")):
+            raise UserError(
+                f"{key}='{metric}' is no metric.{nearest(name[0], kinds)} precision, recall and f1 are told of "
+                f"{', '.join(kinds) or 'no classes'}."
+            )
+
+
+def _watching(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where the callbacks stand that go by a metric, and their settings; those of your own are yours to check."""
+    for name, node in config["callbacks"].items():
+        kind = None if node is None else find_target(node, f"callbacks.{name}")
+        if isinstance(kind, type) and issubclass(kind, (ModelCheckpoint, EarlyStopping)) and node.get("monitor"):
+            yield f"callbacks.{name}.", node
 
 
 def check_blocks(data: Any) -> None:
@@ -133,10 +145,10 @@ def check(config: dict[str, Any]) -> None:
         )
     metrics = [f"{split}/{name}" for split in ("validation", "test") for name in task.metrics]
     _check_metric(config, "objective", "objective_mode", metrics)
-    for name, node in config["callbacks"].items():
-        if node is not None and "monitor" in node:
-            in_training = [] if name == "checkpoint" else ["train/loss", "train/accuracy"]
-            _check_metric(node, "monitor", "mode", metrics + in_training, f"callbacks.{name}.")
+    validated = [metric for metric in metrics if metric.startswith("validation/")]
+    for path, node in _watching(config):
+        if not str(node["monitor"]).startswith("train/"):
+            _check_metric(node, "monitor", "mode", validated, path)
     for path in [
         "data.block_size",
         "data.batch_size",

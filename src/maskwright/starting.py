@@ -17,6 +17,7 @@ from maskwright.text.tokenizer import Pretrained
 _OF_LABELS = ("output.", "crf.")  # how the names of weights begin that belong to labels
 _NAMED = 12  # weights that a message lists
 PRETRAINED = "maskwright.models.pretrained.Pretrained"
+_TOKENIZER = "maskwright.text.tokenizer.Pretrained"
 _CHOSEN_ANEW = ("dropout",)  # settings of a model that say nothing about its weights
 
 
@@ -28,7 +29,7 @@ class Start:
         name: as `init_from` has it.
         path: of the checkpoint; None where the model's own library loads them.
         state: weights by name.
-        vocabulary: the digest of the tokenizer that they belong to; None where it need not be compared.
+        vocabulary: the digest of the tokenizer that they belong to.
         labels: what their head tells apart; None where it tells nothing.
         values: mean and standard deviation of what their head tells in units of; None where it tells no number.
     """
@@ -50,11 +51,6 @@ class Start:
         """
         own = task.state_dict()
         if self.path is None:
-            if self.vocabulary not in (None, vocabulary):
-                raise UserError(
-                    f"model.name={self.name} knows the tokens of its own tokenizer, and tokenizer.name is that of "
-                    f"others. Set tokenizer.name={self.name}"
-                )
             brought = ["encoder."] + ["head."] * isinstance(getattr(task, "head", None), PretrainedHead)
             new = [name for name in own if not name.startswith((*brought, *MASKERS))]
             left: Any = task.encoder.left_out  # type: ignore[union-attr]
@@ -67,16 +63,14 @@ class Start:
         offered = {n: weight for n, weight in self.state.items() if not n.startswith(MASKERS)}
         other_labels = self.labels is not None and self.labels != task.hparams["labels"]
         other_labels |= self.values is not None and self.values != task.hparams["values"]
-        taken, head_fits = (
-            {},
-            all(
-                weight.shape == own[name].shape
-                for name, weight in offered.items()
-                if name.startswith(_OF_LABELS) and name in own
-            ),
+        new_head = other_labels or any(
+            weight.shape != own[name].shape
+            for name, weight in offered.items()
+            if name.startswith(_OF_LABELS) and name in own
         )
+        taken = {}
         for name in offered.keys() & own.keys():
-            if (other_labels or not head_fits) and name.startswith(_OF_LABELS):
+            if new_head and name.startswith(_OF_LABELS):
                 continue
             if offered[name].shape == own[name].shape:
                 taken[name] = offered[name]
@@ -116,7 +110,8 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
     if name is None:
         if model.get("_target_") != PRETRAINED or model.get("reinitialize"):
             return None
-        return Start(model["name"], None, {}, _vocabulary(model["name"], config["tokenizer"].get("name")))
+        _compare(model["name"], config["tokenizer"])
+        return Start(model["name"], None, {}, None)
     if not isinstance(name, str):
         raise UserError(
             f"init_from={name} is no text. It is the directory of a run, a checkpoint, or a name or folder of the "
@@ -166,14 +161,25 @@ def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
     return Start(name, file, saved["state_dict"], known["vocabulary"], known.get("labels"), known.get("values"))
 
 
-def _vocabulary(model: str, tokenizer: str | None) -> str | None:
-    """The digest of a model's own tokenizer; None where it has none, or is the one that was chosen."""
-    if tokenizer in (None, model):
-        return None
+def _compare(model: Any, asked: dict[str, Any]) -> None:
+    """Refuses a tokenizer most of whose tokens have other ids in the model's own one.
+
+    Where the model has none, or none that opens, there is nothing to compare with.
+    """
+    tokenizer = asked.get("name") if asked.get("_target_") == _TOKENIZER else None
+    if not isinstance(model, str) or not isinstance(tokenizer, str) or tokenizer == model:
+        return
+    chosen = Pretrained(tokenizer).make(lambda: iter(()))
     try:
-        return Pretrained(model).make(lambda: iter(())).digest
-    except UserError:
-        return None
+        own = Pretrained(model).make(lambda: iter(()))
+    except Exception:
+        return
+    ids, known = (one.backend.get_vocab(with_added_tokens=True) for one in (chosen, own))
+    if sum(known.get(token) == number for token, number in ids.items()) < len(ids) / 2:
+        raise UserError(
+            f"model.name={model} knows the tokens of its own tokenizer, and tokenizer.name={tokenizer} is another. "
+            f"Set tokenizer.name={model}"
+        )
 
 
 def _tokenizer(overrides: list[str], asked: dict[str, Any], own: str, name: str) -> dict[str, Any]:
@@ -186,7 +192,7 @@ def _tokenizer(overrides: list[str], asked: dict[str, Any], own: str, name: str)
             f"init_from={name} brings its own tokenizer, and another was asked for. Leave out the choice of the "
             "tokenizer, or train without init_from."
         )
-    return {"_target_": "maskwright.text.tokenizer.Pretrained", "name": own}
+    return {"_target_": _TOKENIZER, "name": own}
 
 
 def _refuse(overrides: list[str], asked: dict[str, Any], own: dict[str, Any], name: str) -> None:

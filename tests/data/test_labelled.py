@@ -345,6 +345,13 @@ def test_labels_outside_the_set_are_named_with_their_line_though_documents_are_c
         make(conll, labels=["O", "B-PER", "I-PER", "B-LOK"], **TAGGED)
 
 
+def test_a_device_without_an_example_is_refused(make, table, monkeypatch):
+    data = make(table)
+    monkeypatch.setattr(LabelledData, "place", (0, 500))
+    with pytest.raises(UserError, match=r"hardware\.devices=500, and of the test split"):
+        data.test_dataloader()
+
+
 def test_labels_that_rows_do_not_show_again_are_named_all_the_same(make, table, monkeypatch):
     make(table)
     monkeypatch.setattr(Source, "read", lambda *_: [])

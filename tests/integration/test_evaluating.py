@@ -111,6 +111,16 @@ def test_a_run_s_own_data_is_not_prepared_again(tune, tmp_path):  # noqa: F811
     assert {path.name for kind in ("documents", "tokens") for path in cache.glob(f"{kind}-*")} == before
 
 
+def test_numbers_that_are_all_the_same_are_evaluated(tune, tmp_path):  # noqa: F811
+    table = tmp_path / "same.csv"
+    table.write_text("text,label\n" + "".join(f"text number {n},3\n" for n in range(60)))
+    result = tune("regression", f"data.source={table}", "data.label=label", run_dir=tmp_path / "run")
+    assert evaluated(result)["test/loss"] == pytest.approx(result.metrics["test/loss"], rel=1e-5)
+    text = (result.run_dir / "evaluations" / "test" / "metrics.json").read_text()
+    assert "NaN" not in text
+    assert "pearson" in text
+
+
 def test_labels_of_another_set_are_refused(tune, rows):  # noqa: F811
     result = tune("classification", "trainer.max_steps=1")
     rows.write_text(rows.read_text().replace(",pos", ",good"))

@@ -93,9 +93,8 @@ class Tagging(LabelledTask):
         else:
             tags = self.crf.decode(scores, valid, batch["opens"])
             shares = self.crf.marginals(scores, valid, batch["opens"])
-            losses = self.crf.loss(scores, batch["targets"], valid, batch["opens"]).expand(
-                valid.shape
-            )  # mean of the batch
+            of_batch = self.crf.loss(scores, batch["targets"], valid, batch["opens"])  # the mean of its words
+            losses = of_batch.expand(valid.shape)
         probability = shares.gather(2, tags[..., None])[..., 0]
         return texts[valid], batch["places"][valid], tags[valid], losses[valid], probability[valid]
 

@@ -374,4 +374,9 @@ class Pretrained:
                 "Choose a tokenizer that ships a tokenizer.json."
             )
         special = {role: getattr(loaded, f"{role}_token", None) for role in SPECIAL_TOKENS}
-        return Tokenizer(loaded.backend_tokenizer, {r: str(t) for r, t in special.items() if t is not None})
+        tokenizer = Tokenizer(loaded.backend_tokenizer, {r: str(t) for r, t in special.items() if t is not None})
+        if not tokenizer.ordinary_ids:  # what transformers makes of a config.json alone
+            raise UserError(
+                f"tokenizer.name='{self.name}' has no files of a tokenizer. Name a folder with a tokenizer.json."
+            )
+        return tokenizer
