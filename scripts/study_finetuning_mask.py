@@ -13,7 +13,6 @@ import json
 import re
 import shlex
 import statistics
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,8 @@ def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").open(encoding="utf-8")]
     if positive not in {row["label"] for row in rows}:
         raise UserError(f"positive={positive}: no text of the test split has that label.")
-    hard = [row for row in rows if is_hard(row["text"], row["label"] == positive, few)]
+    valence = {word: score for word, score in Lexicon().scores.items() if score}  # of what mask=lexicon hides
+    hard = [row for row in rows if is_hard(row["text"], row["label"] == positive, few, valence)]
     if not hard:
         raise UserError(
             f"few={few}: none of the {len(rows):,} texts of the test split is hard. Set a larger share."
@@ -85,18 +85,12 @@ def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
     return found
 
 
-def is_hard(text: str, praises: bool, few: float) -> bool:
+def is_hard(text: str, praises: bool, few: float, valence: dict[str, float]) -> bool:
     """Whether the words of the lexicon tell little about a text, or the contrary of its label."""
     words = _WORD.findall(text.lower())
-    valences = [valence()[word] for word in words if word in valence()]
+    valences = [valence[word] for word in words if word in valence]
     total = sum(valences) if praises else -sum(valences)
     return len(valences) < few * len(words) or total <= 0
-
-
-@cache
-def valence() -> dict[str, float]:
-    """The valence of each word that `mask=lexicon` hides."""
-    return {word: score for word, score in Lexicon().scores.items() if score}
 
 
 def hidden(folder: Path) -> float:

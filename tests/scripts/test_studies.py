@@ -70,6 +70,7 @@ def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_pat
     settings = f"task=classification data=csv data.source={reviews} data.cache_dir={cache} trainer.max_epochs=null"
     call(
         "study_finetuning_mask.py",
+        *("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
         "arm=none,lexicon_all",
         "seed=1",
         "few=0.1",
@@ -132,7 +133,8 @@ def test_what_was_hidden_is_told_of_the_whole_run(tmp_path):
     ],
 )
 def test_texts_are_hard_where_words_tell_little_or_the_contrary(text, praises, hard):
-    assert study_finetuning_mask.is_hard(text, praises, few=0.1) == hard
+    valence = {"great": 3.1, "good": 1.9, "annoy": -1.9, "awful": -2.0, "horrible": -2.5}
+    assert study_finetuning_mask.is_hard(text, praises, 0.1, valence) == hard
 
 
 def test_intervals_are_those_of_the_paired_test():
