@@ -36,13 +36,13 @@ def check_keys(config: dict[str, Any], known: list[str]) -> None:
             )
 
 
-def check_names(config: dict[str, Any], names: list[str]) -> None:
+def check_names(config: dict[str, Any], names: list[str], tags: bool) -> None:
     """Refuses what goes by the metric of a class, or of a kind of entity, that the data does not have.
 
     Args:
         names: of the classes, or of the tags.
+        tags: whether they are tags.
     """
-    tags = all(name == "O" or name.startswith(("B-", "I-")) for name in names)
     kinds = sorted({name[2:] for name in names if name != "O"}) if tags else names
     watched = {f"{path}monitor": node["monitor"] for path, node in _watching(config)}
     for key, metric in ({"objective": config["objective"]} | watched).items():

@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> Result:
     data = make_data(config, parts)
     data.prepare_data()
     data.setup()
-    check_names(config, getattr(data, "names", []))
+    check_names(config, getattr(data, "names", []), tags=getattr(data, "target", None) == "tags")
     _count_steps(config["trainer"], data)
     task = make_task(config, data)
     changes = [] if checkpoint is None else check_checkpoint(checkpoint, task)
