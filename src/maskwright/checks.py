@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StrictBool
 
 from maskwright.build import check_type, find_target, takes, verify
+from maskwright.data.labels import kinds_of
 from maskwright.errors import UserError, nearest
 from maskwright.machine import GIVEN
 
@@ -43,7 +44,7 @@ def check_names(config: dict[str, Any], names: list[str], tags: bool) -> None:
         names: of the classes, or of the tags.
         tags: whether they are tags.
     """
-    kinds = sorted({name[2:] for name in names if name != "O"}) if tags else names
+    kinds = kinds_of(names) if tags else names
     watched = {f"{path}monitor": node["monitor"] for path, node in _watching(config)}
     for key, metric in ({"objective": config["objective"]} | watched).items():
         _, score, *name = metric.split("/", 2)

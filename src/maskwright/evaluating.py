@@ -82,7 +82,7 @@ def evaluate(cfg: DictConfig) -> dict[str, float]:
         raise UserError(f"run: the tokenizer in {tokenizer} is another than that of {path}.")
     task = make_task(config, data)
     if isinstance(task, Regression):
-        task.mean, task.deviation = known["values"][0], known["values"][1] or 1.0
+        task.set_units(known["values"])
     weights = {name: weight for name, weight in state.items() if not name.startswith(MASKERS)}
     found = task.load_state_dict(weights, strict=False)
     if missing := [name for name in found.missing_keys if not name.startswith(MASKERS)] + found.unexpected_keys:

@@ -16,6 +16,7 @@ from maskwright import hashing
 from maskwright.data import order
 from maskwright.data.corpus import Corpus, to_tensors
 from maskwright.data.documents import SPLITS, open_table
+from maskwright.data.labels import kinds_of
 from maskwright.errors import UserError, nearest
 from maskwright.models.case import Case
 from maskwright.text.first_pieces import FirstPieces
@@ -321,7 +322,7 @@ class _OtherLabel(UserError):
 def _tags(tables: dict[str, pa.Table], given: tuple[str, ...] | None) -> tuple[list[str], dict[str, Tags]]:
     columns = {split: table.column("tags").combine_chunks() for split, table in tables.items()}
     spelled = {split: np.array(column.flatten().to_pylist(), dtype=object) for split, column in columns.items()}
-    kinds = sorted({tag[2:] for tags in spelled.values() for tag in set(tags) if tag != "O"})
+    kinds = kinds_of(set().union(*spelled.values()))
     names = list(given) if given is not None else ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
     for split, tags in spelled.items():
         if unknown := set(tags) - set(names):

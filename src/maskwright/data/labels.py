@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from maskwright.errors import UserError, nearest
@@ -65,6 +65,11 @@ def marks(words: Spans, tags: Sequence[str]) -> Marks:
             entities[-1] = (entities[-1][0], last)
         lost = False
     return Marks(words, entities)
+
+
+def kinds_of(tags: Iterable[str]) -> list[str]:
+    """The kinds of entities that tags name, sorted, each once."""
+    return sorted({tag[2:] for tag in tags if tag != "O"})
 
 
 def iob2(tags: Sequence[str], tally: Counter[str]) -> list[str]:

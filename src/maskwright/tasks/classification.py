@@ -142,8 +142,7 @@ class Regression(TextTask):
     """Tells a number about a text.
 
     Args:
-        values: (2,) mean and standard deviation of the training split's numbers, the units that the model learns
-            in.
+        values: see `set_units`.
         task: see `TextTask`.
     """
 
@@ -152,6 +151,10 @@ class Regression(TextTask):
 
     def __init__(self, values: list[float], **task: Any):
         super().__init__(outputs=1, **task)
+        self.set_units(values)
+
+    def set_units(self, values: list[float]) -> None:
+        """Takes the units that the model learns in: mean and standard deviation of the training split's numbers."""
         self.mean, self.deviation = values[0], values[1] or 1.0
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.data.labels import iob2
+from maskwright.data.labels import iob2, kinds_of
 from maskwright.models.case import CaseFeatures
 from maskwright.models.crf import LinearChainCRF
 from maskwright.models.transformer import gather
@@ -112,8 +112,7 @@ class Tagging(LabelledTask):
             for column in (wanted.tags, self.predicted)
         ]
         whole, of_kinds = entity_scores(*spelled)
-        absent = {name[2:] for name in self.names if name != "O"} - of_kinds.keys()
-        of_kinds |= {kind: dict.fromkeys(whole, 0.0) for kind in absent}
+        of_kinds = {kind: dict.fromkeys(whole, 0.0) for kind in kinds_of(self.names)} | of_kinds
         return {
             "loss": float(seen[3].mean()) if len(seen[3]) else 0.0,
             "accuracy": float((self.predicted == wanted.tags).mean()),
