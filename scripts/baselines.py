@@ -17,8 +17,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from maskwright.build import build
-from maskwright.data.documents import SPLITS, open_table
+from maskwright.corpora.documents import SPLITS, open_table
+from maskwright.settings.build import build
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 NGRAMS = {"unigrams": (1, 1), "uni- and bigrams": (1, 2)}

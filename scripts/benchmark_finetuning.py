@@ -25,11 +25,11 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback, Trainer
 from omegaconf import OmegaConf
 
+from maskwright.core.paths import on_disk
 from maskwright.data.labelled import LabelledData
-from maskwright.machine import quiet
-from maskwright.parts import make_data, make_task, mask_parts
-from maskwright.places import on_disk
-from maskwright.starting import start
+from maskwright.run.assemble import make_data, make_task, mask_parts
+from maskwright.run.init_from import start
+from maskwright.run.trainer import quiet
 
 CONF = str(Path(__file__).resolve().parents[1] / "conf")
 

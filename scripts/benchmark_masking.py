@@ -70,7 +70,7 @@ class Corpus:
         from hydra import compose, initialize_config_dir
         from omegaconf import OmegaConf
 
-        from maskwright.parts import make_data, make_maskers, mask_parts
+        from maskwright.run.assemble import make_data, make_maskers, mask_parts
 
         settings = [f"data.block_size={block_size}", f"data.cache_dir={cache}", "run_dir=x"]
         settings += [] if limit is None else [f"data.limit={limit}"]

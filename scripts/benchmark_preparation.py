@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 # the processes that prepare a corpus import this file again; like src/train.py it must stay light
 if TYPE_CHECKING:
-    from maskwright.data.text import TextData
+    from maskwright.data.packed import TextData
 
 
 def main() -> None:
@@ -30,8 +30,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
 
-    from maskwright.data.text import TextData
-    from maskwright.text.parallel import cores
+    from maskwright.core.parallel import cores
+    from maskwright.data.packed import TextData
     from maskwright.text.tokenizer import Trained
 
     imported = resident(os.getpid())

@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_dir
 with initialize_config_dir({conf!r}, version_base="1.3"):
     cfg = compose("train", ["trainer.max_steps=2", "run_dir={run_dir}", "logger=csv"])
 began = time.perf_counter()
-from maskwright.experiment import train
+from maskwright.run.train import train
 imported = time.perf_counter()
 from lightning import Callback
 from maskwright.callbacks import TrainingBar

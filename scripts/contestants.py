@@ -1,7 +1,7 @@
 """The contestants of `race.py` and `benchmark_training.py`: the same tokens for each, each in a process of its own.
 
 A contestant is trained by the loop that its users run: `bert` and `modernbert` by the `Trainer` of transformers
-with `DataCollatorForLanguageModeling`, `ours` by `maskwright.experiment.train`. Each starts in a fresh process
+with `DataCollatorForLanguageModeling`, `ours` by `maskwright.run.train.train`. Each starts in a fresh process
 (`Contestant`), prints a line of JSON behind every step, and, where it is asked to, waits before the next one
 for a line on its standard input: that is how steps of several contestants are timed in turns.
 """
@@ -194,7 +194,7 @@ def open_data(spec: Spec) -> tuple[Any, Any]:
     """The data module, and the masker of validation, that every contestant has."""
     from omegaconf import OmegaConf
 
-    from maskwright.parts import make_data, make_maskers, mask_parts
+    from maskwright.run.assemble import make_data, make_maskers, mask_parts
 
     config: Any = OmegaConf.to_container(config_of(spec, "run_dir=none"), resolve=True)
     data = make_data(config, mask_parts(config))
@@ -276,7 +276,7 @@ def run_peer(spec: Spec) -> None:
     from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
     from maskwright.models.flops import forward_flops
-    from maskwright.models.transformer import gather
+    from maskwright.models.transformer.model import gather
 
     data, masker = open_data(spec)
     before = peak_memory(spec)
@@ -370,7 +370,7 @@ class OurLaps(Callback):
 def run_ours(spec: Spec) -> None:
     from omegaconf import open_dict
 
-    from maskwright.experiment import train
+    from maskwright.run.train import train
 
     OurLaps.spec = spec
     with tempfile.TemporaryDirectory() as folder:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from maskwright.door import quoted
-from maskwright.preview import preview
+from maskwright.cli import quoted
+from maskwright.run.preview import preview
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (

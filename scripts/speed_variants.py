@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from lightning import Callback
 from torch import Tensor, nn
 
-from maskwright.data.text import TextData
-from maskwright.models.convolution import Convolution
-from maskwright.models.transformer import Attention, FeedForward, Transformer, gather
+from maskwright.data.packed import TextData
+from maskwright.models.layers.convolution import Convolution
+from maskwright.models.transformer.model import Attention, FeedForward, Transformer, gather
 
 
 class Variant(Transformer):

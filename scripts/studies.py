@@ -24,9 +24,9 @@ import yaml
 from filelock import FileLock
 from scipy.stats import t as student
 
-from maskwright.door import USER_ERROR
-from maskwright.errors import UserError
-from maskwright.text.cache import write_file
+from maskwright.cli import USER_ERROR
+from maskwright.core.atomic import write_file
+from maskwright.core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 Values = dict[str, dict[int, float]]  # by arm and seed

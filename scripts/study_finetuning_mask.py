@@ -20,10 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from studies import Metric, Values, check_settings, keep_settings, parts, run, settings_of, write_report
 
-from maskwright.door import door
-from maskwright.errors import UserError
-from maskwright.text.cache import write_file
-from maskwright.text.lexicon import Lexicon
+from maskwright.annotations.lexicon import Lexicon
+from maskwright.cli import door
+from maskwright.core.atomic import write_file
+from maskwright.core.errors import UserError
 
 SCORED = "scores.json"  # of a part
 SCORES = ("accuracy", "precision", "recall", "f1")

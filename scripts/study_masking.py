@@ -25,8 +25,8 @@ from studies import (
     write_report,
 )
 
-from maskwright.door import door
-from maskwright.errors import UserError
+from maskwright.cli import door
+from maskwright.core.errors import UserError
 
 
 @door("study_masking", literal=("pretraining", "finetuning.", "arms."))

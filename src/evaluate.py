@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from maskwright.door import door
+from maskwright.cli import door
 
 
 @door("evaluate")
 def main(cfg: DictConfig) -> None:
-    from maskwright.evaluating import evaluate  # imports what takes seconds; --help need not wait
+    from maskwright.run.evaluate import evaluate  # imports what takes seconds; --help need not wait
 
     evaluate(cfg)
 

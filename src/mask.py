@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from maskwright.door import door
+from maskwright.cli import door
 
 
 @door("mask", literal=("text", "title"))
 def main(cfg: DictConfig) -> None:
-    from maskwright.preview import preview  # imports what takes seconds; --help need not wait
+    from maskwright.run.preview import preview  # imports what takes seconds; --help need not wait
 
     preview(cfg)
 

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from maskwright.door import door
+from maskwright.cli import door
 
 
 @door("train")
 def main(cfg: DictConfig) -> float:
-    from maskwright.experiment import (
+    from maskwright.run.train import (
         train,  # torch and Lightning take seconds to import; --help need not wait
     )
 

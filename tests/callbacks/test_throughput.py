@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from maskwright.data import order, text
+from maskwright.data import packed as text
+from maskwright.data import shuffling
 from maskwright.models.flops import forward_flops
 
 
@@ -22,7 +23,7 @@ def test_padding_is_counted_where_it_stands(run):
     few = ("data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2")
     result = run(*few, "trainer.max_steps=30", "trainer.log_every_n_steps=30", "trainer.val_check_interval=30")
     blocks = result.data.blocks["train"]
-    _, seen = order.stream(np.arange(30 * 8), len(blocks), result.data.seed)
+    _, seen = shuffling.stream(np.arange(30 * 8), len(blocks), result.data.seed)
     padding = sum((blocks.read(np.array([block]))["documents"] < 0).sum() for block in seen)
     assert padding > 0  # the last block, once an epoch
     [row] = metrics(result)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from maskwright.data.text import TextData
+from maskwright.data.packed import TextData
 from maskwright.text.tokenizer import Trained
 
 CORPUS = {  # settings that every data module of the tests has

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from maskwright.errors import UserError
+from maskwright.core.errors import UserError
 from maskwright.masking import Collocations, Entities, Frequency, Lexicon, Tfidf
 from maskwright.masking.testing import make_masker
 from maskwright.reports.masks import held_out

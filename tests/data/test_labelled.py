@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from maskwright.core.errors import UserError
+from maskwright.corpora.source import Source
 from maskwright.data.labelled import LabelledData, Plan, Stretches, cut
-from maskwright.data.source import Source
-from maskwright.errors import UserError
-from maskwright.models.case import Case
+from maskwright.models.layers.case import Case
 from tests.conftest import make_text
 from tests.data.conftest import CORPUS
 

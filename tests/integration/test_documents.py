@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.door import known, quoted
-from maskwright.evaluating import evaluate
+from maskwright.cli import known, quoted
+from maskwright.run.evaluate import evaluate
 from tests.conftest import ROOT, compose_door
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

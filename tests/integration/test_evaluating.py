@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from maskwright.errors import UserError
-from maskwright.evaluating import evaluate
+from maskwright.core.errors import UserError
+from maskwright.run.evaluate import evaluate
 from tests.conftest import compose_door
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from maskwright.errors import UserError
-from maskwright.experiment import Result, train
-from maskwright.starting import start
+from maskwright.core.errors import UserError
+from maskwright.run.init_from import start
+from maskwright.run.train import Result, train
 from maskwright.text.tokenizer import Trained
 from tests.conftest import ROOT, compose_train, make_text
 from tests.integration.test_train import KEEP, Stop, StopAt, losses

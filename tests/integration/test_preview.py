@@ -10,11 +10,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from maskwright.door import quoted
-from maskwright.errors import UserError
-from maskwright.parts import make_data, make_maskers, mask_parts
-from maskwright.preview import preview
+from maskwright.cli import quoted
+from maskwright.core.errors import UserError
 from maskwright.reports import masks
+from maskwright.run.assemble import make_data, make_maskers, mask_parts
+from maskwright.run.preview import preview
 from tests.conftest import ROOT
 from tests.integration.test_documents import shown
 from tests.masking.test_strategies import STRATEGIES

@@ -13,7 +13,7 @@ from lightning import Callback, LightningModule
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskwright.callbacks import NonFiniteLossError
-from maskwright.errors import Interrupted, UserError
+from maskwright.core.errors import Interrupted, UserError
 from maskwright.tasks import MaskedLanguageModeling
 
 

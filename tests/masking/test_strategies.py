@@ -5,7 +5,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from maskwright.masking import testing
-from maskwright.parts import parts_of
+from maskwright.run.assemble import parts_of
 from tests.conftest import ROOT
 
 STRATEGIES = sorted(path.stem for path in (ROOT / "conf" / "mask").glob("*.yaml"))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskwright.models.case import Case, CaseFeatures
+from maskwright.models.layers.case import Case, CaseFeatures
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from maskwright.models.convolution import Convolution
+from maskwright.models.layers.convolution import Convolution
 
 
 def test_starts_as_the_identity():

@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import pytest
 import torch
 
-from maskwright.models.crf import LinearChainCRF
+from maskwright.models.layers.crf import LinearChainCRF
 
 NAMES = ["O", "B-A", "I-A", "B-B", "I-B"]
 

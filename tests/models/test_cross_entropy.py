@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from maskwright.models import MaskedLMHead
-from maskwright.models.cross_entropy import linear_cross_entropy
+from maskwright.models.layers.cross_entropy import linear_cross_entropy
 
 
 def inputs(rows=37, hidden=8, vocabulary=19, dtype=torch.float64):

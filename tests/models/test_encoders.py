@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskwright.models import CNN, LSTM, MLP, Transformer
-from maskwright.models.pooling import Pool
+from maskwright.models.layers.pooling import Pool
 
 ENCODERS = {
     "transformer": lambda: Transformer(50, 2, 16, 2, 24, convolution=2, query_key_norm=True, value_residual=True),

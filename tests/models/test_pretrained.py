@@ -6,8 +6,8 @@ import pytest
 import torch
 import transformers
 
-from maskwright.errors import UserError
-from maskwright.models.pretrained import Pretrained, PretrainedHead, masked_lm_head, saved_architecture
+from maskwright.core.errors import UserError
+from maskwright.models.pretrained.load import Pretrained, PretrainedHead, masked_lm_head, saved_architecture
 
 SIZES = {
     "vocab_size": 60,

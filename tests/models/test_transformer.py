@@ -3,7 +3,7 @@ import torch
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from maskwright.models import MaskedLMHead, Transformer
-from maskwright.models.modernbert import modernbert_config, to_modernbert
+from maskwright.models.transformer.hf import modernbert_config, to_modernbert
 
 VOCABULARY = 97
 

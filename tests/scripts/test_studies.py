@@ -16,7 +16,7 @@ import study_finetuning_mask
 import study_masking
 from studies import Metric
 
-from maskwright.errors import UserError
+from maskwright.core.errors import UserError
 
 SMALL = (
     "hardware=cpu hardware.preparation_workers=1 data.block_size=32 tokenizer.vocabulary_size=300 model.layers=1 "

@@ -3,7 +3,7 @@ import torch
 
 from maskwright.masking import Constant, Corruption, Masker, Tokens, Uniform
 from maskwright.models import MaskedLMHead, Transformer
-from maskwright.models.documents import sequence_ends
+from maskwright.models.layers.varlen_attention import sequence_ends
 from maskwright.optim import muon
 from maskwright.tasks import MaskedLanguageModeling
 

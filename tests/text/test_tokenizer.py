@@ -6,7 +6,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
-from maskwright.errors import UserError
+from maskwright.core.errors import UserError
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained, alphabet
 from tests.conftest import ROOT, make_text
 

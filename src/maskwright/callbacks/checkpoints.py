@@ -9,7 +9,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from maskwright.text.cache import write_file
+from maskwright.core.atomic import write_file
 
 
 class Checkpoints(ModelCheckpoint):

@@ -5,8 +5,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from maskwright.errors import is_disk_full
-from maskwright.text.cache import write_file
+from maskwright.core.atomic import write_file
+from maskwright.core.errors import is_disk_full
 
 
 class LossCurve(Callback):

@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from maskwright.errors import Interrupted, UserError
+from maskwright.core.errors import Interrupted, UserError
 
 
 class ValidateAtEnd(Callback):

@@ -7,7 +7,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
 from maskwright.callbacks.throughput import Throughput
-from maskwright.progress import Bar
+from maskwright.core.terminal import Bar
 
 _SECONDS_BETWEEN_LOOKS = 0.5  # a look at the loss makes the host wait for the device
 

@@ -17,7 +17,20 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from maskwright.data.documents import (
+from maskwright.annotations.annotation import (
+    Annotation,
+    Piece,
+    identity,
+    piece_of_texts,
+    read_annotation,
+    stored,
+    write_annotation,
+)
+from maskwright.core.atomic import fingerprint, write_once
+from maskwright.core.errors import UserError, nearest
+from maskwright.core.parallel import cores
+from maskwright.core.terminal import bar
+from maskwright.corpora.documents import (
     SPLITS,
     Documents,
     Recipe,
@@ -27,21 +40,8 @@ from maskwright.data.documents import (
     open_texts,
     pieces,
 )
-from maskwright.errors import UserError, nearest
-from maskwright.progress import bar
-from maskwright.text.annotations import (
-    Annotation,
-    Marks,
-    Piece,
-    identity,
-    piece_of_texts,
-    read_annotation,
-    stored,
-    write_annotation,
-)
-from maskwright.text.cache import fingerprint, write_once
+from maskwright.corpora.marks import Marks
 from maskwright.text.packing import rows_of_piece
-from maskwright.text.parallel import cores
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
 from maskwright.text.tokens import Tokens, write_tokens
 

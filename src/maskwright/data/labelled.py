@@ -12,14 +12,14 @@ import pyarrow as pa
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from maskwright import hashing
-from maskwright.data import order
+from maskwright.annotations.first_tokens import FirstPieces
+from maskwright.core import hashing
+from maskwright.core.errors import UserError, nearest
+from maskwright.corpora.documents import SPLITS, open_table
+from maskwright.corpora.labels import kinds_of
+from maskwright.data import shuffling
 from maskwright.data.corpus import Corpus, to_tensors
-from maskwright.data.documents import SPLITS, open_table
-from maskwright.data.labels import kinds_of
-from maskwright.errors import UserError, nearest
-from maskwright.models.case import Case
-from maskwright.text.first_pieces import FirstPieces
+from maskwright.models.layers.case import Case
 from maskwright.text.packing import rows_at
 from maskwright.text.tokens import entropy
 
@@ -430,7 +430,7 @@ class Plan:
 
     def _shuffled(self, number: int, epoch: int, purpose: int) -> np.ndarray:
         start = np.full(number, hashing.start(self.seed, 0x67726F7570, epoch, purpose))  # "group"
-        return order.permute(np.arange(number), number, start)
+        return shuffling.permute(np.arange(number), number, start)
 
 
 class _Endless:

@@ -5,7 +5,7 @@ import zlib
 import torch
 from torch import Tensor
 
-from maskwright import hashing
+from maskwright.core import hashing
 
 
 class Draws:

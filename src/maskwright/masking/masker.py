@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskwright import hashing
+from maskwright.core import hashing
 from maskwright.masking.draws import Draws
 
 MARGIN = 12  # of units that name none of their own

@@ -248,7 +248,7 @@ def masks_are_the_same_on_a_gpu(make: Make, batches: MakeBatch = make_batch) -> 
 
 def what_gpus_compute_is_the_same(make: Make, batches: MakeBatch = make_batch) -> None:
     """The operations that are used on a GPU, on this CPU: another hash, another sort, no look at the data."""
-    with mock.patch("maskwright.hashing.on_host", lambda x: isinstance(x, np.ndarray)):
+    with mock.patch("maskwright.core.hashing.on_host", lambda x: isinstance(x, np.ndarray)):
         there = [make(ratio=ratio)(batches(60, length)) for ratio, length in _SIZES]
     for (ratio, length), far in zip(_SIZES, there, strict=True):
         near = make(ratio=ratio)(batches(60, length))

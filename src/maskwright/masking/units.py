@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from maskwright.annotations import collocations, entities
 from maskwright.masking.draws import Draws
-from maskwright.text import collocations, entities
 
 
 class Tokens:

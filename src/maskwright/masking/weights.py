@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from maskwright.text import frequency, lexicon
+from maskwright.annotations import frequency, lexicon
 
 
 class Uniform:

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.models.cross_entropy import linear_cross_entropy
+from maskwright.models.layers.cross_entropy import linear_cross_entropy
 
 # positions whose logits exist at the same time: on a CPU they stay in its caches
 _CHUNK_CPU, _CHUNK_GPU = 128, 4096

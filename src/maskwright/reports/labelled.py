@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from maskwright.data.documents import open_table
+from maskwright.core.atomic import write_file
+from maskwright.core.terminal import console
+from maskwright.corpora.documents import open_table
 from maskwright.data.labelled import LabelledData, Tags
-from maskwright.progress import console
 from maskwright.reports import pictures
 from maskwright.tasks.classification import Classification, Regression, class_scores
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.tagging import Tagging, entity_scores
-from maskwright.text.cache import write_file
 
 _ERRORS = 5  # shown on the terminal
 _WIDTH = 160  # characters of a text that are shown

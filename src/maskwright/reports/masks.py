@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from maskwright.annotations.annotation import Piece
+from maskwright.core.atomic import write_file
+from maskwright.corpora.documents import open_marked
+from maskwright.corpora.marks import Marks
 from maskwright.data.corpus import Corpus
-from maskwright.data.documents import open_marked
 from maskwright.masking import Masker
 from maskwright.reports import fills
-from maskwright.text.annotations import Marks, Piece
-from maskwright.text.cache import write_file
 from maskwright.text.tokenizer import Tokenizer
 
 Kind = Literal["plain", "mask", "random", "keep"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from maskwright.text.cache import write_file
+from maskwright.core.atomic import write_file
 
 _PACKAGES = ("lightning", "hydra-core", "datasets", "tokenizers", "transformers", "numpy")
 

@@ -14,7 +14,7 @@ from torchmetrics.functional import (
 )
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from maskwright.models.pooling import Pool, Pooling
+from maskwright.models.layers.pooling import Pool, Pooling
 from maskwright.tasks.labelled import LabelledTask, linear, weigh
 
 

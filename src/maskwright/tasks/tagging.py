@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.data.labels import iob2, kinds_of
-from maskwright.models.case import CaseFeatures
-from maskwright.models.crf import LinearChainCRF
-from maskwright.models.transformer import gather
+from maskwright.corpora.labels import iob2, kinds_of
+from maskwright.models.layers.case import CaseFeatures
+from maskwright.models.layers.crf import LinearChainCRF
+from maskwright.models.transformer.model import gather
 from maskwright.tasks.labelled import LabelledTask, linear, weigh
 
 Chunk = tuple[str, int, int]  # kind, first word, and the one behind the last

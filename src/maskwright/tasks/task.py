@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from maskwright import hashing
-from maskwright.models.documents import Sequences, runs_flash
+from maskwright.core import hashing
+from maskwright.models.layers.varlen_attention import Sequences, runs_flash
 
 MASKERS = ("masker.", "evaluation_masker.")  # how the names of what they have learned begin
 

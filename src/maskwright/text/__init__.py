@@ -1,1 +1,1 @@
-"""Text -> tokens on disk: cleaning, tokenizers, words, packing."""
+"""Text -> tokens on disk: tokenizers, packing, memory-mapped arrays."""

@@ -8,7 +8,7 @@ block is padded.
 
 import numpy as np
 
-from maskwright.text.annotations import Piece
+from maskwright.annotations.annotation import Piece
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import WORD_START, Tokens
 

@@ -15,9 +15,9 @@ import numpy as np
 import tokenizers
 from tokenizers import Encoding, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from maskwright.errors import UserError
-from maskwright.network import go_offline_without_network
-from maskwright.places import on_disk
+from maskwright.core.errors import UserError
+from maskwright.core.hub import go_offline_without_network
+from maskwright.core.paths import on_disk
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 Texts = Callable[[], Iterator[list[str]]]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskwright.text.parallel import parallel_map
+from maskwright.core.parallel import parallel_map
 from maskwright.text.tokenizer import Tokenizer
 
 WORD_START = 1

@@ -1,0 +1,1 @@
+"""What masks know about a corpus: words, collocations, entities, frequencies, lexicons. No torch."""

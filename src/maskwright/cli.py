@@ -1,0 +1,154 @@
+"""A door: a program of src/ that reads a config and calls one function of the package."""
+
+import functools
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from maskwright.core.errors import Interrupted, UserError, nearest
+
+USER_ERROR = 2  # exit status, as argparse has it
+SIGNALLED = 128  # and the signal's number added, as shells have it
+
+
+def door(
+    config_name: str, literal: tuple[str, ...] = ()
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Decorates `main(cfg)` of a program in src/ with Hydra, over `conf/<config_name>.yaml` beside src/.
+
+    What the user got wrong is said in one message, without a traceback.
+
+    Args:
+        literal: keys whose values are texts: commas, quotes and brackets in them mean nothing to Hydra. One that
+            ends in a dot stands for all that begin with it.
+    """
+
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        conf = str(Path(main.__code__.co_filename).resolve().parents[1] / "conf")
+
+        @functools.wraps(main)
+        def job(cfg: DictConfig) -> Any:
+            # what Slurm and docker send ends a run as Ctrl-C does, also while a corpus is being prepared
+            signal.signal(signal.SIGTERM, _terminate)
+            # SystemExit is what Hydra passes on without a word of its own
+            try:
+                return main(cfg)
+            except UserError as error:
+                _say(str(error))
+                sys.exit(USER_ERROR)
+            except MissingMandatoryValue as error:
+                _say(f"{error.full_key} has no value yet. Give it one: {error.full_key}=...")
+                sys.exit(USER_ERROR)
+            except Interrupted as stop:
+                print(stop, file=sys.stderr, flush=True)
+                sys.exit(SIGNALLED + stop.signal)
+            except KeyboardInterrupt as stop:
+                print("\nStopped. Nothing half-written is kept.", file=sys.stderr, flush=True)
+                sys.exit(SIGNALLED + (stop.args[0] if stop.args else signal.SIGINT))
+
+        def enter() -> None:
+            sys.argv[1:] = [quoted(argument, literal) for argument in sys.argv[1:]]
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
+            try:
+                hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
+            except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException) as error:
+                _say(explain(error, conf, config_name, sys.argv[1:]))
+                sys.exit(USER_ERROR)
+            except ValueError as error:
+                if "Config group override" not in str(error):
+                    raise
+                _say(f"{error} The value of a group is the name of one of its options.")
+                sys.exit(USER_ERROR)
+
+        return enter
+
+    return decorate
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def quoted(argument: str, literal: tuple[str, ...]) -> str:
+    """An override whose key is in `literal` with its value in quotes, unless it is a list, quoted or null."""
+    key, equals, value = argument.partition("=")
+    name = key.lstrip("+")
+    if not equals or not any(name == own or (own.endswith(".") and name.startswith(own)) for own in literal):
+        return argument
+    try:
+        parsed = OverridesParser.create().parse_override(argument).value()
+    except HydraException:
+        pass  # a text that Hydra's grammar does not know
+    else:
+        if value[:1] in ("'", '"') or parsed is None or isinstance(parsed, list):
+            return argument
+    # Hydra reads backslashes only where a quote follows them, and interpolations everywhere
+    value = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (match[2] and "\\'"), value).replace("${", "\\${")
+    return f"{key}='{value}'"
+
+
+def _say(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+
+
+def explain(error: Exception, conf: str, config_name: str, arguments: list[str]) -> str:
+    """What a failed composition means: what exists, and what was probably meant."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        options = [name for name in error.options if not name.startswith("_")]
+        return (
+            f"{group}={option} does not exist.{nearest(option, options)} "
+            f"The options of {group} are: {', '.join(options)}."
+        )
+    said = f"{error}\n{error.__cause__ or ''}"
+    match = re.search(r"Could not override '([^'@]+)", said)
+    if match is None:
+        return said.strip()
+    key = match.group(1)
+    groups, keys = known(conf, config_name, arguments)
+    parent, _, last = key.rpartition(".")
+    near = nearest(key, [*groups, *keys])
+    if not near:  # a right name in a wrong place
+        near = " ".join(f" Did you mean '{name}'?" for name in keys if name.endswith(f".{last}"))
+    beside = [name for name in keys if parent and name.rpartition(".")[0] == parent]
+    told = f"The keys of {parent} are" if beside else "The groups are"
+    return f"There is no key or group '{key}'.{near} {told}: {', '.join(beside or groups)}."
+
+
+def known(conf: str, config_name: str, arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The groups of conf/, and the dotted keys of the config under the arguments' choices of groups."""
+    root = Path(conf)
+    groups = sorted(
+        str(folder.relative_to(root))
+        for folder in root.rglob("*")
+        if folder.is_dir() and not str(folder.relative_to(root)).startswith("hydra")
+    )
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(conf, version_base="1.3"):
+        choices = [a for a in arguments if a.split("=")[0].split("@")[0] in groups and "," not in a]
+        try:
+            composed = compose(config_name, choices)
+        except Exception:  # a choice is wrong as well
+            composed = compose(config_name)
+        container = OmegaConf.to_container(composed, resolve=False)
+    return groups, list(_dotted(container))
+
+
+def _dotted(node: Any, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if not key.startswith("_"):
+            keys += [f"{prefix}{key}", *_dotted(value, f"{prefix}{key}.")]
+    return keys

@@ -1,0 +1,1 @@
+"""What every other package may use: hashing, errors, paths, the terminal, atomic writes, processes, ranks."""

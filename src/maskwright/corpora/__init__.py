@@ -1,0 +1,1 @@
+"""Where text comes from: readers, labels, splits, cleaning. No torch."""

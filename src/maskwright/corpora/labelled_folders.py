@@ -1,0 +1,110 @@
+"""Texts in a tree of folders `<split>/<label>/*.txt`, or in a tarball of one, as the original `aclImdb`."""
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from maskwright.core.errors import UserError, nearest
+from maskwright.corpora.labels import Labelled, label_of
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
+UNLABELLED = "unsup"  # the folder of texts without labels; as a split they are `unsupervised`
+
+
+def is_tree(folder: Path) -> bool:
+    """Whether a folder holds texts in folders of labels in folders of splits."""
+    return next(folder.glob("train/*/*.txt"), None) is not None
+
+
+def is_archive(path: Path) -> bool:
+    return path.name.endswith(ARCHIVES)
+
+
+def read(path: Path, split: str, labels: Sequence[str] | None = None) -> Iterator[Labelled]:
+    """The texts of one split: of `train`, `test` and so on, or `unsupervised`, those of `train/unsup`.
+
+    A folder is read in the order of its names, an archive in its own.
+
+    Args:
+        labels: the labels that there are; None knows of none.
+    Raises:
+        UserError: there is no such split, or the archive is damaged, or a text is not UTF-8, or of another label.
+    """
+    found: set[str] = set()
+    empty = True
+    for name, content in _members(path, split):
+        taken, label = _place(name)
+        found.add(taken)
+        if content is None:
+            continue
+        empty = False
+        try:
+            spelled = None if label == UNLABELLED else label_of(label, None, labels, f"{path}: {name}")
+            yield Labelled(content.decode("utf-8"), spelled)
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}: {name} is not UTF-8: the byte at {error.start} starts no character."
+            ) from None
+    if empty:
+        raise UserError(
+            f"data.source='{path}' has no split '{split}' (data.splits).{nearest(split, found)} "
+            f"Its splits are: {', '.join(sorted(found))}."
+        )
+
+
+def splits(path: Path) -> set[str]:
+    """The splits that `read` finds there.
+
+    Raises:
+        UserError: the archive is damaged.
+    """
+    return {_place(name)[0] for name, _ in _members(path, None)}
+
+
+def _place(name: str) -> tuple[str, str]:
+    """The split and the label of a text, by its path."""
+    *_, folder, label, _ = ("", *PurePosixPath(name).parts[-3:])
+    return "unsupervised" if label == UNLABELLED else folder, label
+
+
+def _members(path: Path, split: str | None) -> Iterator[tuple[str, bytes | None]]:
+    """The path inside the tree of each text, and the bytes of those of a split."""
+    if path.is_dir():
+        for file in sorted(path.glob("*/*/*.txt")):
+            inside = file.relative_to(path).as_posix()
+            yield inside, file.read_bytes() if _place(inside)[0] == split else None
+        return
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                # beside the texts there are lists of addresses, and what a Mac adds
+                if (
+                    member.isfile()
+                    and name.suffix == ".txt"
+                    and len(name.parts) >= 3
+                    and not name.name.startswith(".")
+                ):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    yield member.name, content.read() if _place(member.name)[0] == split else None
+            _check_end(archive)
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise UserError(f"data.source='{path}' is no archive that can be read to its end: {error}.") from error
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Refuses an archive that was left before its end: `tarfile` takes any header that it cannot read for that.
+
+    Raises:
+        ReadError: no empty block stands where reading stopped. What is compressed raises errors of its own.
+    """
+    file = archive.fileobj
+    assert file is not None
+    file.seek(archive.offset)
+    if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+        raise tarfile.ReadError(f"it is damaged at byte {archive.offset:,} of its contents")
+    while file.read(1 << 20):  # its checksum is compared at the very end
+        pass

@@ -1,0 +1,178 @@
+"""What a row of a data set says beside its text: a label, or a tag for each word."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from maskwright.core.errors import UserError, nearest
+from maskwright.corpora.marks import Marks, Spans
+
+PREFIXES = "BIESLU"  # IOB (Ramshaw and Marcus, 1995), IOBES, BILOU
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A text, and its label as it is spelled; None where it has none."""
+
+    text: str
+    label: str | None
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """The words of a text and their IOB2 tags: O, or B- or I- and a kind.
+
+    Attributes:
+        document: the number of the document that this text is a part of, as far as the data set says.
+    """
+
+    words: list[str]
+    tags: list[str]
+    document: int = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.words)) + len(self.words)
+
+    def plain(self, clean: Callable[[str], str]) -> tuple[str, Spans]:
+        """The cleaned words between blanks, and the characters of each.
+
+        A word of which nothing is left has none.
+        """
+        words: Spans = []
+        text = ""
+        for word in map(clean, self.words):
+            start = len(text) + bool(text and word)
+            text = f"{text} {word}" if text and word else text + word
+            words.append((start, len(text)))
+        return text, words
+
+
+def marks(words: Spans, tags: Sequence[str]) -> Marks:
+    """The words of a text, and the spans that their IOB2 tags make."""
+    entities: Spans = []
+    lost = False  # the first word of an entity, so that the next one opens it
+    for (first, last), tag in zip(words, tags, strict=True):
+        if first == last:
+            lost = lost or tag.startswith("B-")
+            continue
+        if tag.startswith("B-") or (tag.startswith("I-") and lost):
+            entities.append((first, last))
+        elif tag.startswith("I-") and entities:
+            entities[-1] = (entities[-1][0], last)
+        lost = False
+    return Marks(words, entities)
+
+
+def kinds_of(tags: Iterable[str]) -> list[str]:
+    """The kinds of entities that tags name, sorted, each once."""
+    return sorted({tag[2:] for tag in tags if tag != "O"})
+
+
+def iob2(tags: Sequence[str], tally: Counter[str]) -> list[str]:
+    """Tags of one text as IOB2, whatever scheme of `PREFIXES` they are in.
+
+    A chunk begins where the evaluation script of CoNLL-2000 (Tjong Kim Sang and Buchholz, 2000) lets it begin:
+    at B, S or U, behind E, L, S or U, and wherever the kind is another than before.
+
+    Args:
+        tally: counts `strays`, the I- and E- tags that begin a chunk, and `opened`, the B- and S- tags that are
+            not needed to part two chunks of one kind: where there are none, strays are IOB1 and no mistake.
+    """
+    out, prefix_before, kind_before = [], "O", ""
+    for tag in tags:
+        prefix, kind = ("O", "") if tag == "O" else (tag[0], tag[2:])
+        if kind:
+            begins = prefix in "BSU" or prefix_before in "ELSU" or kind != kind_before
+            tally["strays"] += begins and prefix not in "BSU"
+            tally["opened"] += prefix in "BSU" and kind != kind_before
+            tag = f"{'B' if begins else 'I'}-{kind}"
+        out.append(tag)
+        prefix_before, kind_before = prefix, kind
+    return out
+
+
+def tagged(
+    words: object,
+    tags: object,
+    names: list[str] | None,
+    allowed: Sequence[str] | None,
+    where: str,
+    tally: Counter[str],
+    word_at: Callable[[int], str] | None = None,
+) -> Tagged:
+    """A row of a data set as a text of tagged words.
+
+    Args:
+        names: of the tags where they are numbers.
+        allowed: the tags that there are, in IOB2; None knows of none.
+        where: the row, for messages.
+        tally: see `iob2`; holds the number of the row's document as `documents`.
+        word_at: where in the row a word stands, by its number; None says `where` of all.
+    Raises:
+        UserError: the row does not hold as many words as tags, a tag is of no known scheme, or not allowed, or a
+            word is no text.
+    """
+    if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
+        raise UserError(
+            f"{where} does not hold a list of words (data.column) and as many tags (data.tags), but "
+            f"{words!r:.60} and {tags!r:.60}."
+        )
+    at = word_at or (lambda _: where)
+    spelled = [_spelled(tag, names, at(number)) for number, tag in enumerate(tags)]
+    for number, tag in enumerate(spelled):
+        if tag != "O" and not (tag[:1] in PREFIXES and tag[1:2] == "-" and tag[2:]):
+            raise UserError(
+                f"{at(number)} has the tag '{tag}' (data.tags), which is not O, B-… or I-…, nor E-… or S-… of "
+                "IOBES."
+            )
+    found = iob2(spelled, tally)
+    for number, tag in enumerate(found):
+        if allowed is not None and tag not in allowed:
+            raise UserError(
+                f"{at(number)} has the tag '{tag}' (data.tags), which data.labels does not name."
+                f"{nearest(tag, allowed)} The tags are: {', '.join(allowed)}."
+            )
+    for word in words:
+        if not isinstance(word, str):
+            raise UserError(f"{where} holds {word!r:.40} where a word is expected (data.column): a text.")
+    return Tagged(words, found, tally["documents"])
+
+
+def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | None, where: str) -> str | None:
+    """A label as it is spelled; None where a row has none, which -1 says where labels are numbers of names.
+
+    What is no number (NaN) among numbers says it too: so pandas writes gaps.
+
+    Args:
+        names: of the labels where they are numbers.
+        allowed: the labels that there are; None knows of none.
+    Raises:
+        UserError: it is not allowed, or neither text nor number.
+    """
+    if value is None or (names and value == -1) or (isinstance(value, float) and math.isnan(value)):
+        return None
+    spelled = _spelled(value, names, where).strip()
+    if not spelled:
+        raise UserError(f"{where} has an empty label (data.label).")
+    if allowed is not None and spelled not in allowed:
+        raise UserError(
+            f"{where} has the label '{spelled}' (data.label), which data.labels does not name."
+            f"{nearest(spelled, allowed)} The labels are: {', '.join(allowed)}."
+        )
+    return spelled
+
+
+def _spelled(value: object, names: list[str] | None, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise UserError(f"{where} holds {value!r:.40} where a label is expected: a text or a number.")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas makes 1.0 of 1 where a column has gaps
+    if names and isinstance(value, int):
+        if not 0 <= value < len(names):
+            raise UserError(f"{where} has the label {value}, but there are {len(names)}: {', '.join(names)}.")
+        return names[value]
+    return str(value)

@@ -1,0 +1,5 @@
+"""CNN."""
+
+from maskwright.models.cnn.model import CNN
+
+__all__ = ["CNN"]

@@ -1,0 +1,5 @@
+"""LSTM."""
+
+from maskwright.models.lstm.model import LSTM
+
+__all__ = ["LSTM"]

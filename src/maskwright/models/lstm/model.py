@@ -1,0 +1,55 @@
+"""A bidirectional LSTM (Hochreiter and Schmidhuber, 1997; Graves and Schmidhuber, 2005).
+
+Shapes: B examples, T positions, H hidden size, V vocabulary.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from maskwright.models.layers.embedder import Embedder
+from maskwright.models.transformer.model import gather
+
+
+class LSTM(Embedder):
+    """Tokens -> hidden states.
+
+    Args:
+        vocabulary_size: V.
+        layers, hidden_size: the shape; each direction has half of `hidden_size`, which is even.
+        dropout: of the embeddings, between layers and of the hidden states.
+        initial_std: of the normal that the embeddings start from.
+    Raises:
+        ValueError: `hidden_size` is odd.
+    """
+
+    def __init__(
+        self, vocabulary_size: int, layers: int, hidden_size: int, dropout: float = 0.0, initial_std: float = 0.02
+    ):
+        super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
+        if hidden_size % 2:
+            raise ValueError(f"hidden_size is {hidden_size}; an LSTM of two directions takes an even one")
+        self.layers = nn.ModuleList(
+            nn.LSTM(hidden_size, hidden_size // 2, batch_first=True, bidirectional=True) for _ in range(layers)
+        )
+
+    def forward(
+        self, input_ids: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+
+        Args:
+            attention: None, or (B, T) bool, False at the padding behind each row.
+        """
+        hidden: Any = self.embed(input_ids)
+        lengths = None if attention is None else attention.sum(dim=1).cpu()
+        for layer in self.layers:
+            packed = hidden
+            if lengths is not None:  # else the backward direction would read the padding first
+                packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
+            packed, _ = layer(packed)
+            if lengths is not None:
+                packed, _ = pad_packed_sequence(packed, batch_first=True, total_length=input_ids.shape[1])
+            hidden = self.dropout(packed)
+        return hidden if positions is None else gather(hidden, positions)

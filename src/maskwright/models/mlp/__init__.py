@@ -1,0 +1,5 @@
+"""MLP."""
+
+from maskwright.models.mlp.model import MLP
+
+__all__ = ["MLP"]

@@ -1,0 +1,5 @@
+"""Pretrained."""
+
+from maskwright.models.pretrained.load import Pretrained
+
+__all__ = ["Pretrained"]

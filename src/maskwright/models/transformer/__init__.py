@@ -1,0 +1,5 @@
+"""Transformer."""
+
+from maskwright.models.transformer.model import Transformer
+
+__all__ = ["Transformer"]

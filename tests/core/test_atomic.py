@@ -1,0 +1,102 @@
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from maskwright.core.atomic import fingerprint, write_file, write_once
+from maskwright.core.errors import UserError
+
+
+def test_writes_once(tmp_path):
+    calls = []
+
+    def write(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "x").write_text("1")
+
+    for _ in range(2):
+        assert (write_once(tmp_path / "a" / "b", write) / "x").read_text() == "1"
+    assert len(calls) == 1
+
+
+def test_an_error_leaves_nothing(tmp_path):
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError):
+        write_once(tmp_path / "x", fail)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.lock"]
+
+
+def test_a_full_device_is_named(tmp_path):
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(UserError, match=r"No space left on the device.*data\.cache_dir"):
+        write_once(tmp_path / "x", fail)
+    assert not (tmp_path / "x").exists()
+    assert not list(tmp_path.glob(".x-*"))
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path):
+    path = tmp_path / "x"
+    write_file(path, lambda new: new.write_text("one"))
+
+    def fail(new: Path) -> None:
+        new.write_text("tw")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_file(path, fail)
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_nothing_that_is_trusted(tmp_path):
+    script = f"""
+import time
+from pathlib import Path
+from maskwright.core.atomic import write_once
+def write(folder):
+    (folder / "half").write_text("half")
+    print("writing", flush=True)
+    time.sleep(60)
+write_once(Path({str(tmp_path)!r}) / "x", write)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "x").exists()
+    assert list(tmp_path.glob(".x-*"))
+
+    began = time.monotonic()
+    write_once(tmp_path / "x", lambda folder: (folder / "whole").write_text("whole"))
+    assert time.monotonic() - began < 30  # the dead writer's lock is free
+    assert [p.name for p in (tmp_path / "x").iterdir()] == ["whole"]
+    assert not list(tmp_path.glob(".x-*"))
+
+
+def test_fingerprints_follow_the_settings():
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_a_script_that_its_own_processes_import_is_told_what_it_lacks(tmp_path):
+    """It would wait for ever: its processes ask for what it prepares with their help."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from maskwright.core.atomic import write_once\n"
+        "from maskwright.core.parallel import parallel_map\n"
+        f"write_once(Path({str(tmp_path / 'folder')!r}), lambda folder: list(parallel_map(abs, [1, 2], 2)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert 'if __name__ == "__main__":' in done.stderr

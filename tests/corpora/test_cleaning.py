@@ -1,0 +1,40 @@
+import pytest
+
+from maskwright.core.errors import UserError
+from maskwright.corpora.cleaning import STEPS, cleaner
+
+DEFAULT = ["html_tags", "html_entities", "control_characters", "unicode_nfc", "whitespace"]
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "after"),
+    [
+        ("html_tags", "one<br />two <b>three</b><!-- no -->", "one two  three  "),
+        ("html_tags", "a < b and c > d, <3", "a < b and c > d, <3"),
+        ("html_entities", "Tom &amp; Jerry&#39;s caf&eacute;", "Tom & Jerry's café"),
+        ("control_characters", "a\x00b\u200bc\ufeff\td\ne", "abc\td\ne"),
+        ("unicode_nfc", "cafe\u0301 \ufb01", "café \ufb01"),
+        ("unicode_nfkc", "\ufb01ne \uff21", "fine A"),
+        ("whitespace", "  a \t\u00a0b \n\n \n c  ", "a b\nc"),
+        ("wikitext_joins", "well @-@ known 1 @,@ 000 3 @.@ 5", "well-known 1,000 3.5"),
+    ],
+)
+def test_steps(step, before, after):
+    assert STEPS[step](before) == after
+
+
+def test_steps_run_in_the_given_order():
+    assert cleaner(["html_entities", "html_tags"])("&lt;b&gt;x") == " x"
+    assert cleaner(["html_tags", "html_entities"])("&lt;b&gt;x") == "<b>x"
+
+
+def test_cleaning_twice_changes_nothing():
+    clean = cleaner(DEFAULT)
+    once = clean("A  <i>B</i>\x07 cafe\u0301\n\n\n&nbsp;c ")
+    assert once == "A B café\nc"
+    assert clean(once) == once
+
+
+def test_an_unknown_step_names_the_nearest():
+    with pytest.raises(UserError, match="'whitespac'.*Did you mean 'whitespace'"):
+        cleaner(["whitespac"])

@@ -1,0 +1,115 @@
+"""Labels and tags: schemes, repairs, refusals."""
+
+from collections import Counter
+
+import pytest
+
+from maskwright.core.errors import UserError
+from maskwright.corpora import columns
+from maskwright.corpora.labels import Tagged, iob2, label_of, marks, tagged
+
+IOB2 = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER"]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        IOB2,
+        ["I-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-LOC", "I-PER"],  # IOB1
+        ["B-PER", "E-PER", "O", "S-LOC", "B-LOC", "E-LOC", "S-PER"],  # IOBES
+        ["B-PER", "L-PER", "O", "U-LOC", "B-LOC", "L-LOC", "U-PER"],  # BILOU
+    ],
+    ids=["IOB2", "IOB1", "IOBES", "BILOU"],
+)
+def test_every_scheme_becomes_iob2(tags):
+    assert iob2(tags, Counter()) == IOB2
+
+
+def test_strays_are_told_from_iob1():
+    tally: Counter[str] = Counter()
+    assert iob2(["O", "I-PER", "I-LOC"], tally) == ["O", "B-PER", "B-LOC"]
+    assert (tally["strays"], tally["opened"]) == (2, 0)  # IOB1, as far as anyone can tell
+    iob2(["B-PER", "O", "I-PER"], tally)
+    assert (tally["strays"], tally["opened"]) == (3, 1)
+
+
+def test_words_and_entities_stand_where_cleaning_leaves_them():
+    text, words = Tagged(["Ada", "\u200b", "King", "wrote"], []).plain(lambda word: word.replace("\u200b", ""))
+    assert text == "Ada King wrote"
+    assert [text[first:last] for first, last in words] == ["Ada", "", "King", "wrote"]
+    found = marks(words, ["B-PER", "I-PER", "I-PER", "O"])
+    assert [text[first:last] for first, last in found.entities] == ["Ada King"]
+    found = marks(words, ["B-LOC", "B-PER", "I-PER", "O"])
+    assert [text[first:last] for first, last in found.entities] == ["Ada", "King"]
+
+
+@pytest.mark.parametrize(
+    ("words", "tags", "message"),
+    [
+        (["a", "b"], ["O"], "as many tags"),
+        (["a"], ["X-PER"], "tag 'X-PER'"),
+        (["a"], ["B-"], "tag 'B-'"),
+        (["a"], [7], "has the label 7, but there are 2: O, B-PER"),
+        (["a"], [None], "where a label is expected"),
+        ([None], ["O"], r"holds None where a word is expected \(data\.column\)"),
+        (["a", 7], ["O", "O"], "holds 7 where a word is expected"),
+    ],
+)
+def test_tags_that_do_not_fit_are_refused(words, tags, message):
+    names = ["O", "B-PER"] if isinstance(tags[0], int) else None
+    with pytest.raises(UserError, match=f"row 3.*{message}"):
+        tagged(words, tags, names, None, "row 3", Counter())
+
+
+def test_labels_are_spelled_and_checked():
+    assert label_of(1, ["neg", "pos"], None, "row 1") == "pos"
+    assert label_of(-1, ["neg", "pos"], None, "row 1") is None
+    assert label_of(3, None, None, "row 1") == "3"
+    # pandas makes floats of whole numbers where there are gaps, and NaN of these
+    assert [label_of(value, None, None, "row 1") for value in (1.0, -2.0, 0.5)] == ["1", "-2", "0.5"]
+    assert label_of(float("nan"), None, None, "row 1") is None
+    assert label_of(" pos ", None, ["neg", "pos"], "row 1") == "pos"
+    with pytest.raises(UserError, match=r"data\.csv, line 4, has the label 'possitive'.*Did you mean 'positive'"):
+        label_of("possitive", None, ["negative", "positive"], "data.csv, line 4,")
+    with pytest.raises(UserError, match="empty label"):
+        label_of("", None, None, "row 1")
+
+
+def test_columns_are_read_with_their_documents(tmp_path):
+    path = tmp_path / "eng.train"
+    path.write_text("-DOCSTART- -X- O O\n\nAda NNP I-PER\nwrote VBD O\n\n-DOCSTART- -X- O O\n\nParis NNP I-LOC\n")
+    tally: Counter[str] = Counter()
+    assert list(columns.read(path, None, tally)) == [
+        Tagged(["Ada", "wrote"], ["B-PER", "O"], document=2),
+        Tagged(["Paris"], ["B-LOC"], document=3),
+    ]
+    assert not tally["opened"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Ada I-PER\nwrote\n", "line 2, holds 'wrote' alone"),
+        ("Ada NNP I-PER\nwrote VBD\n", r"line 2, has 2 columns \(wrote VBD\), and the lines before it 3"),
+        ("Ada I-PER\nwrote I-PRE\n", r"line 2, has the tag 'B-PRE'.*Did you mean 'B-PER'"),
+    ],
+)
+def test_lines_that_do_not_fit_are_named(tmp_path, text, message):
+    path = tmp_path / "eng.train"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"eng\.train, {message}"):
+        list(columns.read(path, ["O", "B-PER", "I-PER"], Counter()))
+
+
+def test_words_between_tabs_may_hold_blanks(tmp_path):
+    path = tmp_path / "eng.train"
+    path.write_text("New York\tB-LOC\nsleeps\tO\n")
+    assert [text.words for text in columns.read(path, None, Counter())] == [["New York", "sleeps"]]
+
+
+def test_words_between_blanks_may_hold_other_white_space(tmp_path):
+    path = tmp_path / "fr.train"
+    path.write_text("10\u00a0000 B-NUM\n東\u3000京  \t B-LOC \n".replace("\t", ""))
+    [text] = columns.read(path, None, Counter())
+    assert text.words == ["10\u00a0000", "東\u3000京"]
+    assert text.tags == ["B-NUM", "B-LOC"]

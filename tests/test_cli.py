@@ -1,0 +1,139 @@
+"""The door as a user meets it: a process, its output and its exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskwright.cli import explain, known, quoted
+from tests.conftest import ROOT, TINY
+
+
+def train(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "src" / "train.py"), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def test_help_is_for_people(tmp_path):
+    result = train("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "Train a model on hidden words" in result.stdout
+    assert result.stdout.count("\n  python src/train.py") == 5
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (
+            "mask=wholword",
+            "mask=wholword does not exist. Did you mean 'wholeword'? The options of mask are: adaptive, block,",
+        ),
+        (
+            "optimiser=adam",
+            "There is no key or group 'optimiser'. Did you mean 'optimizer'? The groups are: callbacks, data,",
+        ),
+        (
+            "trainer.max_step=5",
+            "Did you mean 'trainer.max_steps'? The keys of trainer are: trainer.max_steps,",
+        ),
+        ("schedule=wsd schedule.cooldwn=0.1", "Did you mean 'schedule.cooldown'?"),
+        ("lr=1", "There is no key or group 'lr'. Did you mean 'optimizer.lr'?"),
+        ("model/size=huge", "The options of model/size are: base, mini, small, tiny."),
+        ("data=text", "data.source has no value yet. Give it one: data.source=..."),
+        ("trainer.max_steps==5", "Error parsing override 'trainer.max_steps==5'"),
+        ("mask=5", "Config group override must be a string"),
+        ("data.block_size=0", "data.block_size=0 is not a whole number of at least 1."),
+    ],
+)
+def test_mistakes_get_one_message(tmp_path, argument, message):
+    result = train(*argument.split(), f"data.cache_dir={tmp_path}/cache", cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_a_summary(corpus, cache, tmp_path):
+    arguments = [
+        *TINY,
+        "data=text",
+        f"data.source={corpus}",
+        f"data.cache_dir={cache}",
+        "trainer.max_steps=1000000",
+        "trainer.val_check_interval=1000000",
+    ]
+    run_dir = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "src" / "train.py"), *arguments, f"hydra.run.dir={run_dir}"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (run_dir / "metrics.csv").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Stopped by SIGINT behind step" in errors
+    assert f"ckpt_path={run_dir}/checkpoints/last.ckpt" in errors
+    assert "Traceback" not in errors
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == summary["counts"]["steps"] > 0
+    assert (run_dir / "losses.png").exists()
+
+
+def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache, tmp_path):
+    """The sweep of the README, smaller."""
+    data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
+    settings = [*TINY, *data, "trainer.max_steps=2", "logger=wandb"]
+    result = train("-m", "mask=token,wholeword", "seed=1,2", *settings, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    summaries = [json.loads(path.read_text()) for path in tmp_path.glob("logs/mlm/*/*/*/summary.json")]
+    assert len(summaries) == 4
+    assert {summary["status"] for summary in summaries} == {"completed"}
+    assert len({summary["metrics"]["train/loss"] for summary in summaries}) == 4
+    offline = list(tmp_path.glob("logs/mlm/*/*/*/wandb/offline-run-*/*.wandb"))
+    assert len({path.parents[2] for path in offline}) == 4  # each run of the sweep has its own
+
+
+def test_known_keys_are_those_of_the_composed_config():
+    groups, keys = known(str(ROOT / "conf"), "train", [])
+    assert {"mask", "mask/units", "model/size", "experiment"} <= set(groups)
+    assert {"trainer.max_steps", "optimizer.lr", "model.layers", "evaluation_mask.ratio.value"} <= set(keys)
+
+
+def test_other_errors_of_composition_are_passed_on():
+    assert explain(ValueError("something else"), str(ROOT / "conf"), "train", []) == "something else"
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("settings=data=text a.b=1", "settings='data=text a.b=1'"),
+        ("arms.one=mask=span mask.ratio=0.1", "arms.one='mask=span mask.ratio=0.1'"),
+        ("+arms.one=mask=span", "+arms.one='mask=span'"),
+        ("armsone=mask=span", "armsone=mask=span"),
+        ("arms.one='a b'", "arms.one='a b'"),
+        ("other=[1,2]", "other=[1,2]"),
+    ],
+)
+def test_texts_are_quoted_for_hydra(argument, expected):
+    assert quoted(argument, ("settings", "arms.")) == expected
