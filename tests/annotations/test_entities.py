@@ -1,7 +1,7 @@
 import pytest
 
-from maskwright.annotations.annotation import piece_of_texts
 from maskwright.annotations.entities import Entities, named_spans
+from maskwright.annotations.shards import shard_of_texts
 from maskwright.corpora.marks import Marks
 from maskwright.text.tokenizer import Trained
 
@@ -37,11 +37,11 @@ def tokenizer(request):
 
 
 def units(annotation, tokenizer, text, tags=None):
-    piece = piece_of_texts([text], tokenizer, [None if tags is None else Marks([], tags)])
-    opens = annotation.annotate(piece)
-    assert not opens[~piece.starts].any()
+    shard = shard_of_texts([text], tokenizer, [None if tags is None else Marks([], tags)])
+    opens = annotation.annotate(shard)
+    assert not opens[~shard.starts].any()
     out: list[list[int]] = []
-    for i, (first, last) in enumerate(piece.offsets[:-1].tolist()):
+    for i, (first, last) in enumerate(shard.offsets[:-1].tolist()):
         if opens[i]:
             out.append([first, last])
         else:
@@ -49,13 +49,13 @@ def units(annotation, tokenizer, text, tags=None):
     return [text[first:last].strip() for first, last in out]
 
 
-def test_a_span_is_one_unit_and_other_words_are_by_themselves(tokenizer):
+def test_a_span_is_one_unit_and_so_is_each_other_word(tokenizer):
     text = "She met Ada Lovelace in London, in 1843"
     expected = ["She", "met", "Ada Lovelace", "in", "London", ",", "in", "1843"]
     assert units(Entities(), tokenizer, text) == expected
 
 
-def test_tags_of_the_corpus_come_before_the_rule(tokenizer):
+def test_tags_of_the_corpus_take_precedence_over_the_rule(tokenizer):
     text = "She met Ada Lovelace in London, in 1843"
     tags = [(text.index("met"), text.index("met") + 3), (text.index("Lovelace"), text.index(","))]
     expected = ["She", "met", "Ada", "Lovelace in London", ",", "in", "1843"]
@@ -73,14 +73,15 @@ def test_tags_of_the_corpus_come_before_the_rule(tokenizer):
         "in",
         "1843",
     ]
-    assert units(Entities("tags"), tokenizer, text) == units(Entities("rule"), tokenizer, text)  # a text of its own
+    # a text from outside the corpus has no tags
+    assert units(Entities("tags"), tokenizer, text) == units(Entities("rule"), tokenizer, text)
 
 
-def test_neighbouring_spans_stay_apart(tokenizer):
+def test_neighbouring_spans_are_separate_units(tokenizer):
     text = "new york london"
     assert units(Entities(), tokenizer, text, [(0, 8), (9, 15)]) == ["new york", "london"]
 
 
 def test_an_unknown_source_is_refused():
-    with pytest.raises(ValueError, match=r"mask\.units\.source is 'tag'"):
+    with pytest.raises(ValueError, match=r"source is 'tag'"):
         Entities("tag")

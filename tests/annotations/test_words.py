@@ -3,7 +3,7 @@ import numpy as np
 from maskwright.annotations.words import Tally, look_up, ngram_keys, word_keys
 
 
-def test_keys_tell_words_apart_and_equal_words_are_equal():
+def test_equal_words_have_equal_keys_and_different_words_different_keys():
     ids = np.array([7, 8, 9, 7, 8, 8, 7, 7, 8])
     starts = np.array([1, 0, 1, 1, 0, 1, 0, 1, 0], dtype=bool)  # 7 8 | 9 | 7 8 | 8 7 | 7 8
     keys, first = word_keys(ids, starts)
@@ -13,7 +13,7 @@ def test_keys_tell_words_apart_and_equal_words_are_equal():
     assert [len(array) for array in word_keys(ids[:0], starts[:0])] == [0, 0]
 
 
-def test_keys_of_ngrams_depend_on_each_word_and_on_their_order():
+def test_keys_of_ngrams_depend_on_each_word_and_on_the_order_of_words():
     keys = np.array([1, 2, 3, 1, 2, 3, 2, 1])
     pairs = ngram_keys(keys, 2)
     assert len(pairs) == 7
@@ -24,7 +24,7 @@ def test_keys_of_ngrams_depend_on_each_word_and_on_their_order():
     assert (ngram_keys(keys, 1) == keys).all()
 
 
-def test_a_tally_counts_what_comes_in_portions(monkeypatch):
+def test_a_tally_counts_keys_over_several_portions(monkeypatch):
     monkeypatch.setattr("maskwright.annotations.words._MERGE_AT", 10)
     draw, tally, seen = np.random.default_rng(0), Tally(), []
     for _ in range(20):
@@ -38,7 +38,7 @@ def test_a_tally_counts_what_comes_in_portions(monkeypatch):
     assert [len(array) for array in Tally().counts()] == [0, 0]
 
 
-def test_look_up():
+def test_look_up_finds_the_keys_of_a_table():
     index, found = look_up(np.array([2, 5, 9]), np.array([5, 1, 10, 9]))
     assert found.tolist() == [True, False, False, True]
     assert index[found].tolist() == [1, 2]

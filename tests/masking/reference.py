@@ -1,4 +1,4 @@
-"""What a masker does, once more: slow, one row and one number after the other, in plain Python."""
+"""A slow reference implementation of maskers in plain Python, for one row and one number at a time."""
 
 import math
 import zlib
@@ -69,14 +69,14 @@ def order(members: dict[int, list[int]], weights: list[float] | None, draws: Row
 
 
 def choose(
-    units: list[int], weights: list[float] | None, budget: int, longest: int, draws: RowDraws, single: bool
+    units: list[int], weights: list[float] | None, budget: int, max_length: int, draws: RowDraws, single: bool
 ) -> set[int]:
     """The positions that are hidden."""
     members: dict[int, list[int]] = {}
     for position, unit in enumerate(units):
         if unit >= 0:
             members.setdefault(unit, []).append(position)
-    fitting = {unit: positions for unit, positions in members.items() if len(positions) <= longest}
+    fitting = {unit: positions for unit, positions in members.items() if len(positions) <= max_length}
     ranked = order(fitting, weights, draws)
     if members and not ranked:
         fitting = {position: [position] for positions in members.values() for position in positions}
@@ -123,15 +123,15 @@ def blocks(places: list[int], columns: int, smallest: int, aspect, attempts: int
 
 
 def show(ids, hidden: set[int], units, corruption, draws: RowDraws, mask_id: int, ordinary, counts) -> list[int]:
-    """What stands in the row."""
+    """Returns the tokens of the corrupted row."""
     urn = (
         [i for i in ordinary for _ in range(counts[i] + 1)] if corruption.replacements == "frequency" else ordinary
     )
     out = list(ids)
     for position in hidden:
-        lot = draws.uniform("corruption", units[position] if corruption.per == "unit" else position)
-        if lot < corruption.mask:
+        draw = draws.uniform("corruption", units[position] if corruption.per == "unit" else position)
+        if draw < corruption.mask:
             out[position] = mask_id
-        elif lot < corruption.mask + corruption.random:
+        elif draw < corruption.mask + corruption.random:
             out[position] = urn[math.floor(draws.uniform("replacement", position) * len(urn))]
     return out

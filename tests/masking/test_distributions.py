@@ -11,7 +11,7 @@ from maskwright.masking import Constant, Cosine, Linear, Ngrams, Sampled, Spans,
 
 
 def lengths_of_runs(units: torch.Tensor, words: torch.Tensor) -> np.ndarray:
-    """(B, T) at each position the number of words of its unit; the last unit of a row, which the end cuts, is 0."""
+    """(B, T) the number of words of the unit at each position; 0 for the last unit of a row, which may be cut."""
     out = np.zeros(units.shape, int)
     for row, (ids, numbers) in enumerate(zip(units.numpy(), words.numpy(), strict=True)):
         for unit in range(ids.max()):
@@ -19,8 +19,8 @@ def lengths_of_runs(units: torch.Tensor, words: torch.Tensor) -> np.ndarray:
     return out
 
 
-def geometric(p: float, longest: int) -> np.ndarray:
-    shares = p * (1 - p) ** np.arange(longest)
+def geometric(p: float, limit: int) -> np.ndarray:
+    shares = p * (1 - p) ** np.arange(limit)
     return shares / shares.sum()
 
 
@@ -41,7 +41,7 @@ def test_the_default_spans_have_a_mean_of_3_8_words():
     ids=["spans", "short spans", "inverse", "uniform", "list"],
 )
 def test_lengths_of_hidden_runs_follow_the_distribution(units, shares):
-    """Chi-squared of the lengths of whole runs, of those that were drawn and of those that were hidden."""
+    """Chi-squared of the lengths of whole runs, for those that were drawn and those that were hidden."""
     batch = testing.make_batch(1500, 256, continues=0.2)
     masker = testing.make_masker(units=units)
     drawn = units(batch, masker.draws(batch), None)
@@ -74,7 +74,7 @@ def test_whether_a_word_is_hidden_does_not_depend_on_its_length(continues):
 
 
 def test_a_row_hides_its_budget_on_average_whatever_its_words_are():
-    """Within 1 % over 3,000 rows, also where words are long: what is taken beyond a limit is made up for."""
+    """Within 1 % over 3,000 rows, even if words are long: exceeding the limit is compensated for."""
     for continues in (0.0, 0.3, 0.6):
         for ratio in (0.1, 0.15, 0.3):
             batch = testing.make_batch(3000, 128, continues=continues)
@@ -84,8 +84,8 @@ def test_a_row_hides_its_budget_on_average_whatever_its_words_are():
 
 
 @pytest.mark.parametrize("continues", [0.9, 0.95])
-def test_also_where_words_are_long(continues):
-    """Words of ten tokens and more: those that are not too long are hidden alike, and make up the budget."""
+def test_long_words_are_hidden_alike_and_make_up_the_budget(continues):
+    """Words of ten tokens and more; those that are not too long are equally likely to be hidden."""
     batch = testing.make_batch(2000, 256, continues=continues)
     masker = testing.make_masker(units=Words())
     hidden = testing.chosen(masker(batch), 256).numpy()
@@ -95,15 +95,15 @@ def test_also_where_words_are_long(continues):
     number = words + np.arange(len(words))[:, None] * 256
     _, first, length = np.unique(number[words >= 0], return_index=True, return_counts=True)
     masked = hidden[words >= 0][first]
-    longest = 12 + 38 // 8
-    assert not masked[length > longest].any()
-    short, long = (masked[(length >= a) & (length <= b)].mean() for a, b in ((1, 8), (9, longest)))
+    limit = 12 + 38 // 8
+    assert not masked[length > limit].any()
+    short, long = (masked[(length >= a) & (length <= b)].mean() for a, b in ((1, 8), (9, limit)))
     assert long / short == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(("length", "least", "most"), [(34, 1.2, 1.4), (66, 1.0, 1.1), (130, 0.98, 1.02)])
 def test_spans_in_short_rows_hide_more_than_their_budget(length, least, most):
-    """Where the budget is that of a span, one span is taken all the same; docs/masking.md tells the numbers."""
+    """If the budget is smaller than a span, one span is taken nevertheless; see docs/masking.md for the numbers."""
     batch = testing.make_batch(100_000 // length, length)
     masker = testing.make_masker(units=Spans())
     share = masker(batch).valid.sum() / masker.budget(batch, masker.draws(batch), 0.0).sum()
@@ -123,7 +123,7 @@ class ByWord:
 @pytest.mark.parametrize("number", [1, 2, 4])
 @pytest.mark.parametrize("units", [Tokens(), Words()])
 def test_weights_are_those_of_sampling_without_replacement(units, number):
-    """Selection frequencies beside a plain sequential draw: one unit after the other, by weight."""
+    """Selection frequencies equal those of sequential draws of one unit after the other, by weight."""
     weights, rows = [0.0, 1.0, 2.0, 5.0, 0.5, 1.0], 30_000
     words = np.tile([-1, 0, 1, 2, 3, 4, 5, -1], (rows, 1))
     masker = testing.make_masker(units=units, weights=ByWord(weights), ratio=number / 6)

@@ -51,7 +51,7 @@ def test_a_giant_word_does_not_keep_others_from_being_masked():
     assert masked.valid.sum(1).double().mean() == pytest.approx(19, abs=0.01)
 
 
-def test_nothing_masks_nothing():
+def test_nothing_masks_no_token():
     batch = testing.make_batch(5, 20)
     masked = testing.make_masker(Nothing(), ratio=1.0)(batch)
     assert torch.equal(masked.input_ids, batch["input_ids"])
@@ -68,14 +68,35 @@ def test_masks_do_not_depend_on_the_default_type():
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.parametrize("units", [Tokens(), Spans(), Blocks()])
+@pytest.mark.parametrize("per", ["token", "unit"])
+def test_a_selection_reads_no_token_ids(units, per):
+    """Positions are selected by `words` alone; a call is a selection followed by a corruption."""
+    masker = testing.make_masker(
+        units, ratio=Sampled("uniform", 0.1, 0.5), corruption=Corruption(0.5, 0.3, 0.2, per)
+    )
+    batch = testing.make_batch(30, 50)
+    selection = masker.select({name: batch[name] for name in ("words", "examples", "epochs")}, 0.5)
+    masked, corrupted = masker(batch, 0.5), masker.corrupt(batch["input_ids"], selection)
+    for one, other in zip(masked, corrupted, strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(selection.positions, masked.positions)
+    assert torch.equal(selection.valid, masked.valid)
+    assert ((selection.ratio > 0.1) & (selection.ratio < 0.5)).all()
+    assert selection.ratio.shape == (30,)
+    if not isinstance(units, Tokens):
+        assert torch.equal(selection.units, masker.units_in(batch, 0.5))
+        assert (selection.units.gather(1, selection.positions)[selection.valid] >= 0).all()
+
+
 def test_rows_that_are_too_long_are_refused():
     batch = testing.batch_of_words(np.zeros((1, 65_537), dtype=np.int64))
     with pytest.raises(ValueError, match="65,537 positions"):
         testing.make_masker()(batch)
 
 
-def test_the_suite_finds_what_is_wrong():
-    """Each of these breaks a promise; a property that cannot fail would be of no use."""
+def test_the_properties_detect_violations():
+    """Each of these maskers violates a property; a property that cannot fail would be useless."""
 
     class Halves:
         """Masks special tokens too."""
@@ -90,7 +111,7 @@ def test_the_suite_finds_what_is_wrong():
             return torch.rand(batch["words"].shape)
 
     class ByRow:
-        """Looks at the other rows of the batch."""
+        """Depends on the other rows of the batch."""
 
         def __call__(self, batch):
             return (
@@ -129,40 +150,40 @@ def test_the_suite_finds_what_is_wrong():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Constant(0), r"mask\.ratio is 0"),
-        (lambda: Constant(True), r"mask\.ratio is True"),
-        (lambda: Constant(float("nan")), r"mask\.ratio is nan"),
-        (lambda: Linear(0.3, 0.0), r"mask\.ratio\.end is 0\.0"),
-        (lambda: Cosine(1.2, 0.1), r"mask\.ratio\.start is 1\.2"),
-        (lambda: Steps([0.3, 1.5], [0.5]), r"mask\.ratio\.values\[1\] is 1\.5"),
-        (lambda: Steps([0.3, 0.2], []), r"mask\.ratio\.boundaries is \[\]"),
-        (lambda: Steps([0.3, 0.2, 0.1], [0.5, 0.5]), r"mask\.ratio\.boundaries is \[0\.5, 0\.5\]"),
-        (lambda: Steps([0.3, 0.2], [1.0]), r"mask\.ratio\.boundaries is \[1\.0\]"),
-        (lambda: Sampled("normal"), r"mask\.ratio\.distribution is 'normal'"),
+        (lambda: Constant(0), r"value is 0"),
+        (lambda: Constant(True), r"value is True"),
+        (lambda: Constant(float("nan")), r"value is nan"),
+        (lambda: Linear(0.3, 0.0), r"end is 0\.0"),
+        (lambda: Cosine(1.2, 0.1), r"start is 1\.2"),
+        (lambda: Steps([0.3, 1.5], [0.5]), r"values\[1\] is 1\.5"),
+        (lambda: Steps([0.3, 0.2], []), r"boundaries is \[\]"),
+        (lambda: Steps([0.3, 0.2, 0.1], [0.5, 0.5]), r"boundaries is \[0\.5, 0\.5\]"),
+        (lambda: Steps([0.3, 0.2], [1.0]), r"boundaries is \[1\.0\]"),
+        (lambda: Sampled("normal"), r"distribution is 'normal'"),
         (lambda: Sampled("uniform", 0.5, 0.5), "low=0.5 to high=0.5"),
         (lambda: Sampled("uniform", -0.1, 0.5), "low=-0.1"),
-        (lambda: Sampled("set"), r"mask\.ratio\.values is empty"),
-        (lambda: Sampled("set", values=[0.1, 0.0]), r"mask\.ratio\.values\[1\] is 0\.0"),
+        (lambda: Sampled("set"), r"values is empty"),
+        (lambda: Sampled("set", values=[0.1, 0.0]), r"values\[1\] is 0\.0"),
         (lambda: Corruption(0.8, 0.1, 0.2), "add up to 1"),
         (lambda: Corruption(1.2, -0.1, -0.1), "not be negative"),
         (lambda: Corruption(float("nan"), 0.1, 0.1), "shares mask=nan"),
-        (lambda: Corruption(0.8, 0.1, 0.1, per="word"), r"mask\.corruption\.per is 'word'"),
-        (lambda: Corruption(0.8, 0.1, 0.1, replacements="all"), r"mask\.corruption\.replacements is 'all'"),
-        (lambda: Spans(p=0.0), r"mask\.units\.p is 0"),
-        (lambda: Spans(max_words=0), r"mask\.units\.max_words is 0"),
-        (lambda: Ngrams(0), r"mask\.units\.max_words is 0"),
-        (lambda: Ngrams(3, "normal"), r"mask\.units\.distribution is 'normal'"),
-        (lambda: Ngrams(3, [0.5, 0.5]), r"mask\.units\.distribution has 2 probabilities; mask\.units\.max_words=3"),
+        (lambda: Corruption(0.8, 0.1, 0.1, per="word"), r"per is 'word'"),
+        (lambda: Corruption(0.8, 0.1, 0.1, replacements="all"), r"replacements is 'all'"),
+        (lambda: Spans(p=0.0), r"p is 0"),
+        (lambda: Spans(max_words=0), r"max_words is 0"),
+        (lambda: Ngrams(0), r"max_words is 0"),
+        (lambda: Ngrams(3, "normal"), r"distribution is 'normal'"),
+        (lambda: Ngrams(3, [0.5, 0.5]), r"distribution has 2 probabilities; max_words=3"),
         (lambda: Ngrams(2, [0.5, 0.6]), "add up to 1"),
         (lambda: Ngrams(2, [1.5, -0.5]), "not negative"),
-        (lambda: Blocks(columns=0), r"mask\.units has columns=0"),
-        (lambda: Blocks(aspect=(2.0, 1.0)), r"mask\.units\.aspect is \[2\.0, 1\.0\]"),
+        (lambda: Blocks(columns=0), r"columns=0"),
+        (lambda: Blocks(aspect=(2.0, 1.0)), r"aspect is \[2\.0, 1\.0\]"),
     ],
 )
-def test_wrong_settings_are_refused(make, message):
+def test_invalid_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_runs_may_be_given_directly():
+def test_runs_can_be_used_directly():
     assert Runs([0.25, 0.75]).limits == [0.25]

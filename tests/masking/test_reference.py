@@ -1,4 +1,4 @@
-"""Maskers and unit functions, beside a slow reference in plain Python, number by number."""
+"""Maskers and units, compared with a slow reference in plain Python, number by number."""
 
 import math
 
@@ -26,12 +26,11 @@ def compare(make, batch, ratio: float, corruption: Corruption, single: bool) -> 
     for row in range(len(units)):
         own = reference.RowDraws(5, int(batch["epochs"][row]), int(batch["examples"][row]))
         budget = max(int(ratio * int((batch["words"][row] >= 0).sum()) + 0.5), 1)
-        margin = getattr(masker.units, "margin", 12)
         expected = reference.choose(
             units[row].tolist(),
             None if weights is None else weights[row].tolist(),
             budget,
-            margin + budget // 8 if margin else budget,
+            masker.margin + budget // 8 if masker.margin else budget,
             own,
             single,
         )
@@ -51,14 +50,14 @@ def compare(make, batch, ratio: float, corruption: Corruption, single: bool) -> 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(("ratio", "corruption"), [(0.02, BERT), (0.15, BY_FREQUENCY), (0.6, BERT)])
-def test_a_masker_does_what_the_reference_does(strategy, ratio, corruption):
+def test_a_masker_equals_the_reference(strategy, ratio, corruption):
     batch = testing.make_batch(40, 60, seed=1, continues=0.5)
     compare(make_of(strategy), batch, ratio, corruption, strategy in ("token", "adaptive"))
 
 
 @pytest.mark.parametrize("strategy", ["wholeword", "lexicon", "span"])
 @pytest.mark.parametrize("continues", [0.9, 0.97])
-def test_also_where_words_are_too_long_to_be_taken(strategy, continues):
+def test_a_masker_equals_the_reference_where_words_are_too_long(strategy, continues):
     batch = testing.make_batch(60, 100, seed=1, continues=continues)
     compare(make_of(strategy), batch, 0.15, BERT, single=False)
 
@@ -72,7 +71,7 @@ def test_also_where_words_are_too_long_to_be_taken(strategy, continues):
     ],
 )
 @pytest.mark.parametrize("budget", [1, 20, 78])
-def test_blocks_are_those_of_the_reference(units, budget):
+def test_blocks_equal_those_of_the_reference(units, budget):
     batch = testing.make_batch(60, 198, seed=4)
     batch["words"][::3, 100:] = -1
     found = units(batch, testing.make_masker(seed=2).draws(batch), torch.full((60, 1), budget))
@@ -91,7 +90,7 @@ def test_blocks_are_those_of_the_reference(units, budget):
 @pytest.mark.parametrize(
     "units", [Spans(), Spans(0.5, 3), Ngrams(3), Ngrams(4, "uniform"), Ngrams(3, [0, 0.5, 0.5])]
 )
-def test_runs_are_laid_out_as_the_reference_lays_them(units):
+def test_runs_equal_those_of_the_reference(units):
     batch = testing.make_batch(60, 50, seed=2)
     batch["words"][::3, 20:24] = -1  # special tokens between two documents
     draws = testing.make_masker(seed=9).draws(batch)
@@ -102,7 +101,7 @@ def test_runs_are_laid_out_as_the_reference_lays_them(units):
 
 
 def test_blocks_cover_the_grid_evenly_and_meet_the_budget():
-    """14 x 14 cells, of which 78 are hidden, as in BEiT; no corner is forgotten, and few cells stand alone."""
+    """14 x 14 cells, 78 of them hidden, as in BEiT; all corners are covered, and few cells are isolated."""
     batch = testing.batch_of_words(np.tile(np.arange(196), (2000, 1)))
     found = Blocks()(batch, testing.make_masker(seed=3).draws(batch), torch.full((2000, 1), 78))
     assert ((found >= 0).sum(1) == 78).all()
@@ -116,7 +115,7 @@ def test_blocks_cover_the_grid_evenly_and_meet_the_budget():
     assert 2 * 2000 < len(units) < 8 * 2000
 
 
-def test_corruption_per_unit_uses_the_lot_of_the_unit():
+def test_corruption_per_unit_uses_the_draw_of_the_unit():
     corruption = Corruption(0.5, 0, 0.5, per="unit")
     batch = testing.make_batch(2, 20)
     masked = testing.make_masker(corruption=corruption, ratio=0.9)(batch)

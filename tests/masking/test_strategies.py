@@ -1,23 +1,25 @@
-"""Every strategy of conf/mask has every property."""
+"""Every strategy of conf/mask satisfies every property."""
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from maskwright.masking import testing
-from maskwright.run.assemble import parts_of
+from maskwright.settings.build import build
+from maskwright.settings.mask import MaskSettings
 from tests.conftest import ROOT
 
-STRATEGIES = sorted(path.stem for path in (ROOT / "conf" / "mask").glob("*.yaml"))
+STRATEGIES = sorted(path.stem for path in (ROOT / "conf" / "mask").glob("[!_]*.yaml"))
 
 
 def make_of(strategy: str):
-    """What makes the masker that `mask=<strategy>` means."""
+    """Returns a function that makes the masker of `mask=<strategy>`."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        node = OmegaConf.to_container(compose("train", [f"mask={strategy}", "run_dir=x"]).mask, resolve=True)
+        config = compose("train", [f"mask={strategy}", "run_dir=x"])
+    settings = MaskSettings.parse(OmegaConf.to_container(config.mask, resolve=True), "mask")
 
     def make(**changes):
-        parts = parts_of(node, "mask", testing.VOCABULARY)
+        parts = {part: build(node, f"mask.{part}") for part, node in settings.parts.items()}
         return testing.make_masker(**parts | changes)
 
     return make
@@ -25,5 +27,5 @@ def make_of(strategy: str):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("holds", testing.PROPERTIES, ids=lambda holds: holds.__name__)
-def test_every_strategy_has_every_property(strategy, holds):
+def test_every_strategy_satisfies_every_property(strategy, holds):
     holds(make_of(strategy))

@@ -1,4 +1,4 @@
-"""Collocations: words that stand together more often than chance, as units of a mask.
+"""Collocations: words that occur together more often than by chance, as units of a mask.
 
 PMI-Masking (Levine et al., ICLR 2021) scores an n-gram by the pointwise mutual information of its least
 surprising cut:
@@ -6,7 +6,7 @@ surprising cut:
     PMI(w1 ... wn) = min over cuts into parts s of log( p(w1 ... wn) / product of p(s) )
 
 with p(x) the number of occurrences of x over the number of words. A long n-gram scores high only where
-no cut of it explains it.
+no cut explains it.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.annotations.annotation import Annotate, Piece
+from maskwright.annotations.annotation import Annotate, BaseAnnotation
+from maskwright.annotations.shards import Shard
 from maskwright.annotations.words import Tally, look_up, ngram_keys, word_keys
 from maskwright.core import hashing
 from maskwright.core.errors import UserError
@@ -30,8 +31,8 @@ _COLUMNS = "pmi\tcount\tcollocation\tids"
 
 
 @dataclass(frozen=True)
-class Collocations:
-    """Units: the collocations of a list, longer ones first, and each other word by itself.
+class Collocations(BaseAnnotation):
+    """Units: the collocations of a list, longer ones first, and each other word by itself (PMI-Masking).
 
     The list is learned from the training split, unless `path` names one. Collocations hold neither
     punctuation nor special tokens.
@@ -53,12 +54,12 @@ class Collocations:
 
     name = "collocations"
     kind = "units"
-    reads_text = False
+    margin = 16  # as units of a mask: longer ones are not masked
 
     def __post_init__(self) -> None:
         for key, least, most in (("max_words", 2, 10), ("min_count", 1, 10**9), ("size", 1, 10**9)):
             if not least <= (value := getattr(self, key)) <= most:
-                raise ValueError(f"mask.units.{key} is {value}; it lies between {least} and {most:,}")
+                raise ValueError(f"{key} is {value}; it lies between {least} and {most:,}")
         if self.path is not None:
             read_list(Path(self.path).expanduser())
 
@@ -67,14 +68,14 @@ class Collocations:
             return Path(self.path).expanduser().read_text(encoding="utf-8")
         return [self.max_words, self.min_count, self.size]
 
-    def learn(self, folder: Path, pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer) -> None:
+    def learn(self, folder: Path, shards: Callable[[], Iterator[Shard]], tokenizer: Tokenizer) -> None:
         """Writes `collocations.tsv`, and the keys of its entries as arrays.
 
         Raises:
             UserError: the list at `path` was built for another tokenizer.
         """
         if self.path is None:
-            scored = score(pieces, tokenizer, self.max_words, self.min_count, self.size)
+            scored = score(shards, tokenizer, self.max_words, self.min_count, self.size)
         else:
             path = Path(self.path).expanduser()
             digest, scored = read_list(path)
@@ -85,7 +86,7 @@ class Collocations:
                 )
         if not scored:
             console().print(
-                f"note: no words stand together {self.min_count} times (mask.units.min_count); every word is a unit"
+                f"note: no words occur together {self.min_count} times (mask.units.min_count); every word is a unit"
             )
         lines = [f"{_HEAD}{tokenizer.digest}", _COLUMNS]
         for pmi, count, words in scored:
@@ -101,10 +102,10 @@ class Collocations:
             tables = {int(n): arrays[n] for n in arrays.files}
         special = tokenizer.is_special
 
-        def annotate(piece: Piece) -> np.ndarray:
-            keys, first = piece.words
+        def annotate(shard: Shard) -> np.ndarray:
+            keys, first = shard.words
             opens = np.ones(len(keys), dtype=bool)
-            free = ~special[piece.ids[first]]
+            free = ~special[shard.ids[first]]
             for n in sorted(tables, reverse=True):
                 _, found = look_up(tables[n], ngram_keys(keys, n))
                 number = len(found)
@@ -113,7 +114,7 @@ class Collocations:
                 for at in _leftmost(np.flatnonzero(found), n):
                     free[at : at + n] = False
                     opens[at + 1 : at + n] = False
-            starts = np.zeros(len(piece.ids), dtype=bool)
+            starts = np.zeros(len(shard.ids), dtype=bool)
             starts[first[opens]] = True
             return starts
 
@@ -121,7 +122,7 @@ class Collocations:
 
 
 def _leftmost(places: np.ndarray, n: int) -> Iterator[int]:
-    """Those of rising `places` that begin no sooner than `n` behind the one before, from the left."""
+    """From the left, those of rising `places` that are at least `n` after the one before."""
     free = -1
     for place in places.tolist():
         if place >= free:
@@ -142,11 +143,11 @@ def read_list(path: Path) -> tuple[str, list[Scored]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"mask.units.path={path} cannot be read: {error}") from None
+        raise ValueError(f"path={path} cannot be read: {error}") from None
     if not lines or not lines[0].startswith(_HEAD):
-        raise ValueError(f"mask.units.path={path}, line 1, does not begin with '{_HEAD}': it is no list of ours")
+        raise ValueError(f"path={path}, line 1, does not begin with '{_HEAD}': it is no list of ours")
     if len(lines) < 2 or lines[1] != _COLUMNS:
-        raise ValueError(f"mask.units.path={path}, line 2, does not name the columns pmi, count, collocation, ids")
+        raise ValueError(f"path={path}, line 2, does not name the columns pmi, count, collocation, ids")
     listed = []
     for number, line in enumerate(lines[2:], 3):
         try:
@@ -157,8 +158,7 @@ def read_list(path: Path) -> tuple[str, list[Scored]]:
             listed.append((float(pmi), int(count), words))
         except ValueError:
             raise ValueError(
-                f"mask.units.path={path}, line {number}, is not "
-                f"pmi, count, collocation and ids between tabs: {line!r:.60}"
+                f"path={path}, line {number}, is not pmi, count, collocation and ids between tabs: {line!r:.60}"
             ) from None
     return lines[0].removeprefix(_HEAD), listed
 
@@ -180,25 +180,25 @@ def _tables(listed: list[Words]) -> dict[int, np.ndarray]:
 
 
 def score(
-    pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer, max_words: int, min_count: int, size: int
+    shards: Callable[[], Iterator[Shard]], tokenizer: Tokenizer, max_words: int, min_count: int, size: int
 ) -> list[Scored]:
     """The n-grams of 2 to `max_words` words with a positive PMI, the highest first, at most `size`.
 
-    Counts exactly. An n-gram is looked at only where both of its parts of n - 1 words are frequent
-    enough, without which it cannot be; so memory holds the n-grams that may be, not all there are.
+    Counts are exact. An n-gram can only be frequent if both of its parts of n - 1 words are, so memory holds only
+    the n-grams for which that is true.
     """
     common: list[np.ndarray] = []  # for each n, rising: the keys of the frequent n-grams
     counts: list[np.ndarray] = []
     total = 0
     for n in range(1, max_words + 1):
         tally = Tally()
-        for piece in pieces():
-            tally.add(_candidates(piece, tokenizer, n, common))
+        for shard in shards():
+            tally.add(_candidates(shard, tokenizer, n, common))
         keys, number = tally.counts()
         total = total or int(number.sum())
         common.append(keys[number >= min_count])
         counts.append(number[number >= min_count])
-    spelled, parts = _spell(pieces, common)
+    spelled, parts = _spell(shards, common)
     logs = [np.log(number / max(total, 1)) for number in counts]
     found = [logs[n - 1] - _best_cut(parts[n], common, logs) for n in range(2, max_words + 1)]
     words = [look_up(common[0], parts[n])[0] for n in range(2, max_words + 1)]
@@ -212,28 +212,28 @@ def score(
     ]
 
 
-def _candidates(piece: Piece, tokenizer: Tokenizer, n: int, common: list[np.ndarray]) -> np.ndarray:
-    """The keys of the n-grams of a piece that may be frequent."""
-    keys, first = piece.words
+def _candidates(shard: Shard, tokenizer: Tokenizer, n: int, common: list[np.ndarray]) -> np.ndarray:
+    """The keys of the n-grams of a shard that may be frequent."""
+    keys, first = shard.words
     if n == 1:
-        # a word mark may stand before punctuation, and an unknown token inside a word
-        silent = np.logical_and.reduceat((tokenizer.is_punctuation | tokenizer.is_mark)[piece.ids], first)
-        special = np.logical_or.reduceat(tokenizer.is_special[piece.ids], first)
+        # a word mark may precede punctuation, and an unknown token may be inside a word
+        silent = np.logical_and.reduceat((tokenizer.is_punctuation | tokenizer.is_mark)[shard.ids], first)
+        special = np.logical_or.reduceat(tokenizer.is_special[shard.ids], first)
         return keys[~silent & ~special]
     _, frequent = look_up(common[n - 2], ngram_keys(keys, n - 1))
     return ngram_keys(keys, n)[frequent[:-1] & frequent[1:]]
 
 
 def _spell(
-    pieces: Callable[[], Iterator[Piece]], common: list[np.ndarray]
+    shards: Callable[[], Iterator[Shard]], common: list[np.ndarray]
 ) -> tuple[list[tuple[int, ...]], dict[int, np.ndarray]]:
     """The token ids of each frequent word; and for each n the keys (D, n) of the words of frequent n-grams."""
     spelled: list[tuple[int, ...]] = [()] * len(common[0])
     parts = {n: np.zeros((len(keys), n), np.int64) for n, keys in enumerate(common, 1)}
     unseen = [np.ones(len(keys), bool) for keys in common]
-    for piece in pieces():
-        keys, first = piece.words
-        lengths = piece.word_lengths
+    for shard in shards():
+        keys, first = shard.words
+        lengths = shard.word_lengths
         for n in parts:
             index, found = look_up(common[n - 1], ngram_keys(keys, n))
             places = np.flatnonzero(found)
@@ -244,7 +244,7 @@ def _spell(
             unseen[n - 1][index[places]] = False
             if n == 1:
                 for place in places.tolist():
-                    ids = piece.ids[first[place] : first[place] + lengths[place]]
+                    ids = shard.ids[first[place] : first[place] + lengths[place]]
                     spelled[index[place]] = tuple(ids.tolist())
     return spelled, parts
 

@@ -1,15 +1,14 @@
 """Named spans of a text: names, dates and numbers, as units of a mask.
 
-They are the spans that the corpus tags, where it does; elsewhere a rule finds them:
+They are the spans that the corpus tags. In a corpus without tags, a rule finds them:
 
-* a run of capitalised words, without the word that opens a sentence;
+* a run of capitalised words, without the first word of a sentence;
 * a date: 12 March 1990, March 12, 1990, March 1990, 1990-03-12, 12/3/1990, 1990s;
 * a number with its digits, sign of currency, per cent or power of ten.
 """
 
 import re
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.annotations.annotation import Annotate, Piece
+from maskwright.annotations.annotation import Annotate, BaseAnnotation
+from maskwright.annotations.shards import Shard
 from maskwright.corpora.marks import Spans
 from maskwright.text.tokenizer import Tokenizer
 
@@ -49,7 +49,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 def named_spans(text: str) -> Spans:
-    """The first character of each named span, and the one behind its last, in order."""
+    """The first character of each named span, and the one after its last, in order."""
     spans = []
     for match in _pattern().finditer(text):
         start, end = match.span()
@@ -61,7 +61,7 @@ def named_spans(text: str) -> Spans:
 
 
 def _name(text: str, start: int, end: int) -> tuple[int, int]:
-    """What of a run of capitalised words is a name: not the word that opens a sentence, not `I`."""
+    """The part of a run of capitalised words that is a name: not the first word of a sentence, not `I`."""
     words = text[start:end].split(" ")
     if _opens_sentence(text, start) or words[0] in (
         "I",
@@ -89,12 +89,13 @@ def _opens_sentence(text: str, start: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Entities:
-    """Units: named spans, and each other word by itself.
+class Entities(BaseAnnotation):
+    """Units: named spans, and each other word by itself (ERNIE, Sun et al., 2019; REALM, Guu et al., 2020).
 
     Args:
-        source: `tags`, the spans that the corpus tags (data.tags); `rule`, what the head of this file says;
-            or `auto`, tags where the corpus has them. A text of its own, without tags, goes by the rule.
+        source: `tags`, the spans that the corpus tags (data.tags); `rule`, those of the rule at the top of this
+            file; or `auto`, tags if the corpus has them, else the rule. A text from outside the corpus has no tags,
+            so the rule applies.
     Raises:
         ValueError: the source is unknown.
     """
@@ -104,40 +105,38 @@ class Entities:
     name = "entities"
     kind = "units"
     reads_text = True
-    version = 2  # of the files that it keeps
+    margin = 16  # as units of a mask: longer ones are not masked
+    version = 2
 
     def __post_init__(self) -> None:
         if self.source not in ("auto", "tags", "rule"):
-            raise ValueError(f"mask.units.source is '{self.source}'; it is one of 'auto', 'tags', 'rule'")
+            raise ValueError(f"source is '{self.source}'; it is one of 'auto', 'tags', 'rule'")
 
     @property
-    def needs_tags(self) -> bool:
+    def needs_tags(self) -> bool:  # type: ignore[override]
         return self.source == "tags"
 
     def settings(self) -> Any:
         return [self.source]
 
-    def learn(self, folder: Path, pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer) -> None:
-        """There is nothing to learn."""
-
     def open(self, folder: Path, tokenizer: Tokenizer) -> Annotate:
         return self.annotate
 
-    def annotate(self, piece: Piece) -> np.ndarray:
-        """(N,) bool: the tokens that open a unit. A word that only begins outside a span belongs to it."""
-        assert piece.texts is not None
-        assert piece.marks is not None
-        assert piece.offsets is not None
-        opens = piece.starts.copy()
+    def annotate(self, shard: Shard) -> np.ndarray:
+        """Returns the tokens that open a unit, (N,) bool. A word that ends inside a span belongs to it."""
+        assert shard.texts is not None
+        assert shard.marks is not None
+        assert shard.offsets is not None
+        opens = shard.starts.copy()
         begin = 0
-        for text, marks, end in zip(piece.texts, piece.marks, piece.ends.tolist(), strict=True):
+        for text, marks, end in zip(shard.texts, shard.marks, shard.ends.tolist(), strict=True):
             found = named_spans(text) if self.source == "rule" or marks is None else marks.entities
             spans = np.array(found, np.int64).reshape(-1, 2)
-            last = piece.offsets[begin : end - 1, 1] - 1  # some tokens begin with a blank; none ends with one
+            last = shard.offsets[begin : end - 1, 1] - 1  # some tokens begin with a blank; none ends with one
             if len(spans) and len(last):
                 number = np.searchsorted(spans[:, 0], last, side="right") - 1
                 number = np.where((number >= 0) & (last < spans[number, 1]), number, -1)
-                goes_on = (number[1:] == number[:-1]) & (number[1:] >= 0)
-                opens[begin + 1 : end - 1][goes_on] = False
+                continues = (number[1:] == number[:-1]) & (number[1:] >= 0)
+                opens[begin + 1 : end - 1][continues] = False
             begin = end
         return opens

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.annotations.annotation import Annotate, Piece
+from maskwright.annotations.annotation import Annotate, BaseAnnotation
+from maskwright.annotations.shards import Shard
 from maskwright.annotations.words import Tally, load_table, look_up, save_table
 from maskwright.core import hashing
 from maskwright.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class Frequency:
+class Frequency(BaseAnnotation):
     """The weight of a word is count^-alpha, with its count in the training split, or 1 where it has none.
 
     Source: XLM samples tokens with the square root of their inverse frequency (Lample and Conneau, 2019).
@@ -30,34 +31,33 @@ class Frequency:
 
     name = "frequency"
     kind = "weights"
-    reads_text = False
-    version = 2  # of the files that it keeps
+    version = 2
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.alpha):
-            raise ValueError(f"mask.weights.alpha is {self.alpha}; it is a finite number")
+            raise ValueError(f"alpha is {self.alpha}; it is a finite number")
 
     def settings(self) -> Any:
         return [self.alpha]
 
-    def learn(self, folder: Path, pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer) -> None:
+    def learn(self, folder: Path, shards: Callable[[], Iterator[Shard]], tokenizer: Tokenizer) -> None:
         tally = Tally()
-        for piece in pieces():
-            tally.add(piece.words[0])
+        for shard in shards():
+            tally.add(shard.words[0])
         save_table(folder, *tally.counts())
 
     def open(self, folder: Path, tokenizer: Tokenizer) -> Annotate:
         table, counts = load_table(folder)
 
-        def annotate(piece: Piece) -> np.ndarray:
-            count = _counts(table, counts, piece.words[0])
-            return np.repeat(count**-self.alpha, piece.word_lengths)
+        def annotate(shard: Shard) -> np.ndarray:
+            count = _counts(table, counts, shard.words[0])
+            return np.repeat(count**-self.alpha, shard.word_lengths)
 
         return annotate
 
 
 @dataclass(frozen=True)
-class Tfidf:
+class Tfidf(BaseAnnotation):
     """The weight of a word is (1 + ln tf) * ln((1 + D) / df).
 
     tf is how often the word occurs in its document, df in how many of the D documents of the training
@@ -67,19 +67,15 @@ class Tfidf:
 
     name = "tfidf"
     kind = "weights"
-    reads_text = False
-    version = 2  # of the files that it keeps
+    version = 2
 
-    def settings(self) -> Any:
-        return []
-
-    def learn(self, folder: Path, pieces: Callable[[], Iterator[Piece]], tokenizer: Tokenizer) -> None:
+    def learn(self, folder: Path, shards: Callable[[], Iterator[Shard]], tokenizer: Tokenizer) -> None:
         tally, documents = Tally(), 0
-        for piece in pieces():
-            keys = piece.words[0]
-            _, once = np.unique(_in_document(piece), return_index=True)
+        for shard in shards():
+            keys = shard.words[0]
+            _, once = np.unique(_in_document(shard), return_index=True)
             tally.add(keys[once])
-            documents += len(piece.ends)
+            documents += len(shard.ends)
         save_table(folder, *tally.counts())
         np.save(folder / "documents.npy", documents)
 
@@ -87,18 +83,18 @@ class Tfidf:
         table, counts = load_table(folder)
         documents = int(np.load(folder / "documents.npy"))
 
-        def annotate(piece: Piece) -> np.ndarray:
-            _, inverse, within = np.unique(_in_document(piece), return_inverse=True, return_counts=True)
-            df = _counts(table, counts, piece.words[0])
-            return np.repeat((1 + np.log(within[inverse])) * np.log((1 + documents) / df), piece.word_lengths)
+        def annotate(shard: Shard) -> np.ndarray:
+            _, inverse, within = np.unique(_in_document(shard), return_inverse=True, return_counts=True)
+            df = _counts(table, counts, shard.words[0])
+            return np.repeat((1 + np.log(within[inverse])) * np.log((1 + documents) / df), shard.word_lengths)
 
         return annotate
 
 
-def _in_document(piece: Piece) -> np.ndarray:
+def _in_document(shard: Shard) -> np.ndarray:
     """(W,) one key for each word together with its document."""
-    keys, first = piece.words
-    return hashing.fold(keys, np.searchsorted(piece.ends, first, side="right"))
+    keys, first = shard.words
+    return hashing.fold(keys, np.searchsorted(shard.ends, first, side="right"))
 
 
 def _counts(table: np.ndarray, counts: np.ndarray, keys: np.ndarray) -> np.ndarray:

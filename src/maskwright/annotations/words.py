@@ -60,7 +60,10 @@ class Tally:
 
 
 def look_up(table: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where `keys` (W,) stand in a rising `table` (D,), and whether they do; the index of others means nothing."""
+    """Returns the indices of `keys` (W,) in a sorted `table` (D,), and whether each is there.
+
+    The index of a key that is not in the table is meaningless.
+    """
     if not len(table):
         return np.zeros(len(keys), np.int64), np.zeros(len(keys), bool)
     index = np.minimum(np.searchsorted(table, keys), len(table) - 1)
@@ -74,5 +77,5 @@ def save_table(folder: Path, keys: np.ndarray, values: np.ndarray) -> None:
 
 
 def load_table(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """What `save_table` wrote."""
+    """Returns what `save_table` wrote."""
     return np.load(folder / "words.npy"), np.load(folder / "values.npy")

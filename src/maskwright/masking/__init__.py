@@ -1,23 +1,20 @@
-"""Which positions are masked, how many, and what stands there instead. Plain torch."""
+"""Which positions are masked, how many, and what replaces their tokens. Plain torch."""
 
 from maskwright.masking.corruption import Corruption
 from maskwright.masking.draws import Draws
-from maskwright.masking.masker import Masked, Masker
+from maskwright.masking.masker import Masked, Masker, Selection
 from maskwright.masking.ratio import Constant, Cosine, Linear, Sampled, Steps
-from maskwright.masking.units import Blocks, Collocations, Entities, Ngrams, Nothing, Runs, Spans, Tokens, Words
-from maskwright.masking.weights import Adaptive, Frequency, Lexicon, Tfidf, Uniform
+from maskwright.masking.units import Blocks, Ngrams, Nothing, Runs, Spans, Tokens, Words
+from maskwright.masking.vocabulary import Vocabulary
+from maskwright.masking.weights import Adaptive, Uniform
 
 __all__ = [
     "Adaptive",
     "Blocks",
-    "Collocations",
     "Constant",
     "Corruption",
     "Cosine",
     "Draws",
-    "Entities",
-    "Frequency",
-    "Lexicon",
     "Linear",
     "Masked",
     "Masker",
@@ -25,10 +22,11 @@ __all__ = [
     "Nothing",
     "Runs",
     "Sampled",
+    "Selection",
     "Spans",
     "Steps",
-    "Tfidf",
     "Tokens",
     "Uniform",
+    "Vocabulary",
     "Words",
 ]

@@ -1,49 +1,65 @@
-"""Units x weights x ratio x corruption: a batch with some of its tokens hidden."""
+"""Units x weights x ratio x corruption: a batch with some of its tokens masked."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from maskwright.core import hashing
 from maskwright.masking.draws import Draws
+from maskwright.masking.protocols import Batch, Corruption, Ratio, Units, Weights, declared_by
+from maskwright.masking.vocabulary import OrdinaryTokens, Vocabulary
 
-MARGIN = 12  # of units that name none of their own
+MARGIN = 12  # of units that declare none
 
 _SLOT = 0xFFFF  # the low bits of a key number the unit; so a row holds at most 65,536 positions
-_LAST = 2**63 - 1  # a key behind all others
+_LAST = 2**63 - 1  # a key larger than all others
+
+
+class Selection(NamedTuple):
+    """What is masked. K is the most positions that any row has; rows with fewer are padded."""
+
+    positions: Tensor  # (B, K) in order; 0 where not valid
+    valid: Tensor  # (B, K) bool, False at the padding
+    units: Tensor | None  # (B, T) the unit of each position of the rows; None where each is a unit by itself
+    ratio: float | Tensor  # the share that was drawn: (B,) for each row, or one number for all
+    draws: Draws  # the random numbers of the batch, which the corruption uses too
 
 
 class Masked(NamedTuple):
     """A masked batch. K is the most positions that any row has; rows with fewer are padded."""
 
     input_ids: Tensor  # (B, T) what the encoder sees
-    positions: Tensor  # (B, K) where something is to be predicted, in order; 0 where not valid
-    targets: Tensor  # (B, K) the tokens that stood there
+    positions: Tensor  # (B, K) the masked positions, in order; 0 where not valid
+    targets: Tensor  # (B, K) the original tokens there
     valid: Tensor  # (B, K) bool, False at the padding
 
 
 class Masker(nn.Module):
-    """Hides whole units until the budget of each row, round(ratio * maskable tokens) and at least 1, is met.
+    """Masks whole units until the budget of each row, round(ratio * maskable tokens) and at least 1, is met.
+
+    `select` chooses the positions that are masked. It reads no token ids, so it also works for images and
+    trajectories. `corrupt` replaces the tokens there. A call does both.
 
     Units come in an order drawn without replacement in proportion to their weights (the exponential
     race of Efraimidis and Spirakis, 2006). Each is taken while those before it hold fewer tokens than a
     limit, drawn for each row between the budget and the budget less the mean length of the unit that a
-    random token stands in. The limit does not know how long the next unit is, so in rows of many units
-    long and short ones are hidden alike. A row hides its budget within its longest unit always, and on
-    average where the budget is larger than a few units; a row whose units hold no more than the budget
-    hides them all. A unit longer than its margin and an eighth of the budget is never taken; a row that
-    holds nothing else hides single tokens instead. Nothing depends on the other rows of the batch.
+    random token belongs to. The limit does not depend on the length of the next unit, so in rows of many
+    units long and short ones are equally likely to be masked. The number of masked tokens differs from the
+    budget by at most the longest unit of the row, and is the budget on average where that is larger than a
+    few units. A row whose units hold no more than the budget masks them all. A unit longer than its margin
+    and an eighth of the budget is never taken; a row that has no shorter ones masks single tokens instead.
+    Nothing depends on the other rows of the batch.
 
     Args:
-        units, weights, ratio, corruption: see the modules of those names.
-        mask_id: id of the mask token.
-        ordinary_ids: ids that may stand in as random replacements: all but the special tokens.
+        units, weights, ratio, corruption: see `protocols`.
+        vocabulary: the ids of the mask token and of random replacements.
         seed: masks differ between seeds.
         dynamic: whether each epoch draws new masks; else all show those of the first.
-        counts: (V,) how often each id occurs in training, for replacements drawn by frequency.
+    Attributes:
+        margin: units of more tokens than that, and an eighth of the budget, are not masked; 0 where the units
+            of a row hold no more than its budget.
+        learns: whether the weights follow what a model predicts, see `observe`.
     """
 
     ordinary_ids: Tensor
@@ -51,45 +67,57 @@ class Masker(nn.Module):
 
     def __init__(
         self,
-        units: Callable[..., Tensor],
-        weights: Callable[..., Tensor | None],
-        ratio: Any,
-        corruption: Any,
-        mask_id: int,
-        ordinary_ids: Sequence[int],
+        units: Units,
+        weights: Weights,
+        ratio: Ratio,
+        corruption: Corruption,
+        vocabulary: Vocabulary,
         seed: int,
         dynamic: bool = True,
-        counts: Sequence[int] | np.ndarray | None = None,
     ):
         super().__init__()
         self.units, self.weights, self.ratio, self.corruption = units, weights, ratio, corruption
-        self.mask_id, self.seed, self.dynamic = mask_id, seed, dynamic
-        ids = torch.tensor(ordinary_ids)
-        # one is added to each count, so that every token of the vocabulary may stand in
-        often = torch.ones_like(ids) if counts is None else torch.as_tensor(counts).long()[ids] + 1
-        self.register_buffer("ordinary_ids", ids, persistent=False)
-        self.register_buffer("cumulative", often.cumsum(0), persistent=False)  # whole numbers in any precision
+        self.mask_id, self.seed, self.dynamic = vocabulary.mask_id, seed, dynamic
+        self._declared = declared_by(units, weights, corruption)
+        self.learns = self._declared.learns
+        margin = 0 if self._declared.single else self._declared.margin
+        self.margin = MARGIN if margin is None else margin
+        self._declared.bind(vocabulary)
+        for name, tensor in vocabulary.ordinary_tokens()._asdict().items():
+            self.register_buffer(name, tensor, persistent=False)  # whole numbers in any precision
 
-    @torch.no_grad()
-    def forward(self, batch: dict[str, Tensor], progress: float = 0.0) -> Masked:
+    def forward(self, batch: Batch, progress: float = 0.0) -> Masked:
         """Masks a batch on its device.
 
         Args:
-            batch: `input_ids` (B, T); `words` (B, T), -1 where nothing may be masked; `examples` (B,);
-                `epochs` (B,); and what else units and weights ask for.
+            batch: `input_ids` (B, T), and what `select` takes.
             progress: how much of the run is done, in [0, 1].
         """
-        input_ids, draws = batch["input_ids"], self.draws(batch)
-        budget = self.budget(batch, draws, progress)
-        length, room = input_ids.shape[1], self._room(budget)
+        return self.corrupt(batch["input_ids"], self.select(batch, progress))
+
+    @torch.no_grad()
+    def select(self, batch: Batch, progress: float = 0.0) -> Selection:
+        """Draws the positions that are masked.
+
+        Args:
+            batch: `words` (B, T), -1 where nothing may be masked; `examples` (B,); `epochs` (B,); and what
+                else units and weights ask for.
+            progress: how much of the run is done, in [0, 1].
+        Raises:
+            ValueError: rows have more than 65,536 positions.
+        """
+        words, draws = batch["words"], self.draws(batch)
+        ratio = self.ratio(progress, draws)
+        budget = _budget(words, ratio)
+        length, room = words.shape[1], self._room(budget)
         if length > _SLOT + 1:
             raise ValueError(f"rows of {length:,} positions; a masker takes at most {_SLOT + 1:,}")
-        # the exact width costs a look at the data, for which the host would have to wait on a GPU
-        exact = hashing.on_host(input_ids) and input_ids.numel() > 0
+        # the exact width depends on the data, for which the host would have to wait on a GPU
+        exact = hashing.on_host(words) and words.numel() > 0
         most = min(int(room.max()), length) if exact else self.bound(length)
         # a unit holds a token at least, so a row takes no more units than its budget has tokens
         number = min(int(budget.max()) if exact else self._largest_budget(length), length)
-        if getattr(self.units, "single", False):
+        if self._declared.single:
             units, places = None, self._single(batch, draws, budget, number)
         else:
             units = self.units(batch, draws, budget)
@@ -99,35 +127,42 @@ class Masker(nn.Module):
         if exact:
             width = max(int(valid.sum(1).max()), 1)
             positions, valid = positions[:, :width], valid[:, :width]
-        positions = positions.where(valid, 0)
+        return Selection(positions.where(valid, 0), valid, units, ratio, draws)
+
+    @torch.no_grad()
+    def corrupt(self, input_ids: Tensor, selection: Selection) -> Masked:
+        """Replaces the token ids (B, T) at the positions that `select` chose; some may stay as they are."""
+        positions, valid, units, _, draws = selection
         targets = input_ids.gather(1, positions)
-        per_unit = units is not None and getattr(self.corruption, "per", "token") == "unit"
-        lots = units.gather(1, positions) if per_unit else positions  # type: ignore[union-attr]
-        shown = self.corruption(targets, positions, lots, draws, self.mask_id, self)
-        # a row's padding writes once more what its first position shows, which changes nothing
+        per_unit = units is not None and self._declared.per == "unit"
+        draw_index = units.gather(1, positions) if per_unit else positions  # type: ignore[union-attr]
+        ordinary = OrdinaryTokens(self.ordinary_ids, self.cumulative)
+        shown = self.corruption(targets, positions, draw_index, draws, self.mask_id, ordinary)
+        # the padding of a row writes the value of its first position once more, which changes nothing
         shown = torch.where(valid, shown, torch.where(valid[:, :1], shown[:, :1], targets[:, :1]))
         index = torch.where(valid, positions, positions[:, :1])
         return Masked(input_ids.scatter(1, index, shown), positions, targets, valid)
 
-    def check(self, batch: dict[str, Tensor]) -> None:
-        """Looks, on a CPU, whether units and weights answer what they may.
+    def check(self, batch: Batch) -> None:
+        """Checks on a CPU that units and weights return valid values.
 
         Raises:
-            ValueError: units are no numbers in [-1, T), or weights are negative or not finite.
+            ValueError: units are not integers in [-1, T), or are longer than declared; or weights are negative or
+                not finite.
         """
         shape = batch["words"].shape
         units = self.units_in(batch)
         right = isinstance(units, Tensor) and units.shape == shape and units.dtype == torch.int64
         if not right or not ((units >= -1) & (units < shape[1])).all():
             raise ValueError(
-                f"mask.units: {type(self.units).__name__} answered {_described(units)}; units are a tensor of "
+                f"units: {type(self.units).__name__} returned {_described(units)}; units are a tensor of "
                 f"int64 numbers from -1 to {shape[1] - 1} of shape {tuple(shape)}"
             )
         sizes = torch.zeros_like(units).scatter_add_(1, units.clamp(min=0), (units >= 0).long())
         longest = int(sizes.max())
-        if not hasattr(self.units, "margin") and longest > MARGIN:
+        if self._declared.margin is None and not self._declared.single and longest > MARGIN:
             raise ValueError(
-                f"mask.units: {type(self.units).__name__} answered a unit of {longest} tokens, and units of more "
+                f"units: {type(self.units).__name__} returned a unit of {longest} tokens, and units of more "
                 f"than {MARGIN} are not masked; give the class a larger attribute `margin`"
             )
         weight = self.weights(batch)
@@ -140,58 +175,49 @@ class Masker(nn.Module):
             found = f"the weight {weight[bad][0].item()}"
         if found is not None:
             raise ValueError(
-                f"mask.weights: {type(self.weights).__name__} answered {found}; weights are a tensor of finite "
+                f"weights: {type(self.weights).__name__} returned {found}; weights are a tensor of finite "
                 f"numbers of at least 0 of shape {tuple(shape)}, or None"
             )
 
     def begin_step(self, step: int) -> None:
-        """Tells weights that learn that an optimizer step begins, `step` of them being done."""
-        if hasattr(self.weights, "begin_step"):
-            self.weights.begin_step(step)
+        """Notifies the weights that an optimizer step begins, after `step` steps."""
+        self._declared.begin_step(step)
 
     def observe(self, masked: Masked, right: Tensor) -> None:
-        """Tells weights that learn which masked tokens (B, K) the model predicted right."""
-        if hasattr(self.weights, "observe"):
-            self.weights.observe(masked.targets, right, masked.valid)
+        """Passes on to weights that learn which masked tokens (B, K) the model predicted correctly."""
+        self._declared.observe(masked.targets, right, masked.valid)
 
-    def units_in(self, batch: dict[str, Tensor], progress: float = 0.0) -> Tensor:
-        """(B, T) the unit of each position in the batch's epochs, of which `forward` hides some."""
+    def units_in(self, batch: Batch, progress: float = 0.0) -> Tensor:
+        """(B, T) the unit of each position in the batch's epochs, of which a call masks some."""
         draws = self.draws(batch)
         return self.units(batch, draws, self.budget(batch, draws, progress))
 
-    def draws(self, batch: dict[str, Tensor]) -> Draws:
+    def draws(self, batch: Batch) -> Draws:
         """The random numbers of a batch."""
         epochs = batch["epochs"] if self.dynamic else torch.zeros_like(batch["epochs"])
         return Draws(self.seed, epochs, batch["examples"])
 
-    def budget(self, batch: dict[str, Tensor], draws: Draws, progress: float) -> Tensor:
-        """(B, 1) int64: how many tokens of each row are to be hidden, at least 1."""
-        ratio = self.ratio(progress, draws)
-        # in float64, whatever the default type is: the hardware must not change a mask
-        maskable = (batch["words"] >= 0).sum(1).double()
-        return (ratio * maskable + 0.5).long().clamp(min=1)[:, None]
+    def budget(self, batch: Batch, draws: Draws, progress: float) -> Tensor:
+        """(B, 1) int64: how many tokens of each row are to be masked, at least 1."""
+        return _budget(batch["words"], self.ratio(progress, draws))
 
     def bound(self, length: int) -> int:
-        """The most positions that a row of `length` positions can hide, whatever it holds."""
+        """The most positions that a row of `length` positions can mask, whatever it holds."""
         return min(int(self._room(self._largest_budget(length))), length)
 
     def _largest_budget(self, length: int) -> int:
         return max(int(self.ratio.maximum * length + 0.5), 1)
 
     def _room(self, budget: Any) -> Any:
-        """The most positions that a row with this budget hides: a bound known without looking at the data."""
-        return budget + self._longest(budget) if self._margin else budget
+        """The most positions that a row with this budget masks: a bound known without looking at the data."""
+        return budget + self._longest(budget) if self.margin else budget
 
     def _longest(self, budget: Any) -> Any:
-        """The longest unit that a row with this budget may hide."""
-        return self._margin + budget // 8 if self._margin else budget
+        """The longest unit that a row with this budget may mask."""
+        return self.margin + budget // 8 if self.margin else budget
 
-    @property
-    def _margin(self) -> int:
-        return 0 if getattr(self.units, "single", False) else getattr(self.units, "margin", MARGIN)
-
-    def _single(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor, most: int) -> Tensor:
-        """(B, most) the positions that are hidden where each is a unit; T where there is none."""
+    def _single(self, batch: Batch, draws: Draws, budget: Tensor, most: int) -> Tensor:
+        """(B, most) the positions that are masked where each is a unit; T where there is none."""
         eligible = batch["words"] >= 0
         slots = torch.arange(eligible.shape[1], device=eligible.device)[None]
         if (weight := self.weights(batch)) is not None:
@@ -200,8 +226,8 @@ class Masker(nn.Module):
         taken = (keys < _LAST) & (torch.arange(most, device=keys.device) < budget)
         return torch.where(taken, keys & _SLOT, eligible.shape[1])
 
-    def _whole(self, batch: dict[str, Tensor], units: Tensor, draws: Draws, budget: Tensor, most: int) -> Tensor:
-        """(B, T) int32: each position where its unit is hidden, T elsewhere; of at most `most` units."""
+    def _whole(self, batch: Batch, units: Tensor, draws: Draws, budget: Tensor, most: int) -> Tensor:
+        """(B, T) int32: each position where its unit is masked, T elsewhere; of at most `most` units."""
         number, longest = units.shape[1], self._longest(budget)
         maskable, ids = units >= 0, units.clamp(min=0)
         slots = torch.arange(number, device=units.device)[None]
@@ -213,7 +239,7 @@ class Masker(nn.Module):
             at_positions = weight.double()
             weight = _mean(at_positions, ids, maskable, length)
             eligible &= weight > 0
-        # a look that spares work, where it costs no waiting
+        # reading values saves work where the host does not have to wait for them
         too_long = not hashing.on_host(units) or not units.numel() or int(length.max()) > int(longest.min())
         if too_long:
             # where no unit fits, as in a script without blanks, tokens are masked one by one
@@ -231,7 +257,7 @@ class Masker(nn.Module):
         unit = torch.where(found, keys & _SLOT, number)
         size = length.gather(1, unit.clamp(max=number - 1)).long().where(found, 0)
         before = size.cumsum(1) - size
-        # the mean length of the unit that a random token stands in, half of which the last unit exceeds a limit by
+        # the mean length of the unit that a random token belongs to; the last unit exceeds a limit by half of it
         available = length.sum(1, keepdim=True)
         covering = (length * length).sum(1, keepdim=True).double() / available.clamp(min=1)
         limit = (budget - covering * draws.row("limit")).clamp(min=0.5)  # the first unit is always taken
@@ -239,6 +265,12 @@ class Masker(nn.Module):
         flags = torch.zeros(len(units), number + 1, dtype=torch.bool, device=units.device)
         hidden = flags.scatter_(1, unit, taken).gather(1, ids).logical_and_(maskable)
         return torch.where(hidden, slots.int(), number)
+
+
+def _budget(words: Tensor, ratio: float | Tensor) -> Tensor:
+    # in float64, whatever the default type is: the hardware must not change a mask
+    maskable = (words >= 0).sum(1).double()
+    return (ratio * maskable + 0.5).long().clamp(min=1)[:, None]
 
 
 def _described(value: Any) -> str:

@@ -1,7 +1,7 @@
 """How much is masked: the share of a row's maskable tokens, as a function of the run's progress.
 
-A ratio has `maximum`, the most that it ever answers, and is called with the progress of training in
-[0, 1] and the batch's draws. It answers a float, or a (B,) tensor of one share per row.
+A ratio has `maximum`, the largest share that it ever returns. It is called with the progress of training in
+[0, 1] and the batch's draws, and returns a float, or a (B,) tensor of one share for each row.
 """
 
 import itertools
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from maskwright.masking.draws import Draws
+from maskwright.masking.protocols import Ratio
 
 
 def _check(name: str, value: float) -> float:
@@ -20,21 +21,21 @@ def _check(name: str, value: float) -> float:
     return float(value)
 
 
-class Constant:
-    """The same share always.
+class Constant(Ratio):
+    """Always the same share.
 
     Raises:
         ValueError: the share is not in (0, 1].
     """
 
     def __init__(self, value: float):
-        self.value = self.maximum = _check("mask.ratio", value)
+        self.value = self.maximum = _check("value", value)
 
     def __call__(self, progress: float, draws: Draws) -> float | Tensor:
         return self.value
 
 
-class Linear:
+class Linear(Ratio):
     """From `start` to `end` along a straight line (down from 0.3 to 0.15: Ankner et al., 2023).
 
     Raises:
@@ -42,7 +43,7 @@ class Linear:
     """
 
     def __init__(self, start: float, end: float):
-        self.start, self.end = _check("mask.ratio.start", start), _check("mask.ratio.end", end)
+        self.start, self.end = _check("start", start), _check("end", end)
         self.maximum = max(self.start, self.end)
 
     def __call__(self, progress: float, draws: Draws) -> float | Tensor:
@@ -60,8 +61,8 @@ class Cosine(Linear):
         return min(self.end + (self.start - self.end) * (1 + math.cos(math.pi * progress)) / 2, self.maximum)
 
 
-class Steps:
-    """One share after the other.
+class Steps(Ratio):
+    """One share after another.
 
     Args:
         values: the shares.
@@ -72,11 +73,11 @@ class Steps:
     """
 
     def __init__(self, values: list[float], boundaries: list[float]):
-        self.values = [_check(f"mask.ratio.values[{i}]", value) for i, value in enumerate(values)]
+        self.values = [_check(f"values[{i}]", value) for i, value in enumerate(values)]
         inside = [0.0, *boundaries, 1.0]
         if len(values) != len(boundaries) + 1 or any(not a < b for a, b in itertools.pairwise(inside)):
             raise ValueError(
-                f"mask.ratio.boundaries is {boundaries} for the {len(values)} shares of mask.ratio.values; it "
+                f"boundaries is {boundaries} for the {len(values)} shares of values; it "
                 "takes one number fewer, rising, between 0 and 1: where the next share begins"
             )
         self.boundaries, self.maximum = boundaries, max(self.values)
@@ -85,7 +86,7 @@ class Steps:
         return self.values[sum(progress >= boundary for boundary in self.boundaries)]
 
 
-class Sampled:
+class Sampled(Ratio):
     """A share of its own for each example and epoch.
 
     Args:
@@ -105,15 +106,13 @@ class Sampled:
         values: list[float] | None = None,
     ):
         if distribution not in ("uniform", "cosine", "set"):
-            raise ValueError(
-                f"mask.ratio.distribution is '{distribution}'; it is one of 'uniform', 'cosine', 'set'"
-            )
+            raise ValueError(f"distribution is '{distribution}'; it is one of 'uniform', 'cosine', 'set'")
         if distribution == "set":
             if not values:
-                raise ValueError("mask.ratio.values is empty; mask.ratio.distribution=set draws from it")
-            self.values = [_check(f"mask.ratio.values[{i}]", value) for i, value in enumerate(values)]
+                raise ValueError("values is empty; distribution=set draws from it")
+            self.values = [_check(f"values[{i}]", value) for i, value in enumerate(values)]
         elif not 0 <= low < high <= 1:
-            raise ValueError(f"mask.ratio is drawn from low={low} to high={high}; 0 <= low < high <= 1 must hold")
+            raise ValueError(f"low={low} to high={high} is no range of shares: 0 <= low < high <= 1 must hold")
         self.distribution, self.low, self.high = distribution, float(low), float(high)
         self.maximum = max(self.values) if distribution == "set" else self.high
 

@@ -1,4 +1,4 @@
-"""What holds for every mask, as functions for tests to call, on strategies of yours as on ours.
+"""Properties that hold for every mask, as functions for the tests of your own strategies and of ours.
 
     import pytest
     from maskwright.masking import testing
@@ -7,11 +7,11 @@
     def test_my_units(holds):
         holds(lambda **changes: testing.make_masker(units=MyUnits(), **changes))
 
-A property takes a function that makes the masker, with `ratio`, `corruption`, `seed` or `dynamic` changed
-where it is given, and raises an AssertionError where it does not hold. Units and weights that read more
-from a batch than ids and words need batches of their own: `holds(make, my_make_batch)`.
+A property takes a function that makes the masker, and that accepts `ratio`, `corruption`, `seed` and `dynamic`. It
+raises an AssertionError if it does not hold. Units and weights that read more from a batch than ids and words need
+batches of their own: `holds(make, my_make_batch)`.
 
-Needs scipy and hypothesis, which `pip install maskwright[dev]` brings.
+Requires scipy and hypothesis, which `pip install maskwright[dev]` installs.
 """
 
 import unittest
@@ -29,6 +29,7 @@ from maskwright.masking.corruption import Corruption
 from maskwright.masking.masker import Masked, Masker
 from maskwright.masking.ratio import Constant
 from maskwright.masking.units import Words
+from maskwright.masking.vocabulary import Vocabulary
 from maskwright.masking.weights import Uniform
 
 VOCABULARY = 1000
@@ -56,11 +57,9 @@ def make_masker(
         weights or Uniform(),
         Constant(ratio) if isinstance(ratio, float) else ratio,
         corruption or Corruption(0.8, 0.1, 0.1),
-        mask_id=MASK,
-        ordinary_ids=list(range(SPECIAL, VOCABULARY)),
+        Vocabulary(VOCABULARY, MASK, range(SPECIAL, VOCABULARY), np.arange(VOCABULARY)),
         seed=seed,
         dynamic=dynamic,
-        counts=np.arange(VOCABULARY),
     )
 
 
@@ -118,9 +117,8 @@ def units_of(masker: Masker, batch: dict[str, Tensor], progress: float = 0.0) ->
     units = masker.units(batch, draws, torch.from_numpy(budget)[:, None]).numpy().copy()
     weight = masker.weights(batch)
     weights = np.ones(units.shape) if weight is None else weight.double().numpy()
-    margin = getattr(masker.units, "margin", 12)
-    for row, values, wanted in zip(units, weights, budget, strict=True):
-        longest = margin + wanted // 8 if margin else wanted
+    for row, values, expected in zip(units, weights, budget, strict=True):
+        longest = masker.margin + expected // 8 if masker.margin else expected
         own = [row == unit for unit in np.unique(row[row >= 0])]
         taken = [unit for unit in own if unit.sum() <= longest and values[unit].mean() > 0]
         if not taken:  # nothing fits: each token is a unit
@@ -137,10 +135,10 @@ def budgets_are_met_within_a_unit(make: Make, batches: MakeBatch = make_batch) -
         masker, batch = make(ratio=ratio), batches(200, 96)
         budget, units = units_of(masker, batch)
         hidden = chosen(masker(batch), 96).sum(1).numpy()
-        for row, wanted, found in zip(units, budget, hidden, strict=True):
+        for row, expected, found in zip(units, budget, hidden, strict=True):
             _, sizes = np.unique(row[row >= 0], return_counts=True)
             longest, available = (int(sizes.max()), int(sizes.sum())) if len(sizes) else (0, 0)
-            assert abs(min(wanted, available) - found) <= (longest if available > wanted else 0)
+            assert abs(min(expected, available) - found) <= (longest if available > expected else 0)
 
 
 def shares_are_exact_over_100k_tokens(make: Make, batches: MakeBatch = make_batch) -> None:
@@ -148,8 +146,8 @@ def shares_are_exact_over_100k_tokens(make: Make, batches: MakeBatch = make_batc
     masker, batch = make(ratio=0.15), batches(1600, 128)
     budget, units = units_of(masker, batch)
     assert (batch["words"] >= 0).sum() > 100_000
-    wanted = np.minimum(budget, (units >= 0).sum(1)).sum()
-    assert abs(int(masker(batch).valid.sum()) - wanted) <= 0.03 * wanted
+    expected = np.minimum(budget, (units >= 0).sum(1)).sum()
+    assert abs(int(masker(batch).valid.sum()) - expected) <= 0.03 * expected
 
 
 def units_are_hidden_whole_or_not_at_all(make: Make, batches: MakeBatch = make_batch) -> None:
@@ -202,12 +200,12 @@ def corruption_is_80_10_10(make: Make, batches: MakeBatch = make_batch) -> None:
     if len(targets) < 1000:
         return
     is_mask, is_kept = int((shown == MASK).sum()), int((shown == targets).sum())
-    ordinary = VOCABULARY - SPECIAL  # a random replacement is the token itself once in so many times
+    ordinary = VOCABULARY - SPECIAL  # a random replacement is the token itself with a probability of 1 / ordinary
     expected = np.array([0.8, 0.1 * (1 - 1 / ordinary), 0.1 * (1 + 1 / ordinary)]) * len(targets)
     assert stats.chisquare([is_mask, len(targets) - is_mask - is_kept, is_kept], expected).pvalue > 1e-4
 
 
-def lots_of_units_are_shared(make: Make, batches: MakeBatch = make_batch) -> None:
+def draws_of_units_are_shared(make: Make, batches: MakeBatch = make_batch) -> None:
     """With `per: unit` all tokens of a unit show the mask, or none does."""
     masker, batch = make(ratio=0.3, corruption=Corruption(0.5, 0, 0.5, per="unit")), batches(200, 96)
     draws = masker.draws(batch)
@@ -348,7 +346,7 @@ def widths_are_known_without_a_look_at_the_data(make: Make, batches: MakeBatch =
 
 
 def _completed(batch: dict[str, Tensor], batches: MakeBatch) -> dict[str, Tensor]:
-    """The batch, with what only `batches` brings: its first columns, -1 or 0 where nothing may be masked."""
+    """Returns the batch with the tensors that only `batches` makes, cleared where nothing may be masked."""
     rows, length = batch["words"].shape
     more = batches(max(rows, 1), length + 2)
     for name in more.keys() - batch.keys():
@@ -406,11 +404,13 @@ def random_rows_hold_what_the_others_say(make: Make, batches: MakeBatch = make_b
         hidden = chosen(masker(batch), length).numpy()
         budget, units = units_of(masker, batch)
         assert not hidden[units < 0].any()
-        for row, mask, wanted in zip(units, hidden, budget, strict=True):
+        for row, mask, expected in zip(units, hidden, budget, strict=True):
             _, sizes = np.unique(row[row >= 0], return_counts=True)
             if len(sizes):
                 assert all(mask[row == unit].all() for unit in np.unique(row[mask]))
-                assert abs(min(wanted, sizes.sum()) - mask.sum()) <= (sizes.max() if sizes.sum() > wanted else 0)
+                assert abs(min(expected, sizes.sum()) - mask.sum()) <= (
+                    sizes.max() if sizes.sum() > expected else 0
+                )
 
     holds()
 
@@ -422,7 +422,7 @@ PROPERTIES = [
     special_tokens_are_never_hidden_and_nothing_else_changes,
     replacements_cover_the_vocabulary_but_no_special_token,
     corruption_is_80_10_10,
-    lots_of_units_are_shared,
+    draws_of_units_are_shared,
     masks_do_not_depend_on_the_batch,
     masks_are_the_same_on_a_gpu,
     what_gpus_compute_is_the_same,

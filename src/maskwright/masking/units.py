@@ -1,12 +1,11 @@
 """What is masked as a whole: positions -> unit ids.
 
-A unit function takes the batch, its draws and the budget (B, 1) of each row, and returns (B, T) int64:
-for each position the id, in [0, T), of the unit that it belongs to, and -1 where nothing may be masked
-(special tokens, padding). Positions of a row with equal ids are masked together or not at all.
+Units are called with the batch, its draws and the budget (B, 1) of each row, and return (B, T) int64: for
+each position the id, in [0, T), of the unit that it belongs to, and -1 where nothing may be masked (special
+tokens, padding). Positions of a row with equal ids are masked together or not at all.
 
-It may have an attribute `margin`: units of more tokens than that, and an eighth of the budget, are not
-masked, which bounds by how much a row exceeds its budget; 12 where it has none. A margin of 0 says that
-the units of a row hold no more than its budget.
+They may declare a `margin`: units of more tokens than that, and an eighth of the budget, are not masked,
+which bounds by how much a row exceeds its budget; without one it is 12. `protocols.Units` has the details.
 """
 
 import math
@@ -15,39 +14,39 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from maskwright.annotations import collocations, entities
 from maskwright.masking.draws import Draws
+from maskwright.masking.protocols import Batch, Units
 
 
-class Tokens:
+class Tokens(Units):
     """Every token by itself, as in BERT (Devlin et al., 2019)."""
 
-    single = True  # spares the masker to look which positions belong together
+    single = True
 
-    def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
+    def __call__(self, batch: Batch, draws: Draws, budget: Tensor) -> Tensor:
         words = batch["words"]
         return torch.where(words >= 0, torch.arange(words.shape[1], device=words.device), -1)
 
 
-class Words:
+class Words(Units):
     """All tokens of a word together: the whole-word masking of BERT's second release (2019)."""
 
     margin = 12
 
-    def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
+    def __call__(self, batch: Batch, draws: Draws, budget: Tensor) -> Tensor:
         return batch["words"]
 
 
-class Nothing:
+class Nothing(Units):
     """No position at all: a control."""
 
     margin = 0
 
-    def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
+    def __call__(self, batch: Batch, draws: Draws, budget: Tensor) -> Tensor:
         return torch.full_like(batch["words"], -1)
 
 
-class Runs:
+class Runs(Units):
     """Runs of 1 to N whole words: each row is cut into runs of random lengths, anew each epoch.
 
     A special token or the end of the row ends a run early.
@@ -58,7 +57,7 @@ class Runs:
 
     def __init__(self, shares: list[float]):
         self.shares = shares
-        # shares that add up to 1 but for rounding must not leave room behind the last
+        # shares that add up to 1 but for rounding must not leave a gap after the last
         self.limits = [math.fsum(shares[: n + 1]) for n in range(len(shares) - 1)]
         self.margin = 2 * len(shares) + 4
 
@@ -71,7 +70,7 @@ class Runs:
             lengths += u >= limit
         return lengths
 
-    def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
+    def __call__(self, batch: Batch, draws: Draws, budget: Tensor) -> Tensor:
         words = batch["words"]
         number = words.shape[1]
         starts = self.lengths(draws, number).cumsum(1).clamp(max=number)  # word numbers; 0 starts a run anyway
@@ -94,9 +93,9 @@ class Spans(Runs):
 
     def __init__(self, p: float = 0.2, max_words: int = 10):
         if not 0 < p < 1:
-            raise ValueError(f"mask.units.p is {p}; it lies between 0 and 1")
+            raise ValueError(f"p is {p}; it lies between 0 and 1")
         if max_words < 1:
-            raise ValueError(f"mask.units.max_words is {max_words}; it is at least 1")
+            raise ValueError(f"max_words is {max_words}; it is at least 1")
         shares = [p * (1 - p) ** n for n in range(max_words)]
         super().__init__([share / math.fsum(shares) for share in shares])
 
@@ -114,54 +113,31 @@ class Ngrams(Runs):
 
     def __init__(self, max_words: int = 3, distribution: Literal["uniform", "inverse"] | list[float] = "inverse"):
         if max_words < 1:
-            raise ValueError(f"mask.units.max_words is {max_words}; it is at least 1")
+            raise ValueError(f"max_words is {max_words}; it is at least 1")
         numbers = range(1, max_words + 1)
         if isinstance(distribution, str):
             if distribution not in ("uniform", "inverse"):
-                raise ValueError(
-                    f"mask.units.distribution is '{distribution}'; it is 'uniform', 'inverse', or a list"
-                )
+                raise ValueError(f"distribution is '{distribution}'; it is 'uniform', 'inverse', or a list")
             shares = [1.0 if distribution == "uniform" else 1 / n for n in numbers]
             shares = [share / math.fsum(shares) for share in shares]
         else:
             shares = [float(share) for share in distribution]
             if len(shares) != max_words:
                 raise ValueError(
-                    f"mask.units.distribution has {len(shares)} probabilities; "
-                    f"mask.units.max_words={max_words} needs as many"
+                    f"distribution has {len(shares)} probabilities; max_words={max_words} needs as many"
                 )
             if not (min(shares) >= 0 and math.isclose(math.fsum(shares), 1, abs_tol=1e-6)):
-                raise ValueError(
-                    f"mask.units.distribution is {shares}; probabilities are not negative and add up to 1"
-                )
+                raise ValueError(f"distribution is {shares}; probabilities are not negative and add up to 1")
         super().__init__(shares)
 
 
-class Collocations(collocations.Collocations):
-    """Collocations of the training text, and the words between them (PMI-Masking, Levine et al., 2021)."""
-
-    margin = 16
-
-    def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
-        return batch[self.name]
-
-
-class Entities(entities.Entities):
-    """Named spans, and the words between them (ERNIE, Sun et al., 2019; REALM, Guu et al., 2020)."""
-
-    margin = 16
-
-    def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
-        return batch[self.name]
-
-
-class Blocks:
+class Blocks(Units):
     """Rectangles on a grid (BEiT, Bao et al., 2022).
 
-    The maskable positions of a row stand on a grid, line by line. Rectangles of a random area, shape and
-    place are laid upon it; one that would exceed what is left of the budget is passed over; a rectangle
-    counts what no earlier one has covered. Where they have not met the budget in the end, single
-    positions do.
+    The maskable positions of a row are arranged in a grid, line by line. Rectangles of a random area, shape and
+    location are laid on it. A rectangle consists of the positions that no earlier one covers; one that would
+    exceed what is left of the budget is skipped. What the rectangles leave of the budget goes to single
+    positions.
 
     Args:
         columns: positions of a line of the grid.
@@ -183,15 +159,13 @@ class Blocks:
         attempts: int = 16,
     ):
         if min(columns, smallest, attempts) < 1:
-            raise ValueError(
-                f"mask.units has columns={columns}, smallest={smallest}, attempts={attempts}; each is at least 1"
-            )
+            raise ValueError(f"columns={columns}, smallest={smallest}, attempts={attempts}: each is at least 1")
         if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1] < math.inf:
-            raise ValueError(f"mask.units.aspect is {list(aspect)}; it is two positive ratios, the smaller first")
+            raise ValueError(f"aspect is {list(aspect)}; it is two positive ratios, the smaller first")
         self.columns, self.smallest, self.attempts = columns, smallest, attempts
         self.aspect = (math.log(aspect[0]), math.log(aspect[1]))
 
-    def __call__(self, batch: dict[str, Tensor], draws: Draws, budget: Tensor) -> Tensor:
+    def __call__(self, batch: Batch, draws: Draws, budget: Tensor) -> Tensor:
         maskable = batch["words"] >= 0
         place = maskable.cumsum(1) - 1
         row, column = place // self.columns, place % self.columns
@@ -214,18 +188,18 @@ class Blocks:
             fits = size <= left
             unit = torch.where(new & fits, number, unit)
             left = left - size.where(fits, 0)
-        # what is left, if anything, falls to single positions in a random order
+        # what is left, if anything, goes to single positions in a random order
         single = maskable & (unit < 0)
         keys = draws.hashes("singles", torch.arange(place.shape[1], device=place.device)[None])
         rank = torch.where(single, keys, 2**63 - 1).argsort(dim=1, stable=True).argsort(dim=1)
-        # the position that starts no rectangle numbers the unit; rectangles take the numbers of their first
+        # a single position is numbered by itself, a rectangle by its first position
         first = _first_positions(unit, self.attempts)
         index = torch.arange(place.shape[1], device=place.device)
         return torch.where(unit >= 0, first, torch.where(single & (rank < left), index, -1))
 
 
 def _first_positions(unit: Tensor, number: int) -> Tensor:
-    """For each position the first one of its unit, which numbers it distinctly from single positions."""
+    """For each position the first one of its unit, a number that no single position has."""
     index = torch.arange(unit.shape[1], device=unit.device).expand_as(unit)
     first = torch.full((len(unit), number + 1), unit.shape[1], device=unit.device)
     first = first.scatter_reduce(1, unit + 1, index, "amin")
