@@ -19,7 +19,7 @@ DEFAULT = ["html_tags", "html_entities", "control_characters", "unicode_nfc", "w
         ("wikitext_joins", "well @-@ known 1 @,@ 000 3 @.@ 5", "well-known 1,000 3.5"),
     ],
 )
-def test_steps(step, before, after):
+def test_each_step(step, before, after):
     assert STEPS[step](before) == after
 
 
@@ -35,6 +35,6 @@ def test_cleaning_twice_changes_nothing():
     assert clean(once) == once
 
 
-def test_an_unknown_step_names_the_nearest():
+def test_the_error_for_an_unknown_step_suggests_the_nearest():
     with pytest.raises(UserError, match="'whitespac'.*Did you mean 'whitespace'"):
         cleaner(["whitespac"])

@@ -12,7 +12,7 @@ def read(path, column="text", document="row", split="train"):
     return list(Source(str(path), None, column, document).read(split))
 
 
-def test_text_by_row_paragraph_file_and_article(tmp_path):
+def test_text_files_are_read_by_row_paragraph_file_and_article(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text(" = One = \nfirst line\nsecond line\n\nthird\n = Two = \n = = Part = = \nfourth\n")
     assert len(read(path)) == 7
@@ -26,7 +26,7 @@ def test_text_by_row_paragraph_file_and_article(tmp_path):
     assert "fourth" in two
 
 
-def test_tables(tmp_path):
+def test_tables_are_read(tmp_path):
     texts = ["first, with comma", 'second "quoted"\nover two lines', "dritter ü"]
     (tmp_path / "a.jsonl").write_text('{"text": "x", "id": 1}\n\n{"id": 2, "text": "y"}\n')
     (tmp_path / "b.csv").write_text(
@@ -48,7 +48,7 @@ def test_folders_and_globs_are_read_in_order(tmp_path):
     assert read(f"{tmp_path}/**/*.txt") == ["a.txt", "b.txt", "sub/c.txt"]
 
 
-def test_names_and_marks_that_editors_leave(tmp_path):
+def test_unusual_file_names_and_byte_order_marks_are_accepted(tmp_path):
     (tmp_path / "d [1].TXT").write_bytes(b"\xef\xbb\xbfone")
     (tmp_path / "README.md").write_text("# My books")
     (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "two"}')
@@ -56,7 +56,7 @@ def test_names_and_marks_that_editors_leave(tmp_path):
     assert read(tmp_path) == ["two", "one"]
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_errors_name_the_file_and_the_place(tmp_path):
     def refused(name, content, column="text", match="", **options):
         path = tmp_path / name
         path.write_bytes(content)
@@ -74,11 +74,11 @@ def test_what_cannot_be_read_is_named(tmp_path):
     refused("a.jsonl", b'{"text": 5}\n', match="line 1, holds int in 'text'")
     refused("a.jsonl", b'{"body": "x"}\n', match="line 1, has no column 'text'")
     refused("a.parquet", b"PAR1", match=r"a\.parquet is not a parquet file")
-    refused("a.docx", b"x", match="is of no known kind")
+    refused("a.docx", b"x", match="has an unknown file extension")
     refused("b.txt", b"x", split="validation", match=r"data\.splits\.validation=0\.05")
 
 
-def test_a_source_that_is_not_there(tmp_path):
+def test_missing_sources_are_refused(tmp_path):
     (tmp_path / "corpus.txt").write_text("x")
     with pytest.raises(UserError, match="does not exist. Did you mean 'corpus.txt'"):
         read(tmp_path / "corpsu.txt")
@@ -95,7 +95,7 @@ def test_a_source_that_is_not_there(tmp_path):
         Source("x", None, "text", "rows")
 
 
-def test_folders_in_the_hubs_layout(tmp_path):
+def test_folders_in_the_hubs_layout_are_read(tmp_path):
     for config in ("en", "de"):
         folder = tmp_path / "owner" / "set" / config
         folder.mkdir(parents=True)
@@ -126,7 +126,7 @@ def test_folders_in_the_hubs_layout(tmp_path):
         read(source)
 
 
-def test_sources_tell_their_splits(tmp_path, films):
+def test_sources_list_their_splits(tmp_path, films):
     def splits(source):
         return Source(str(source), None, "text", "row").splits()
 
@@ -147,16 +147,16 @@ def test_sources_tell_their_splits(tmp_path, films):
     assert splits("owner/no_such_set") == set()
 
 
-def test_the_hub_without_network_says_how_to_go_on():
+def test_the_error_without_network_suggests_local_data():
     with pytest.raises(UserError, match=r"data\.source='owner/no_such_set'.*hub(.|\n)*local data"):
         read("owner/no_such_set")
 
 
 @pytest.mark.parametrize(("line", "found"), [("a bad film, truly awful,a", 3), ("a bad film", 1)])
-def test_rows_with_other_columns_than_named_are_refused(tmp_path, line, found):
+def test_rows_with_another_number_of_columns_are_refused(tmp_path, line, found):
     path = tmp_path / "films.csv"
     path.write_text(f"text,label\nfine,b\n{line}\n")
     with pytest.raises(
-        UserError, match=f"films.csv, line 3, has {found} values, and the first line names 2 columns"
+        UserError, match=f"films.csv, line 3, has {found} values, but the first line names 2 columns"
     ):
         read(path)

@@ -1,4 +1,4 @@
-"""Archives of texts."""
+"""Archives of labelled texts."""
 
 import bz2
 import gzip
@@ -8,12 +8,12 @@ import tarfile
 import pytest
 
 from maskwright.core.errors import UserError
-from maskwright.corpora import labelled_folders as trees
+from maskwright.corpora import labelled_folders
 
 
 @pytest.fixture
 def archive() -> bytes:
-    """Twenty texts as a tarball, not compressed: a header and a block of text each."""
+    """Twenty texts as an uncompressed tarball: a header and a block of text each."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as written:
         for number in range(20):
@@ -25,20 +25,20 @@ def archive() -> bytes:
 
 def read(path, content: bytes) -> int:
     path.write_bytes(content)
-    return len(list(trees.read(path, "train")))
+    return len(list(labelled_folders.read(path, "train")))
 
 
-def test_whole_archives_are_read(tmp_path, archive):
+def test_archives_are_read(tmp_path, archive):
     assert read(tmp_path / "a.tar", archive) == 20
     assert read(tmp_path / "a.tar.gz", gzip.compress(archive)) == 20
     assert read(tmp_path / "a.tar.bz2", bz2.compress(archive)) == 20
 
 
-def test_a_text_of_another_label_is_named(tmp_path, archive):
+def test_the_error_for_an_unknown_label_names_the_text(tmp_path, archive):
     path = tmp_path / "a.tar"
     path.write_bytes(archive)
     with pytest.raises(UserError, match=r"a\.tar: aclImdb/train/neg/0_1\.txt has the label 'neg'.*data\.labels"):
-        list(trees.read(path, "train", ["pos", "bad"]))
+        list(labelled_folders.read(path, "train", ["pos", "bad"]))
 
 
 HEADER = 10 * 2 * tarfile.BLOCKSIZE  # of the eleventh text

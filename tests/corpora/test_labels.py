@@ -1,7 +1,5 @@
 """Labels and tags: schemes, repairs, refusals."""
 
-from collections import Counter
-
 import pytest
 
 from maskwright.core.errors import UserError
@@ -21,19 +19,17 @@ IOB2 = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER"]
     ],
     ids=["IOB2", "IOB1", "IOBES", "BILOU"],
 )
-def test_every_scheme_becomes_iob2(tags):
-    assert iob2(tags, Counter()) == IOB2
+def test_every_scheme_is_converted_to_iob2(tags):
+    assert iob2(tags).tags == IOB2
 
 
-def test_strays_are_told_from_iob1():
-    tally: Counter[str] = Counter()
-    assert iob2(["O", "I-PER", "I-LOC"], tally) == ["O", "B-PER", "B-LOC"]
-    assert (tally["strays"], tally["opened"]) == (2, 0)  # IOB1, as far as anyone can tell
-    iob2(["B-PER", "O", "I-PER"], tally)
-    assert (tally["strays"], tally["opened"]) == (3, 1)
+def test_stray_tags_are_distinguished_from_iob1():
+    # the first cannot be distinguished from IOB1
+    assert iob2(["O", "I-PER", "I-LOC"]) == (["O", "B-PER", "B-LOC"], 2, 0)
+    assert iob2(["B-PER", "O", "I-PER"]) == (["B-PER", "O", "B-PER"], 1, 1)
 
 
-def test_words_and_entities_stand_where_cleaning_leaves_them():
+def test_marks_refer_to_the_cleaned_text():
     text, words = Tagged(["Ada", "\u200b", "King", "wrote"], []).plain(lambda word: word.replace("\u200b", ""))
     assert text == "Ada King wrote"
     assert [text[first:last] for first, last in words] == ["Ada", "", "King", "wrote"]
@@ -55,13 +51,13 @@ def test_words_and_entities_stand_where_cleaning_leaves_them():
         (["a", 7], ["O", "O"], "holds 7 where a word is expected"),
     ],
 )
-def test_tags_that_do_not_fit_are_refused(words, tags, message):
+def test_invalid_tags_are_refused(words, tags, message):
     names = ["O", "B-PER"] if isinstance(tags[0], int) else None
     with pytest.raises(UserError, match=f"row 3.*{message}"):
-        tagged(words, tags, names, None, "row 3", Counter())
+        tagged(words, tags, names, None, "row 3")
 
 
-def test_labels_are_spelled_and_checked():
+def test_labels_are_converted_to_text_and_checked():
     assert label_of(1, ["neg", "pos"], None, "row 1") == "pos"
     assert label_of(-1, ["neg", "pos"], None, "row 1") is None
     assert label_of(3, None, None, "row 1") == "3"
@@ -78,38 +74,36 @@ def test_labels_are_spelled_and_checked():
 def test_columns_are_read_with_their_documents(tmp_path):
     path = tmp_path / "eng.train"
     path.write_text("-DOCSTART- -X- O O\n\nAda NNP I-PER\nwrote VBD O\n\n-DOCSTART- -X- O O\n\nParis NNP I-LOC\n")
-    tally: Counter[str] = Counter()
-    assert list(columns.read(path, None, tally)) == [
-        Tagged(["Ada", "wrote"], ["B-PER", "O"], document=2),
-        Tagged(["Paris"], ["B-LOC"], document=3),
+    assert list(columns.read(path, None)) == [
+        Tagged(["Ada", "wrote"], ["B-PER", "O"], opens_document=True, strays=1, opened=0),
+        Tagged(["Paris"], ["B-LOC"], opens_document=True, strays=1, opened=0),
     ]
-    assert not tally["opened"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("Ada I-PER\nwrote\n", "line 2, holds 'wrote' alone"),
-        ("Ada NNP I-PER\nwrote VBD\n", r"line 2, has 2 columns \(wrote VBD\), and the lines before it 3"),
+        ("Ada NNP I-PER\nwrote VBD\n", r"line 2, has 2 columns \(wrote VBD\), but the lines before it have 3"),
         ("Ada I-PER\nwrote I-PRE\n", r"line 2, has the tag 'B-PRE'.*Did you mean 'B-PER'"),
     ],
 )
-def test_lines_that_do_not_fit_are_named(tmp_path, text, message):
+def test_errors_name_the_line(tmp_path, text, message):
     path = tmp_path / "eng.train"
     path.write_text(text)
     with pytest.raises(UserError, match=rf"eng\.train, {message}"):
-        list(columns.read(path, ["O", "B-PER", "I-PER"], Counter()))
+        list(columns.read(path, ["O", "B-PER", "I-PER"]))
 
 
-def test_words_between_tabs_may_hold_blanks(tmp_path):
+def test_words_between_tabs_may_contain_spaces(tmp_path):
     path = tmp_path / "eng.train"
     path.write_text("New York\tB-LOC\nsleeps\tO\n")
-    assert [text.words for text in columns.read(path, None, Counter())] == [["New York", "sleeps"]]
+    assert [text.words for text in columns.read(path, None)] == [["New York", "sleeps"]]
 
 
-def test_words_between_blanks_may_hold_other_white_space(tmp_path):
+def test_words_between_spaces_may_contain_other_white_space(tmp_path):
     path = tmp_path / "fr.train"
     path.write_text("10\u00a0000 B-NUM\n東\u3000京  \t B-LOC \n".replace("\t", ""))
-    [text] = columns.read(path, None, Counter())
+    [text] = columns.read(path, None)
     assert text.words == ["10\u00a0000", "東\u3000京"]
     assert text.tags == ["B-NUM", "B-LOC"]

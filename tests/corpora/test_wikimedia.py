@@ -17,7 +17,7 @@ _PAGE = """  <page>
 
 
 def make_dump(*pages) -> bytes:
-    """A dump of (title, namespace, is redirect, text)."""
+    """Returns a dump of pages, each given as (title, namespace, whether it is a redirect, text)."""
     body = "".join(
         _PAGE.format(title=t, ns=ns, id=i, redirect=f'\n    <redirect title="{t}" />' if r else "", text=text)
         for i, (t, ns, r, text) in enumerate(pages)
@@ -40,7 +40,7 @@ DUMP = make_dump(
 @pytest.mark.parametrize(
     ("name", "pack"), [("a.xml", bytes), ("a.xml.bz2", bz2.compress), ("a.xml.gz", gzip.compress)]
 )
-def test_articles_of_a_dump(tmp_path, name, pack):
+def test_articles_of_a_dump_are_read(tmp_path, name, pack):
     (tmp_path / name).write_bytes(pack(DUMP))
     source = Source(str(tmp_path / name), None, "text", "row")
     assert source.find()[0] == "dump"
@@ -51,10 +51,10 @@ def test_articles_of_a_dump(tmp_path, name, pack):
     ("name", "pack"), [("a.xml", bytes), ("a.xml.bz2", bz2.compress), ("a.xml.gz", gzip.compress)]
 )
 @pytest.mark.parametrize("keep", [0.5, 0.9])
-def test_a_dump_cut_off_is_refused(tmp_path, name, pack, keep):
+def test_an_incomplete_dump_is_refused(tmp_path, name, pack, keep):
     packed = pack(make_dump(*[(f"Page {i}", 0, False, f"Text {i * 7919}.") for i in range(3000)]))
     (tmp_path / name).write_bytes(packed[: int(len(packed) * keep)])
-    with pytest.raises(UserError, match=r"a\.xml.* is cut off or damaged behind page \d+"):
+    with pytest.raises(UserError, match=r"a\.xml.* is cut off or damaged after page \d+"):
         list(wikimedia.read(tmp_path / name))
 
 
@@ -71,12 +71,12 @@ def test_a_dump_cut_off_is_refused(tmp_path, name, pack, keep):
         ("{{Use dab style}} Text.", True),
     ],
 )
-def test_disambiguation_pages_and_no_others_are_left_out(tmp_path, text, kept):
+def test_only_disambiguation_pages_are_left_out(tmp_path, text, kept):
     (tmp_path / "a.xml").write_bytes(make_dump(("A", 0, False, text)))
     assert len(list(wikimedia.read(tmp_path / "a.xml"))) == kept
 
 
-def test_globs_of_dumps_are_dumps(tmp_path):
+def test_a_glob_of_dumps_is_read_as_dumps(tmp_path):
     for name in ("enwiki-1.xml.bz2", "enwiki-2.xml.bz2"):
         (tmp_path / name).write_bytes(bz2.compress(DUMP))
     source = Source(f"{tmp_path}/enwiki-*.xml.bz2", None, "text", "row")
@@ -126,7 +126,7 @@ def test_markup_is_removed():
         assert rest not in text
 
 
-def test_the_excerpt_that_ships_with_gensim():
+def test_the_excerpt_that_ships_with_gensim_is_read():
     source = Source(
         "pkg://gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
         None,

@@ -8,7 +8,7 @@ import torch
 from maskwright.data.packed import TextData
 from maskwright.text.tokenizer import Trained
 
-CORPUS = {  # settings that every data module of the tests has
+CORPUS = {  # settings that all data modules of the tests share
     "config": None,
     "column": "text",
     "document": "row",
@@ -23,7 +23,7 @@ CORPUS = {  # settings that every data module of the tests has
 
 @pytest.fixture
 def make(corpus, cache) -> Callable[..., TextData]:
-    """Makes and prepares one; takes the settings that are to be others."""
+    """A function that makes and prepares a data module, with the given settings changed."""
 
     def make_data(**changes) -> TextData:
         settings = CORPUS | {
@@ -44,6 +44,6 @@ def make(corpus, cache) -> Callable[..., TextData]:
 
 
 def take(loader, number: int) -> list[dict[str, torch.Tensor]]:
-    """The first batches of a loader."""
+    """Returns the first batches of a loader."""
     iterator = iter(loader)
     return [next(iterator) for _ in range(number)]

@@ -1,4 +1,4 @@
-"""What masks know about tokens comes with each batch, whatever the corpus and however it is read."""
+"""Batches contain the annotations of their tokens, whatever the corpus and however it is read."""
 
 import numpy as np
 import pyarrow as pa
@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from maskwright.annotations import Collocations, Entities, Frequency, Lexicon, Tfidf
 from maskwright.core.errors import UserError
-from maskwright.masking import Collocations, Entities, Frequency, Lexicon, Tfidf
 from maskwright.masking.testing import make_masker
 from maskwright.reports.masks import held_out
 from tests.conftest import make_text
@@ -16,7 +16,7 @@ from tests.data.conftest import take
 ALL = (Collocations(), Entities(), Frequency(), Tfidf(), Lexicon())
 
 
-def test_units_hold_whole_words_and_weights_are_those_of_words(make):
+def test_units_consist_of_whole_words_and_words_have_one_weight(make):
     for batch in take(make(annotations=ALL).train_dataloader(), 5):
         words = batch["words"]
         for name in ("collocations", "entities"):
@@ -27,7 +27,7 @@ def test_units_hold_whole_words_and_weights_are_those_of_words(make):
                 for word in own[own >= 0].unique():
                     assert len(row[own == word].unique()) == 1
                 joined += len(own.unique()) - len(row.unique())
-            assert joined > 0 or name == "entities"  # of which this text has none of several words
+            assert joined > 0 or name == "entities"  # this text has no entities of several words
             assert units.max() < units.shape[1]
         for name in ("frequency", "tfidf", "lexicon"):
             weights = batch[name]
@@ -40,17 +40,17 @@ def test_units_hold_whole_words_and_weights_are_those_of_words(make):
         assert (batch["frequency"][words >= 0] > 0).all()
 
 
-def test_a_block_shows_what_its_documents_have(make):
-    """The numbers of the blocks, one behind the other, are those of whole documents, encoded by themselves."""
+def test_annotations_of_blocks_are_those_of_their_documents(make):
+    """The concatenated annotations of all blocks equal those of the documents, each encoded separately."""
     data = make(annotations=ALL)
     texts = data.documents["validation"]["text"][:]
-    rows, piece = data.encode(texts)
+    rows, shard = data.encode(texts)
     blocks = data.blocks["validation"].read(np.arange(len(data.blocks["validation"])))
     real = (blocks["documents"] >= 0)[:, 1:-1] & (np.arange(30) < (blocks["documents"] >= 0).sum(1)[:, None] - 2)
     for name in ("frequency", "tfidf", "lexicon"):
         packed = blocks[name][:, 1:-1][real]
         alone = torch.cat(
-            [row[1 : 1 + n] for row, n in zip(rows[name], np.diff(piece.ends, prepend=0), strict=True)]
+            [row[1 : 1 + n] for row, n in zip(rows[name], np.diff(shard.ends, prepend=0), strict=True)]
         )
         assert np.allclose(packed, alone.numpy())
     for name in ("words", "collocations", "entities"):
@@ -60,7 +60,7 @@ def test_a_block_shows_what_its_documents_have(make):
         own = np.concatenate(
             [
                 np.diff(row.numpy(), prepend=-1)[1 : 1 + n] > 0
-                for row, n in zip(rows[name], np.diff(piece.ends, prepend=0), strict=True)
+                for row, n in zip(rows[name], np.diff(shard.ends, prepend=0), strict=True)
             ]
         )
         inside = np.zeros_like(real)
@@ -68,7 +68,7 @@ def test_a_block_shows_what_its_documents_have(make):
         assert (packed[real & inside] == own[(real & inside)[real]]).all()
 
 
-def test_processes_change_nothing(make, tmp_path):
+def test_annotations_do_not_depend_on_the_number_of_processes(make, tmp_path):
     one = make(annotations=ALL)
     two = make(annotations=ALL, preparation_workers=2, cache_dir=str(tmp_path))
     for split in ("train", "validation", "test"):
@@ -76,7 +76,7 @@ def test_processes_change_nothing(make, tmp_path):
             assert np.array_equal(one.blocks[split].annotations[name], two.blocks[split].annotations[name])
 
 
-def test_loading_workers_change_no_mask(make):
+def test_masks_do_not_depend_on_the_number_of_workers(make):
     def masked(**changes):
         batches = take(make(annotations=ALL, **changes).train_dataloader(), 4)
         for units in (Collocations(), Entities()):
@@ -88,12 +88,12 @@ def test_loading_workers_change_no_mask(make):
         assert torch.equal(one, two)
 
 
-def test_they_are_prepared_once(make, monkeypatch):
+def test_annotations_are_prepared_once(make, monkeypatch):
     make(annotations=ALL)
-    monkeypatch.setattr("maskwright.data.corpus.write_annotation", None)
+    monkeypatch.setattr("maskwright.data.prepare.write_annotation", None)
     first = make(annotations=ALL)
     assert (first.annotation_folders["collocations"] / "collocations.tsv").is_file()
-    with pytest.raises(TypeError):  # other settings are prepared anew
+    with pytest.raises(TypeError):  # other settings need another preparation
         make(annotations=[Frequency(0.25)])
 
 
@@ -101,9 +101,9 @@ def test_statistics_come_from_the_training_split_only(make, monkeypatch):
     seen = []
     learn = Frequency.learn
 
-    def listen(self, folder, pieces, tokenizer):
-        seen.extend(len(piece.ends) for piece in pieces())
-        learn(self, folder, pieces, tokenizer)
+    def listen(self, folder, shards, tokenizer):
+        seen.extend(len(shard.ends) for shard in shards())
+        learn(self, folder, shards, tokenizer)
 
     monkeypatch.setattr(Frequency, "learn", listen)
     data = make(annotations=[Frequency(0.125)])
@@ -112,7 +112,7 @@ def test_statistics_come_from_the_training_split_only(make, monkeypatch):
 
 @pytest.fixture
 def tagged(tmp_path):
-    """A folder in the hub's layout with words and tags, as CoNLL-2003's."""
+    """A folder in the hub's layout with words and tags, like CoNLL-2003."""
     from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
     folder = tmp_path / "tagged"
@@ -155,7 +155,7 @@ def test_tags_of_a_corpus_become_units(make, tagged, tmp_path):
         ({"column": "ner_tags", "tags": "tokens"}, r"has the tag 'Ada' \(data\.tags\)"),
     ],
 )
-def test_tags_that_are_none_are_refused(make, tagged, changes, message):
+def test_columns_that_are_not_tags_are_refused(make, tagged, changes, message):
     with pytest.raises(UserError, match=message):
         make(annotations=[Entities()], source=str(tagged), **TAGGED | changes)
 
@@ -171,18 +171,18 @@ def test_pictures_of_a_tagged_corpus_show_its_tags(make, tagged):
 
 
 class Shifted(Frequency):
-    """Another annotation under the same name, with the same settings."""
+    """Another annotation with the same name and settings."""
 
     def open(self, folder, tokenizer):
         annotate = super().open(folder, tokenizer)
-        return lambda piece: annotate(piece) + 1
+        return lambda shard: annotate(shard) + 1
 
 
 class Short(Frequency):
-    """Gives too few numbers."""
+    """Returns too few numbers."""
 
     def open(self, folder, tokenizer):
-        return lambda piece: np.ones(3)
+        return lambda shard: np.ones(3)
 
 
 def test_another_class_is_another_annotation(make):
@@ -195,18 +195,18 @@ def test_another_class_is_another_annotation(make):
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        (Short(), r"Short\.open answered \(3,\) numbers for"),
+        (Short(), r"Short\.open returned \(3,\) numbers for"),
         (Frequency(alpha=40.0), r"mask\.weights: frequency gives the weight .*e-"),
         (Frequency(alpha=-40.0), r"mask\.weights: frequency gives the weight .*e\+"),
         (Lexicon(power=2000.0), r"mask\.weights: lexicon gives the weight inf"),
     ],
 )
-def test_numbers_that_cannot_be_used_are_refused(make, annotation, message):
+def test_invalid_numbers_are_refused(make, annotation, message):
     with pytest.raises(UserError, match=message):
         make(annotations=[annotation])
 
 
-def test_tags_of_text_are_refused(make, tagged, tmp_path, corpus):
+def test_tags_beside_a_text_instead_of_words_are_refused(make, tagged, tmp_path, corpus):
     pq.write_table(pa.table({"tokens": ["a b"], "ner_tags": [["O"]]}), tmp_path / "bad-train.parquet")
     folder = tmp_path / "bad"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Labelled text as batches."""
+"""Batches of labelled text."""
 
 import csv
 import io
@@ -13,9 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from maskwright.core.distributed import Rank
 from maskwright.core.errors import UserError
 from maskwright.corpora.source import Source
-from maskwright.data.labelled import LabelledData, Plan, Stretches, cut
+from maskwright.data.batching import Plan
+from maskwright.data.label_spec import LabelSpec
+from maskwright.data.labelled import LabelledData
 from maskwright.models.layers.case import Case
 from tests.conftest import make_text
 from tests.data.conftest import CORPUS
@@ -74,9 +77,9 @@ NAMED = {"train": "train", "validation": "validation", "test": "test"}
 TAGGED = {"column": "words", "label": None, "tags": "tags", "target": "tags", "splits": NAMED}
 
 
-def test_a_row_is_its_text_and_its_label(make, table):
+def test_a_row_holds_its_text_and_its_label(make, table):
     data = make(table, block_size=256)
-    assert data.names == ["glad", "mad", "sad"]
+    assert data.labels.names == ("glad", "mad", "sad")
     expected = {make_text(seed, 1 + seed % 9): ["sad", "glad", "mad"][seed % 3] for seed in range(120)}
     texts = data.documents["test"]["text"]
     seen = 0
@@ -85,12 +88,12 @@ def test_a_row_is_its_text_and_its_label(make, table):
             own = data.tokenizer.encode([texts[int(text)]])[0][0].tolist()
             padding = [data.tokenizer.pad_id] * (len(ids) - len(own) - 2)
             assert ids.tolist() == [data.tokenizer.cls_id, *own, data.tokenizer.sep_id, *padding]
-            assert data.names[target] == expected[texts[int(text)]]
+            assert data.labels.names[target] == expected[texts[int(text)]]
             seen += 1
     assert seen == len(texts)
 
 
-def test_an_epoch_shows_each_row_once_and_little_padding(make, table):
+def test_an_epoch_has_each_row_once_and_little_padding(make, table):
     data = make(table)
     steps = data.steps(1)
     batches = list(islice(iter(data.train_dataloader()), steps))
@@ -105,27 +108,14 @@ def test_an_epoch_shows_each_row_once_and_little_padding(make, table):
     assert following != examples
 
 
-def test_pieces_of_a_batch_are_the_batch(make, table):
+def test_micro_batches_make_up_the_batch(make, table):
     whole = next(iter(make(table).train_dataloader()))
-    pieces = list(islice(iter(make(table, accumulate=2).train_dataloader()), 2))
-    assert sorted(torch.cat([piece["examples"] for piece in pieces]).tolist()) == sorted(whole["examples"].tolist())
+    micro_batches = list(islice(iter(make(table, accumulate_grad_batches=2).train_dataloader()), 2))
+    examples = torch.cat([micro["examples"] for micro in micro_batches])
+    assert sorted(examples.tolist()) == sorted(whole["examples"].tolist())
 
 
-@pytest.mark.parametrize(
-    ("truncate", "expected"),
-    [
-        ("head", [[0, 1, 2, 3], [10, 11, 12]]),
-        ("tail", [[5, 6, 7, 8], [10, 11, 12]]),
-        ("windows", [[0, 1, 2, 3], [4, 5, 6, 7], [8], [10, 11, 12]]),
-    ],
-)
-def test_long_texts_are_cut(truncate, expected):
-    begins, ends = np.array([0, 10]), np.array([9, 13])
-    found = cut(Stretches(np.arange(2), begins, ends, begins, ends), 4, truncate)
-    assert [list(range(*edges)) for edges in zip(found.begins, found.ends, strict=True)] == expected
-
-
-def test_both_ends_of_a_long_text_are_shown(make, table):
+def test_truncate_both_shows_both_ends_of_a_long_text(make, table):
     data, whole = make(table, block_size=12, truncate="both"), make(table, block_size=2000)
     row = int(np.argmax(whole.rows["train"].lengths))
     zero = np.array([0])
@@ -137,7 +127,7 @@ def test_both_ends_of_a_long_text_are_shown(make, table):
 def test_windows_show_every_token_once(make, table, conll):
     for data in (make(table, block_size=12, truncate="windows"), make(conll, block_size=8, **TAGGED)):
         rows, tokens = data.rows["train"], data.tokens["train"]
-        edges = zip(rows.stretches.begins, rows.stretches.ends, strict=True)
+        edges = zip(rows.segments.begins, rows.segments.ends, strict=True)
         shown = [token for begin, end in edges for token in range(begin, end)]
         separators = set((np.asarray(tokens.ends) - 1).tolist())
         assert sorted(shown) == sorted(set(range(len(tokens.ids))) - separators)
@@ -145,7 +135,7 @@ def test_windows_show_every_token_once(make, table, conll):
     assert make(table).size("train") == f"{len(make(table).rows['train'])} examples"
 
 
-def test_windows_show_every_token_and_fill_the_last_one_up(make, table):
+def test_the_last_window_of_a_text_is_filled_up(make, table):
     data = make(table, block_size=12, truncate="windows")
     rows = data.rows["train"]
     assert np.bincount(rows.documents).max() > 1
@@ -155,10 +145,10 @@ def test_windows_show_every_token_and_fill_the_last_one_up(make, table):
             assert set(rows.lengths[own]) == {12}
 
 
-def test_each_word_has_one_place_whatever_the_window(make, conll):
+def test_each_word_is_predicted_once_whatever_the_window(make, conll):
     for block_size in (8, 64):
         data = make(conll, block_size=block_size, **TAGGED)
-        assert data.names == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+        assert data.labels.names == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
         found: dict[tuple[int, int], str] = {}
         for batch in data.test_dataloader():
             for row in range(len(batch["texts"])):
@@ -169,12 +159,52 @@ def test_each_word_has_one_place_whatever_the_window(make, conll):
                 ):
                     key = int(batch["texts"][row]), int(place)
                     assert key not in found
-                    found[key] = data.names[int(target)]
+                    found[key] = data.labels.names[int(target)]
         assert len(found) == 30 * len(WORDS)
         assert all(found[text, place] == TAGS[place] for text, place in found)
 
 
-def test_first_tokens_stand_for_words(make, conll):
+def test_evaluation_batches_hold_the_tags_of_all_words(make, tmp_path):
+    """Including words without a token, once for each text, whatever the window. Training batches do not."""
+    sentences = ["\u200b B-PER\nSmith I-PER\n" + "wrote O\n" * number for number in (3, 40, 11)]
+    for name in ("eng.train", "eng.testa", "eng.testb"):
+        (tmp_path / name).write_text("\n".join(sentences))
+    data = make(tmp_path, **TAGGED, cleaning=["control_characters"], block_size=16)
+    found = {}
+    for batch in data.test_dataloader():
+        for text, opens, tags in zip(batch["texts"].tolist(), batch["opens"], batch["gold"], strict=True):
+            known = tags[tags >= 0].tolist()
+            assert bool(known) == bool(opens)
+            assert tags.tolist() == known + [-1] * (len(tags) - len(known))
+            if known:
+                assert text not in found
+                found[text] = [data.labels.names[tag] for tag in known]
+    assert found == {i: ["B-PER", "I-PER", *["O"] * number] for i, number in enumerate((3, 40, 11))}
+    assert "gold" not in next(iter(data.train_dataloader()))
+
+
+def test_batches_hold_the_bits_of_values(make, tmp_path):
+    values = [1 / (seed + 3) for seed in range(60)]
+    rows = "".join(f"{make_text(seed, 2)!r},{value!r}\n".replace("'", '"') for seed, value in enumerate(values))
+    (tmp_path / "values.csv").write_text(f"text,label\n{rows}")
+    data = make(tmp_path / "values.csv", target="value")
+    for batch in data.test_dataloader():
+        assert torch.equal(batch["target_bits"].view(torch.float32), batch["targets"])
+        assert {float(x) for x in batch["targets"]} <= {float(np.float32(value)) for value in values}
+    training = data.rows["train"].targets
+    assert (data.labels.mean, data.labels.std) == (float(np.mean(training)), float(np.std(training)))
+
+
+def test_label_specifications_have_names_and_counts(make, table, conll):
+    data = make(table)
+    counts = np.bincount(data.rows["train"].targets, minlength=3)
+    assert data.labels == LabelSpec("class", ("glad", "mad", "sad"), tuple(counts.tolist()))
+    assert make(conll, **TAGGED).labels == LabelSpec(
+        "tags", ("O", "B-LOC", "I-LOC", "B-PER", "I-PER"), (150, 30, 0, 30, 30)
+    )
+
+
+def test_words_are_represented_by_their_first_tokens(make, conll):
     data = make(conll, **TAGGED)
     batch = data.rows["test"].read(np.array([0]), np.array([0]))
     ids = data.tokenizer.encode([" ".join(WORDS)])[0][0]
@@ -185,7 +215,7 @@ def test_first_tokens_stand_for_words(make, conll):
     assert batch["cases"].tolist() == [[first, first, lower, first, lower, lower, lower, none]]
 
 
-def test_a_row_begins_with_its_text_though_the_first_word_has_no_token(make, tmp_path):
+def test_a_row_opens_its_text_even_if_the_first_word_has_no_token(make, tmp_path):
     for name in ("eng.train", "eng.testa", "eng.testb"):
         (tmp_path / name).write_text("\u200b B-PER\nSmith I-PER\n" + "wrote O\n" * 40)
     data = make(tmp_path, **TAGGED, cleaning=["control_characters"], block_size=32)
@@ -194,7 +224,7 @@ def test_a_row_begins_with_its_text_though_the_first_word_has_no_token(make, tmp
     assert batch["opens"].tolist() == [True, False]
 
 
-def test_context_stays_in_its_document(make, conll):
+def test_context_is_limited_to_the_document(make, conll):
     alone, within = make(conll, **TAGGED), make(conll, context="document", block_size=200, **TAGGED)
     lengths = set(within.rows["train"].lengths.tolist())
     sentence = int(alone.rows["train"].lengths[0]) - 2
@@ -205,7 +235,7 @@ def test_context_stays_in_its_document(make, conll):
 
 
 def sentences(documents: Iterable[str], marked: bool = True) -> str:
-    """Columns of documents of three sentences; each has its name in a word of all of them."""
+    """Returns columns with documents of three sentences, each of which contains the name of its document."""
     return "".join(
         ("-DOCSTART- O\n\n" if marked else "") + "".join(f"the O\nz{x}z B-X\n{n} O\n\n" for n in range(3))
         for x in documents
@@ -213,7 +243,7 @@ def sentences(documents: Iterable[str], marked: bool = True) -> str:
 
 
 def documents_shown(data: LabelledData) -> list[set[str]]:
-    """The names of the documents that each row shows, of all splits."""
+    """Returns the names of the documents that each row shows, for the rows of all splits."""
     found = []
     for rows in data.rows.values():
         batch = rows.read(np.arange(len(rows)), np.zeros(len(rows), np.int64))
@@ -227,7 +257,7 @@ def documents_shown(data: LabelledData) -> list[set[str]]:
 WITHIN = TAGGED | {"context": "document", "block_size": 200}
 
 
-def test_context_begins_with_a_document_whose_first_sentence_is_left_out(make, tmp_path):
+def test_context_stays_in_its_document_if_the_first_sentence_is_left_out(make, tmp_path):
     for name in ("eng.train", "eng.testa", "eng.testb"):
         text = "".join(sentences(x).replace("\n\n", "\n\n\x01 O\n\n", 1) for x in "abcdef")
         (tmp_path / name).write_text(text)
@@ -236,14 +266,14 @@ def test_context_begins_with_a_document_whose_first_sentence_is_left_out(make, t
     assert documents_shown(data) == [{x} for x in "abcdef" * 3 for _ in range(3)]
 
 
-def test_context_stays_in_its_document_where_splits_are_shares(make, tmp_path):
+def test_context_stays_in_its_document_if_splits_are_shares(make, tmp_path):
     names = [x + y for x in "abcd" for y in "abcd"]
     (tmp_path / "all.conll").write_text(sentences(names))
     data = make(tmp_path / "all.conll", **WITHIN | {"splits": {"train": "train", "validation": 0.3, "test": 0.3}})
     assert sorted(documents_shown(data), key=min) == [{name} for name in names for _ in range(3)]
 
 
-def test_context_stays_in_its_file_and_its_split_of_the_source(make, tmp_path):
+def test_context_stays_in_its_file_and_in_its_split_of_the_source(make, tmp_path):
     for name, x in {"a.train": "a", "b.train": "b", "a.testa": "c", "a.testb": "ac"}.items():
         (tmp_path / name).write_text(sentences([x], marked=False) * 5)
     data = make(tmp_path, **WITHIN | {"splits": NAMED | {"train": "train+validation"}})
@@ -251,16 +281,16 @@ def test_context_stays_in_its_file_and_its_split_of_the_source(make, tmp_path):
 
 
 def test_context_stays_in_its_source(make, tmp_path):
-    parts = {}
+    sources = {}
     for x in "ab":
         (tmp_path / f"{x}.conll").write_text(sentences(x, marked=False) * 5)
-        parts[x] = {"source": str(tmp_path / f"{x}.conll"), "column": "words", "tags": "tags"}
-        parts[x] |= {"splits": dict.fromkeys(NAMED, "train")}
-    data = make(None, parts=parts, **WITHIN)
+        sources[x] = {"source": str(tmp_path / f"{x}.conll"), "column": "words", "tags": "tags"}
+        sources[x] |= {"splits": dict.fromkeys(NAMED, "train")}
+    data = make(None, sources=sources, **WITHIN)
     assert documents_shown(data) == [{x} for x in "ab" * 3 for _ in range(15)]
 
 
-def test_rows_of_the_hub_may_open_documents(make, tmp_path):
+def test_docstart_rows_of_hub_data_sets_open_documents(make, tmp_path):
     rows = []
     for x in "abcdef":
         rows += [{"words": ["-DOCSTART-"], "tags": ["O"]}]
@@ -269,20 +299,20 @@ def test_rows_of_the_hub_may_open_documents(make, tmp_path):
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{split}-0.parquet")
     data = make(tmp_path, **WITHIN)
     assert documents_shown(data) == [{x} for x in "abcdef" * 3 for _ in range(3)]
-    assert data.notes[""]["texts train"] == 18
+    assert data.findings[""].by_split["train"]["texts"] == 18
 
 
-def test_texts_without_tokens_are_empty_rows_and_told(make, tmp_path):
+def test_texts_without_tokens_are_empty_rows_and_reported(make, tmp_path):
     path = tmp_path / "texts.csv"
     rows = [(make_text(seed, 2), "xy"[seed % 2]) for seed in range(40)] + [("\x01", "x"), ("\x02\x01", "y")]
     path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
     data = make(path, splits=dict.fromkeys(NAMED, "train"))
-    assert data.remarks() == ["the tokenizer leaves nothing of some texts: 2 of train, 2 of validation, 2 of test"]
+    assert data.remarks() == ["some texts have no tokens: 2 of train, 2 of validation, 2 of test"]
     batch = data.rows["test"].read(np.array([40, 41]), np.array([0, 0]))
     assert batch["input_ids"].tolist() == [[data.tokenizer.cls_id, data.tokenizer.sep_id]] * 2
 
 
-def test_a_plan_goes_on_where_a_run_stopped(make, table):
+def test_the_loader_continues_where_a_run_stopped(make, table):
     data = make(table)
     plan = Plan(data.rows["train"].lengths, 256, 1)
     first = len(plan.batches(0))
@@ -308,10 +338,10 @@ def test_the_original_archive_of_imdb_is_read(make, tmp_path):
                     archive.addfile(member, io.BytesIO(content))
     splits = {"train": "train", "validation": 0.2, "test": "test"}
     data = make(path, splits=splits)
-    assert data.names == ["neg", "pos"]
+    assert data.labels.names == ("neg", "pos")
     assert len(data.rows["test"]) == 40
     first = data.documents["test"][0]["text"]
-    assert first.startswith(data.names[int(data.rows["test"].targets[0])])
+    assert first.startswith(data.labels.names[int(data.rows["test"].targets[0])])
     with pytest.raises(UserError, match="texts of the train split have no label"):
         make(path, splits=splits | {"train": "train+unsupervised"})
     with pytest.raises(UserError, match="has no split 'dev'"):
@@ -324,19 +354,19 @@ def test_the_original_archive_of_imdb_is_read(make, tmp_path):
         ({"label": "sentiment"}, r"no column 'sentiment' \(data\.label\)"),
         ({"label": None}, r"data\.label names no column"),
         ({"labels": ["glad", "sad"]}, r"line \d+, has the label 'mad' \(data\.label\), which data\.labels"),
-        ({"labels": []}, r"data\.labels=\[\] is to name at least 2, and each once"),
-        ({"labels": ["sad", "glad", "mad", "sad"]}, r"data\.labels=.* is to name at least 2, and each once"),
+        ({"labels": []}, r"data\.labels=\[\] must name at least 2, and each once"),
+        ({"labels": ["sad", "glad", "mad", "sad"]}, r"data\.labels=.* must name at least 2, and each once"),
         ({"target": "value"}, "no finite number"),
         ({"target": "tags"}, r"data\.tags names no column"),
         ({"splits": {"train": "train", "validation": "dev", "test": 0.1}}, "has none|split 'dev'"),
     ],
 )
-def test_labels_that_are_none_are_refused(make, table, changes, message):
+def test_invalid_labels_are_refused(make, table, changes, message):
     with pytest.raises(UserError, match=message):
         make(table, **changes)
 
 
-def test_labels_outside_the_set_are_named_with_their_line_though_documents_are_cached(make, table, conll):
+def test_unknown_labels_are_reported_with_their_line_even_if_documents_are_cached(make, table, conll):
     make(table)
     with pytest.raises(UserError, match=r"texts\.csv, line 4, has the label 'mad' \(data\.label\)"):
         make(table, labels=["glad", "sad"])
@@ -347,12 +377,12 @@ def test_labels_outside_the_set_are_named_with_their_line_though_documents_are_c
 
 def test_a_device_without_an_example_is_refused(make, table, monkeypatch):
     data = make(table)
-    monkeypatch.setattr(LabelledData, "place", (0, 500))
-    with pytest.raises(UserError, match=r"hardware\.devices=500, and of the test split"):
+    monkeypatch.setattr(LabelledData, "rank", Rank(0, 500))
+    with pytest.raises(UserError, match=r"hardware\.devices=500, but only \d+ examples of the test split"):
         data.test_dataloader()
 
 
-def test_labels_that_rows_do_not_show_again_are_named_all_the_same(make, table, monkeypatch):
+def test_unknown_labels_are_reported_even_if_the_source_no_longer_has_them(make, table, monkeypatch):
     make(table)
     monkeypatch.setattr(Source, "read", lambda *_: [])
     with pytest.raises(UserError, match=r"There are texts with the label 'mad' \(data\.label\)"):
@@ -368,13 +398,13 @@ def test_labels_that_rows_do_not_show_again_are_named_all_the_same(make, table, 
         (["1", "2.5"], ["1", "2.5"]),
     ],
 )
-def test_classes_are_sorted_as_numbers_where_all_are_some(make, tmp_path, spelled, names):
+def test_classes_are_sorted_as_numbers_if_all_are_numbers(make, tmp_path, spelled, names):
     rows = "".join(f'"{make_text(seed, 2)}",{spelled[seed % len(spelled)]}\n' for seed in range(60))
     (tmp_path / "odd.csv").write_text(f"text,label\n{rows}")
-    assert make(tmp_path / "odd.csv").names == names
+    assert make(tmp_path / "odd.csv").labels.names == tuple(names)
 
 
-def test_files_say_which_split_they_are(make, tmp_path):
+def test_file_names_determine_splits(make, tmp_path):
     for name, label in (("train", "a"), ("validation", "b"), ("test", "b")):
         rows = "".join(
             f"{make_text(seed, 2)!r},{'ab'[seed % 2] if label == 'a' else label}\n" for seed in range(20)
@@ -393,7 +423,7 @@ def test_files_say_which_split_they_are(make, tmp_path):
     assert make(tmp_path, splits=NAMED | {"train": "train+validation", "validation": 0.2}).remarks() == []
 
 
-def test_what_is_odd_about_a_corpus_is_told(make, tmp_path):
+def test_oddities_of_a_corpus_are_reported(make, tmp_path):
     path = tmp_path / "odd.csv"
     rows = [f'"{make_text(seed, 2)}",{["x", "y"][seed % 2]}' for seed in range(40)] + ['" ",x']
     path.write_text("text,label\n" + "\n".join(rows))
@@ -405,7 +435,7 @@ def test_what_is_odd_about_a_corpus_is_told(make, tmp_path):
     ]
 
 
-def test_words_and_entities_are_counted(make, conll):
+def test_counts_of_words_and_entities_are_compared_with_published_ones(make, conll):
     data = make(conll, published={"train": {"texts": 30, "words": 239, "entities": 61}}, **TAGGED)
     assert data.remarks()[:2] == [
         "the split train of the source holds 240 words; as published it has 239",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maskwright.core.errors import UserError
-from maskwright.masking import Constant, Corruption, Masker, Uniform, Words
+from maskwright.masking import Constant, Corruption, Masker, Uniform, Vocabulary, Words
 from maskwright.text.tokenizer import Trained
 from tests.conftest import make_text
 from tests.data.conftest import take
@@ -24,7 +24,7 @@ def test_an_epoch_sees_every_block_once(make):
 
 
 @pytest.mark.parametrize(("kind", "size"), [("wordpiece", 120), ("bpe", 300), ("unigram", 120)])
-def test_whole_words_of_the_text_are_masked_whole(make, kind, size):
+def test_whole_word_masking_masks_the_words_of_the_text(make, kind, size):
     data = make(tokenizer=Trained(kind, size, lowercase=True))
     tokenizer = data.tokenizer
     [text_words] = [set(re.findall(r"\w+|[^\w\s]", " ".join(data.documents["train"]["text"][:]).lower()))]
@@ -33,11 +33,10 @@ def test_whole_words_of_the_text_are_masked_whole(make, kind, size):
         Uniform(),
         Constant(0.3),
         Corruption(1, 0, 0),
-        tokenizer.mask_id,
-        tokenizer.ordinary_ids,
+        Vocabulary(len(tokenizer), tokenizer.mask_id, tokenizer.ordinary_ids),
         seed=0,
     )
-    pieces = 0
+    continuations = 0
     for batch in take(data.train_dataloader(), 10):
         hidden = masker(batch).input_ids == tokenizer.mask_id
         for ids, words, mask in zip(batch["input_ids"], batch["words"], hidden, strict=True):
@@ -45,8 +44,8 @@ def test_whole_words_of_the_text_are_masked_whole(make, kind, size):
                 assert mask[words == word].all()
                 if 0 < word < words.max():  # the first and the last may be cut by the block
                     assert tokenizer.decode(ids[words == word].tolist()).strip() in text_words
-                    pieces += int((words == word).sum()) - 1
-    assert pieces > 10  # some words have several tokens
+                    continuations += int((words == word).sum()) - 1
+    assert continuations > 10  # some words have several tokens
 
 
 def test_evaluation_can_be_limited_to_evenly_spaced_blocks(make):
@@ -65,8 +64,7 @@ def test_batches_and_masks_do_not_depend_on_workers_or_batch_size(make):
             Uniform(),
             Constant(0.15),
             Corruption(0.8, 0.1, 0.1),
-            data.tokenizer.mask_id,
-            data.tokenizer.ordinary_ids,
+            Vocabulary(len(data.tokenizer), data.tokenizer.mask_id, data.tokenizer.ordinary_ids),
             seed=3,
         )
         out = {}
@@ -85,13 +83,13 @@ def test_batches_and_masks_do_not_depend_on_workers_or_batch_size(make):
 
 def test_a_second_run_reads_what_the_first_wrote(make, monkeypatch):
     first = make()
-    monkeypatch.setattr("maskwright.data.corpus.write_tokens", None)
+    monkeypatch.setattr("maskwright.data.prepare.write_tokens", None)
     monkeypatch.setattr("maskwright.corpora.source.Source.read", None)
     second = make()
     assert np.array_equal(first.tokens["train"].ids, second.tokens["train"].ids)
 
 
-def test_a_changed_source_or_setting_is_prepared_anew(make, tmp_path):
+def test_a_changed_source_or_setting_is_prepared_again(make, tmp_path):
     path = tmp_path / "a.jsonl"
 
     def write(number):
@@ -117,14 +115,14 @@ def test_the_tokenizer_learns_from_the_training_split_only(make, monkeypatch):
     assert learned == data.documents["train"]["text"][:]
 
 
-def test_several_sources_are_one_corpus(make, corpus, films):
+def test_several_sources_form_one_corpus(make, corpus, films):
     own = {"cleaning": ["whitespace"], "splits": {"train": "train", "validation": 0.1, "test": 0.1}}
     reviews = {"source": str(films), "label": "label", "published": {"train": {"texts": 25000}}}
     reviews |= {
         "cleaning": ["html_tags"],
         "splits": {"train": "train+unsupervised", "validation": 0.2, "test": "test"},
     }
-    both = make(source=None, parts={"films": reviews, "other": {"source": str(corpus), **own}})
+    both = make(source=None, sources={"films": reviews, "other": {"source": str(corpus), **own}})
     texts = {split: set(rows["text"][:]) for split, rows in both.documents.items()}
     for settings in (reviews, {"source": str(corpus), **own}):
         for split, rows in make(**settings).documents.items():
@@ -132,22 +130,28 @@ def test_several_sources_are_one_corpus(make, corpus, films):
     assert sum(map(len, texts.values())) == 150 + 200
     assert both.remarks() == ["films: the split train of the source holds 60 texts; as published it has 25,000"]
     left_out = reviews | {"published": None, "splits": own["splits"]}
-    assert make(source=None, parts={"films": left_out}).remarks() == [
-        "films: the source has a split test of its own, but data.parts.films.splits.test=0.1 takes a share of what is "
-        "trained on; data.parts.films.splits.test=test takes that split"
+    assert make(source=None, sources={"films": left_out}).remarks() == [
+        "films: the source has a split test of its own, but data.sources.films.splits.test=0.1 takes a share of what is "
+        "trained on; data.sources.films.splits.test=test takes that split"
     ]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"parts": {"a": {"source": "x.txt"}}}, "either data.source or data.parts"),
-        ({"source": None, "parts": {"a": {"sauce": "x.txt"}}}, r"data\.parts\.a\.sauce is no setting.*'source'"),
-        ({"source": None, "parts": {"a": {"column": "text"}}}, r"data\.parts\.a\.source is missing"),
-        ({"source": None, "parts": {"a": {"source": "x.txt"}}}, r"data\.parts\.a: data\.splits\.train must name"),
+        ({"sources": {"a": {"source": "x.txt"}}}, "either data.source or data.sources"),
+        (
+            {"source": None, "sources": {"a": {"sauce": "x.txt"}}},
+            r"data\.sources\.a\.sauce is no setting.*'source'",
+        ),
+        ({"source": None, "sources": {"a": {"column": "text"}}}, r"data\.sources\.a\.source is missing"),
+        (
+            {"source": None, "sources": {"a": {"source": "x.txt"}}},
+            r"data\.sources\.a: data\.splits\.train must name",
+        ),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(make, changes, message):
+def test_invalid_sources_are_refused(make, changes, message):
     with pytest.raises(UserError, match=message):
         make(**changes)
 
@@ -160,6 +164,6 @@ def test_documents_are_a_dataset_dict(make):
     assert documents["train"].column_names == ["text"]
 
 
-def test_settings_that_do_not_fit_are_refused(make):
+def test_a_block_size_larger_than_the_corpus_is_refused(make):
     with pytest.raises(UserError, match=r"tokens, too few for one block of data\.block_size=100000"):
         make(block_size=100_000)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from maskwright.core.distributed import Rank
 from maskwright.data.shuffling import EndlessBatches, permute, stream
 
 
@@ -18,15 +19,15 @@ def test_epochs_and_seeds_differ():
     assert len(orders) == 25
 
 
-def test_any_position_can_be_asked_alone():
+def test_the_stream_can_be_read_at_any_position():
     together = stream(np.arange(300), 97, seed=1)
     for position in (0, 96, 97, 250):
         epoch, example = stream(np.array([position]), 97, seed=1)
         assert (epoch[0], example[0]) == (together[0][position], together[1][position])
 
 
-def test_every_example_is_equally_likely_at_every_place():
-    """Over 20,000 keys, where the first of 10 goes; chi-squared with 9 degrees of freedom."""
+def test_every_example_is_equally_likely_at_every_position():
+    """The positions of the first and the last of 10 over 20,000 keys; chi-squared with 9 degrees of freedom."""
     keys = np.random.default_rng(0).integers(-(2**62), 2**62, 20_000)
     for index in (0, 9):
         places = permute(np.full(20_000, index), 10, keys)
@@ -34,11 +35,11 @@ def test_every_example_is_equally_likely_at_every_place():
 
 
 @pytest.mark.parametrize(("devices", "accumulate"), [(1, 1), (2, 1), (1, 4), (2, 2)])
-def test_devices_and_pieces_share_each_step(devices, accumulate):
-    """Hardware cuts a step into parts, and changes nothing about what the step holds."""
+def test_devices_and_micro_batches_share_each_step(devices, accumulate):
+    """The hardware cuts a step into micro-batches, but does not change the contents of the step."""
     for step in (0, 3):
-        parts = [iter(EndlessBatches(step, 16, accumulate, rank, devices)) for rank in range(devices)]
+        shares = [iter(EndlessBatches(step, 16, accumulate, Rank(rank, devices))) for rank in range(devices)]
         for number in (step, step + 1):
-            seen = [next(part) for _ in range(accumulate) for part in parts]
+            seen = [next(share) for _ in range(accumulate) for share in shares]
             assert sorted(np.concatenate(seen)) == list(range(16 * number, 16 * (number + 1)))
-            assert len({len(piece) for piece in seen}) == 1
+            assert len({len(micro_batch) for micro_batch in seen}) == 1

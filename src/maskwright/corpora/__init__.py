@@ -1,1 +1,1 @@
-"""Where text comes from: readers, labels, splits, cleaning. No torch."""
+"""The sources of text: readers, labels, splits, cleaning. No torch."""

@@ -15,37 +15,37 @@ _WIKITEXT_JOIN = re.compile(r" @([-,.])@ ")
 
 
 def html_tags(text: str) -> str:
-    """Tags and comments become a blank: `one<br />two` is two words."""
+    """Replaces tags and comments by a blank: `one<br />two` is two words."""
     return _TAG.sub(" ", text) if "<" in text else text
 
 
 def html_entities(text: str) -> str:
-    """`&amp;` becomes `&`, `&#233;` becomes `é`."""
+    """Replaces `&amp;` by `&`, and `&#233;` by `é`."""
     return html.unescape(text) if "&" in text else text
 
 
 def control_characters(text: str) -> str:
-    """Drops control, zero-width, direction and replacement characters; tabs and line ends stay."""
+    """Removes control, zero-width, direction and replacement characters; tabs and line ends stay."""
     return _CONTROL.sub("", text)
 
 
 def unicode_nfc(text: str) -> str:
-    """Composes letters and accents (NFC); what looks alike stays distinct."""
+    """Composes letters and accents (NFC); characters that only look alike stay distinct."""
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
 def unicode_nfkc(text: str) -> str:
-    """Composes, and folds compatibility forms such as `ﬁ` and full-width letters (NFKC)."""
+    """Composes letters and accents, and replaces compatibility forms such as `ﬁ` and full-width letters (NFKC)."""
     return text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)
 
 
 def whitespace(text: str) -> str:
-    """One blank for a run of blanks, one line end for a run of line ends, none at either end."""
+    """Replaces runs of blanks by one blank, and runs of line ends by one line end; removes those at both ends."""
     return "\n".join(filter(None, (" ".join(line.split()) for line in text.split("\n"))))
 
 
 def wikitext_joins(text: str) -> str:
-    """WikiText's ` @-@ `, ` @,@ ` and ` @.@ ` become the marks that they stand for."""
+    """Replaces ` @-@ `, ` @,@ ` and ` @.@ ` of WikiText by the characters that they represent."""
     return _WIKITEXT_JOIN.sub(r"\1", text)
 
 
@@ -64,7 +64,7 @@ STEPS: dict[str, Callable[[str], str]] = {
 
 
 def cleaner(names: Sequence[str]) -> Callable[[str], str]:
-    """One function that applies the named steps in order.
+    """Returns one function that applies the named steps in order.
 
     Raises:
         UserError: a name is not a step.

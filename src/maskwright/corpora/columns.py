@@ -1,7 +1,6 @@
-"""Tagged words in columns, a word a line and an empty line behind each sentence, as in CoNLL-2003's files."""
+"""Tagged words in columns: one word per line, an empty line after each sentence, as in the files of CoNLL-2003."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,32 +8,31 @@ from maskwright.core.errors import UserError
 from maskwright.corpora.labels import Tagged, tagged
 
 DOCUMENT = "-DOCSTART-"  # the word that opens a document
-_BLANKS = re.compile(r"[ \t]+")  # others, as U+00A0, stand in words
+_BLANKS = re.compile(r"[ \t]+")  # other blanks, such as U+00A0, occur inside words
 ENDINGS = (".conll", ".iob", ".iob2", ".bio", ".train", ".testa", ".testb", ".dev", ".test")
 
 
-def read(path: Path, labels: Sequence[str] | None, tally: Counter[str]) -> Iterator[Tagged]:
-    """The sentences of one file: the first column holds words, the last one tags.
+def read(path: Path, labels: Sequence[str] | None) -> Iterator[Tagged]:
+    """Yields the sentences of one file: the first column holds words, the last one tags.
 
-    Columns stand between tabs where the first line has one, else between blanks; all lines have as many. The file
-    opens a document, and so does each line of `DOCUMENT`.
+    Columns are separated by tabs where the first line has one, else by blanks; all lines have the same number of
+    columns. The file opens a document, and so does each line of `DOCUMENT`.
 
     Args:
-        labels: the tags that there are; None takes all.
-        tally: see `labels.tagged`.
+        labels: the tags that may occur; None allows all.
     Raises:
-        UserError: the file is not UTF-8, or a line has no tag, or none that is known, or more or fewer columns than
-            the first.
+        UserError: the file is not UTF-8, or a line has no tag, or an unknown one, or more or fewer columns than the
+            first line.
     """
     words: list[str] = []
     tags: list[str] = []
     began = 1
-    count, tabs = 0, False  # columns, and whether tabs stand between them
-    tally["documents"] += 1
+    count, tabs = 0, False  # of columns, and whether tabs separate them
+    opens = True  # whether the next sentence opens a document
 
     def sentence() -> Tagged:
         where = f"{path}, lines {began} to {began + len(words) - 1},"
-        return tagged(words, tags, None, labels, where, tally, lambda word: f"{path}, line {began + word},")
+        return tagged(words, tags, None, labels, where, opens, lambda word: f"{path}, line {began + word},")
 
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -52,8 +50,9 @@ def read(path: Path, labels: Sequence[str] | None, tally: Counter[str]) -> Itera
                     count = count or len(columns)
                     if len(columns) != count:
                         raise UserError(
-                            f"{path}, line {number}, has {len(columns)} columns ({' '.join(columns):.60}), and the "
-                            f"lines before it {count}. The last one is the tag, so all lines need as many."
+                            f"{path}, line {number}, has {len(columns)} columns ({' '.join(columns):.60}), but the "
+                            f"lines before it have {count}. The last column is the tag, so all lines need the same "
+                            "number."
                         )
                     began = began if words else number
                     words.append(columns[0])
@@ -61,8 +60,8 @@ def read(path: Path, labels: Sequence[str] | None, tally: Counter[str]) -> Itera
                     continue
                 if words:
                     yield sentence()
-                    words, tags = [], []
-                tally["documents"] += bool(columns)
+                    words, tags, opens = [], [], False
+                opens = opens or bool(columns)
             if words:
                 yield sentence()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The user's own files: .txt, .jsonl, .csv, .parquet -> documents."""
+"""The user's own files, .txt, .jsonl, .csv or .parquet, as documents."""
 
 import csv
 import json
@@ -16,17 +16,18 @@ _HEADING = re.compile(r"\s*= [^=].* =\s*$")
 def read(
     path: Path, column: str, document: str, label: str | None = None, labels: Sequence[str] | None = None
 ) -> Iterator[str | Labelled]:
-    """The documents of one file, with the label in the column `label` where that is named.
+    """Yields the documents of one file, with the label in the column `label` where that is named.
 
     Args:
-        labels: the labels that there are; None knows of none.
+        document: see `Source.document`.
+        labels: the labels that may occur; None allows all.
     Raises:
-        UserError: the file is not UTF-8, has no such column, or is not of the format its name says.
+        UserError: the file is not UTF-8, has no such column, or is not of the format that its name says.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(
-            f"data.source: {path} is of no known kind; the endings are {', '.join(READERS)}, "
+            f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)}, "
             "and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         )
     columns = {"data.column": column} | ({} if label is None else {"data.label": label})
@@ -48,7 +49,7 @@ def read(
 
 
 def documents(rows: Iterable[str], document: str) -> Iterator[str]:
-    """Joins rows of text into documents; see `Source.document`."""
+    """Yields rows of text joined into documents; see `Source.document`."""
     if document == "row":
         yield from (row for row in rows if row.strip())
         return
@@ -64,8 +65,8 @@ def documents(rows: Iterable[str], document: str) -> Iterator[str]:
         yield "\n".join(held)
 
 
-Row = tuple[str, Sequence[object]]  # where it stands, and its values in the columns that were asked for
-Columns = Mapping[str, str]  # from the key of the config to the name of the column
+Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
+Columns = Mapping[str, str]  # from keys of the config to names of columns
 
 
 def _read_text(path: Path, columns: Columns) -> Iterator[Row]:
@@ -98,10 +99,10 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
             for row in reader:
                 where = f"{path}, line {reader.line_num},"
                 if None in row or None in row.values():
-                    there = len(reader.fieldnames or []) + len(row.get(None) or []) - [*row.values()].count(None)
+                    number = len(reader.fieldnames or []) + len(row.get(None) or []) - [*row.values()].count(None)
                     raise UserError(
-                        f"{where} has {there} values, and the first line names {len(reader.fieldnames or [])} "
-                        'columns. A value with a comma, a quote or a line end in it stands in "quotes".'
+                        f"{where} has {number} values, but the first line names {len(reader.fieldnames or [])} "
+                        'columns. A value that contains a comma, a quote or a line break must be in "quotes".'
                     )
                 yield where, [row[name] for name in columns.values()]
         except csv.Error as error:
@@ -136,7 +137,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
 
 
 def check_columns(columns: Columns, present: Iterable[str], where: str) -> None:
-    """Raises a UserError that lists the columns unless all that the config names are among them."""
+    """Raises a UserError that lists the existing columns, unless all columns that the config names exist."""
     present = list(present)
     for key, column in columns.items():
         if column not in present:
@@ -147,10 +148,10 @@ def check_columns(columns: Columns, present: Iterable[str], where: str) -> None:
 
 
 def as_text(value: object, column: str, where: str) -> str:
-    """A value of the text's column; nothing is an empty text.
+    """Returns a value of the column of texts; None is an empty text.
 
     Raises:
-        UserError: the value is of another kind.
+        UserError: the value is neither.
     """
     if value is not None and not isinstance(value, str):
         raise UserError(f"{where} holds {type(value).__name__} in '{column}' (data.column), not text.")
@@ -158,10 +159,10 @@ def as_text(value: object, column: str, where: str) -> str:
 
 
 def _first_bad_byte(path: Path) -> int:
-    """Offset of the first byte that is not UTF-8."""
+    """Returns the offset of the first byte that is not UTF-8."""
     offset = 0
     with open(path, "rb") as file:
-        for line in file:  # a line end is never inside a character
+        for line in file:  # lines never end inside a character
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:

@@ -1,6 +1,5 @@
 """Data sets of the Hugging Face hub, and local folders in its layout."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,15 @@ from maskwright.corpora.labels import Labelled, Tagged, label_of, tagged
 
 
 def read(
-    source: str, config: str | None, split: str, columns: Columns, labels: Sequence[str] | None, tally: Counter[str]
+    source: str, config: str | None, split: str, columns: Columns, labels: Sequence[str] | None
 ) -> Iterator[str | Labelled | Tagged]:
-    """The documents of one split, row by row; a hub data set is downloaded into the hub's cache first.
+    """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
 
-    They are texts; labelled texts where `columns` names a label; tagged words where it names tags. Of these, the
-    split opens a document, and so does each row of `DOCUMENT` alone.
+    They are texts, or labelled texts where `columns` names a label, or tagged words where it names tags. The first
+    tagged text opens a document, and so does each one after a row that holds `DOCUMENT` alone.
 
     Args:
-        labels: the labels that there are; None takes all.
-        tally: see `labels.tagged`.
+        labels: the labels that may occur; None allows all.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -32,7 +30,7 @@ def read(
 
     path, local = _where(source)
     try:
-        # what lies on this disk already is streamed from there instead of being copied into a cache
+        # what is on this disk already is streamed from there instead of being copied into a cache
         rows = datasets.load_dataset(path, config, split=split, streaming=local)
     except Exception as error:
         if is_disk_full(error):
@@ -44,28 +42,28 @@ def read(
         check_columns(columns, present, where)
         features = rows.features or {}
         names = {key: _names(features.get(column)) for key, column in columns.items()}
-        number = 0
-        tally["documents"] += 1
+        number, opens = 0, True  # opens: whether the next tagged text opens a document
         for batch in rows.select_columns(list(dict.fromkeys(columns.values()))).iter(batch_size=256):
             for text, *value in zip(*(batch[column] for column in columns.values()), strict=True):
                 place, number = f"{where}, row {number} of split '{split}',", number + 1
                 if "data.tags" in columns and text == [DOCUMENT]:
-                    tally["documents"] += 1
+                    opens = True
                 elif "data.tags" in columns:
-                    yield tagged(text, value[0], names["data.tags"], labels, place, tally)
+                    yield tagged(text, value[0], names["data.tags"], labels, place, opens)
+                    opens = False
                 elif "data.label" in columns:
                     label = label_of(value[0], names["data.label"], labels, place)
                     yield Labelled(as_text(text, columns["data.column"], place), label)
                 else:
                     yield as_text(text, columns["data.column"], place)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: also of text that is not UTF-8
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8, too
         if is_disk_full(error):
             raise
         raise UserError(f"{where} cannot be read to its end: {error}") from error
 
 
 def splits(source: str, config: str | None) -> set[str]:
-    """The splits of a data set; none where they cannot be told, which `read` tells the reason of."""
+    """Returns the splits of a data set; an empty set if they cannot be found, for a reason that `read` reports."""
     import datasets  # takes a second to import
 
     try:
@@ -75,7 +73,7 @@ def splits(source: str, config: str | None) -> set[str]:
 
 
 def _where(source: str) -> tuple[str, bool]:
-    """What to ask the library for, and whether it lies on this disk."""
+    """Returns the path or name for the library, and whether it is a local folder."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -87,12 +85,12 @@ def _where(source: str) -> tuple[str, bool]:
 
 
 def _names(feature: Any) -> list[str] | None:
-    """The names of labels that stand as numbers."""
+    """Returns the names of labels that are stored as numbers."""
     return getattr(getattr(feature, "feature", feature), "names", None)
 
 
 def _explain(error: Exception, source: str, config: str | None, split: str, local: bool) -> UserError:
-    """What a failure to load means for the user."""
+    """Returns what a failure to load means for the user."""
     said = str(error).split("\n")[0]
     if isinstance(error, ValueError) and ("BuilderConfig" in said or "Config name is missing" in said):
         return UserError(f"data.source='{source}' has no configuration data.config='{config}': {said}")
@@ -102,7 +100,7 @@ def _explain(error: Exception, source: str, config: str | None, split: str, loca
         return UserError(f"data.source='{source}' is not a data set in the hub's layout: {said}")
     near = nearest(source.split("/")[0], [path.name for path in Path().iterdir()])
     return UserError(
-        f"data.source='{source}' is no file or folder here.{near} The hub did not hand it out either: {said}\n"
+        f"data.source='{source}' is no local file or folder.{near} Loading it from the hub failed too: {said}\n"
         "Without network, point data.source to local data: a folder in the hub's layout, a Wikimedia dump "
-        "(.xml, .xml.bz2, .xml.gz), or files of yours (data=text)."
+        "(.xml, .xml.bz2, .xml.gz), or your own files (data=text)."
     )

@@ -1,4 +1,4 @@
-"""Texts in a tree of folders `<split>/<label>/*.txt`, or in a tarball of one, as the original `aclImdb`."""
+"""Texts in folders `<split>/<label>/*.txt`, or in a tarball of such folders, as the original `aclImdb`."""
 
 import lzma
 import tarfile
@@ -10,27 +10,28 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.labels import Labelled, label_of
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
-UNLABELLED = "unsup"  # the folder of texts without labels; as a split they are `unsupervised`
+UNLABELLED = "unsup"  # the folder of texts without labels, which are the split `unsupervised`
 
 
-def is_tree(folder: Path) -> bool:
-    """Whether a folder holds texts in folders of labels in folders of splits."""
+def holds_labels(folder: Path) -> bool:
+    """Whether a folder holds folders of splits, with folders of labels in them, with texts in those."""
     return next(folder.glob("train/*/*.txt"), None) is not None
 
 
 def is_archive(path: Path) -> bool:
+    """Whether a file is a tarball, by its name."""
     return path.name.endswith(ARCHIVES)
 
 
 def read(path: Path, split: str, labels: Sequence[str] | None = None) -> Iterator[Labelled]:
-    """The texts of one split: of `train`, `test` and so on, or `unsupervised`, those of `train/unsup`.
+    """Yields the texts of one split: `train`, `test` and so on, or `unsupervised`, which is `train/unsup`.
 
-    A folder is read in the order of its names, an archive in its own.
+    A folder is read in the order of its names, an archive in the order of its members.
 
     Args:
-        labels: the labels that there are; None knows of none.
+        labels: the labels that may occur; None allows all.
     Raises:
-        UserError: there is no such split, or the archive is damaged, or a text is not UTF-8, or of another label.
+        UserError: there is no such split, the archive is damaged, or a text is not UTF-8 or has another label.
     """
     found: set[str] = set()
     empty = True
@@ -55,7 +56,7 @@ def read(path: Path, split: str, labels: Sequence[str] | None = None) -> Iterato
 
 
 def splits(path: Path) -> set[str]:
-    """The splits that `read` finds there.
+    """Returns the splits that `read` can be asked for.
 
     Raises:
         UserError: the archive is damaged.
@@ -64,13 +65,13 @@ def splits(path: Path) -> set[str]:
 
 
 def _place(name: str) -> tuple[str, str]:
-    """The split and the label of a text, by its path."""
+    """Returns the split and the label of a text, by its path."""
     *_, folder, label, _ = ("", *PurePosixPath(name).parts[-3:])
     return "unsupervised" if label == UNLABELLED else folder, label
 
 
 def _members(path: Path, split: str | None) -> Iterator[tuple[str, bytes | None]]:
-    """The path inside the tree of each text, and the bytes of those of a split."""
+    """Yields the path of each text, from the folder of its split or above, and the bytes of those of `split`."""
     if path.is_dir():
         for file in sorted(path.glob("*/*/*.txt")):
             inside = file.relative_to(path).as_posix()
@@ -80,7 +81,7 @@ def _members(path: Path, split: str | None) -> Iterator[tuple[str, bytes | None]
         with tarfile.open(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name)
-                # beside the texts there are lists of addresses, and what a Mac adds
+                # an archive also holds lists of addresses, and files that a Mac adds
                 if (
                     member.isfile()
                     and name.suffix == ".txt"
@@ -96,15 +97,15 @@ def _members(path: Path, split: str | None) -> Iterator[tuple[str, bytes | None]
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    """Refuses an archive that was left before its end: `tarfile` takes any header that it cannot read for that.
+    """Refuses an archive that was not read to its end: `tarfile` takes any unreadable header for the end.
 
     Raises:
-        ReadError: no empty block stands where reading stopped. What is compressed raises errors of its own.
+        ReadError: there is no empty block where reading stopped. Compressed archives raise errors of their own.
     """
     file = archive.fileobj
     assert file is not None
     file.seek(archive.offset)
     if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
         raise tarfile.ReadError(f"it is damaged at byte {archive.offset:,} of its contents")
-    while file.read(1 << 20):  # its checksum is compared at the very end
+    while file.read(1 << 20):  # the checksum is compared at the very end
         pass

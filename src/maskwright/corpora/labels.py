@@ -1,9 +1,9 @@
-"""What a row of a data set says beside its text: a label, or a tag for each word."""
+"""What a row of a data set holds beside its text: a label, or a tag for each word."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.marks import Marks, Spans
@@ -13,7 +13,7 @@ PREFIXES = "BIESLU"  # IOB (Ramshaw and Marcus, 1995), IOBES, BILOU
 
 @dataclass(frozen=True)
 class Labelled:
-    """A text, and its label as it is spelled; None where it has none."""
+    """A text, and its label as it is spelled; None where the text has none."""
 
     text: str
     label: str | None
@@ -27,20 +27,25 @@ class Tagged:
     """The words of a text and their IOB2 tags: O, or B- or I- and a kind.
 
     Attributes:
-        document: the number of the document that this text is a part of, as far as the data set says.
+        opens_document: whether a document of several texts begins with this one, as far as the data set says.
+        strays, opened: see `Iob2`.
+        document: the number of the document that this text is a part of; readers leave it at 0.
     """
 
     words: list[str]
     tags: list[str]
+    opens_document: bool = False
+    strays: int = 0
+    opened: int = 0
     document: int = 0
 
     def __len__(self) -> int:
         return sum(map(len, self.words)) + len(self.words)
 
     def plain(self, clean: Callable[[str], str]) -> tuple[str, Spans]:
-        """The cleaned words between blanks, and the characters of each.
+        """Returns the cleaned words with blanks between them, and the span of characters of each.
 
-        A word of which nothing is left has none.
+        The span of a word that is empty after cleaning is empty too.
         """
         words: Spans = []
         text = ""
@@ -52,7 +57,7 @@ class Tagged:
 
 
 def marks(words: Spans, tags: Sequence[str]) -> Marks:
-    """The words of a text, and the spans that their IOB2 tags make."""
+    """Returns the words of a text as its marks, with the spans that their IOB2 tags describe."""
     entities: Spans = []
     lost = False  # the first word of an entity, so that the next one opens it
     for (first, last), tag in zip(words, tags, strict=True):
@@ -68,31 +73,42 @@ def marks(words: Spans, tags: Sequence[str]) -> Marks:
 
 
 def kinds_of(tags: Iterable[str]) -> list[str]:
-    """The kinds of entities that tags name, sorted, each once."""
+    """Returns the kinds of entities that tags name, sorted, each once."""
     return sorted({tag[2:] for tag in tags if tag != "O"})
 
 
-def iob2(tags: Sequence[str], tally: Counter[str]) -> list[str]:
-    """Tags of one text as IOB2, whatever scheme of `PREFIXES` they are in.
+class Iob2(NamedTuple):
+    """The tags of a text in IOB2, and what was found in those that they were read from.
+
+    Attributes:
+        strays: how many I- and E- tags begin a chunk.
+        opened: how many B- and S- tags are not needed to separate two chunks of one kind. In a corpus without any,
+            strays are IOB1 and no mistake.
+    """
+
+    tags: list[str]
+    strays: int
+    opened: int
+
+
+def iob2(tags: Sequence[str]) -> Iob2:
+    """Returns the tags of one text as IOB2, whatever scheme of `PREFIXES` they are in.
 
     A chunk begins where the evaluation script of CoNLL-2000 (Tjong Kim Sang and Buchholz, 2000) lets it begin:
-    at B, S or U, behind E, L, S or U, and wherever the kind is another than before.
-
-    Args:
-        tally: counts `strays`, the I- and E- tags that begin a chunk, and `opened`, the B- and S- tags that are
-            not needed to part two chunks of one kind: where there are none, strays are IOB1 and no mistake.
+    at B, S or U, after E, L, S or U, and wherever the kind changes.
     """
     out, prefix_before, kind_before = [], "O", ""
+    strays = opened = 0
     for tag in tags:
         prefix, kind = ("O", "") if tag == "O" else (tag[0], tag[2:])
         if kind:
             begins = prefix in "BSU" or prefix_before in "ELSU" or kind != kind_before
-            tally["strays"] += begins and prefix not in "BSU"
-            tally["opened"] += prefix in "BSU" and kind != kind_before
+            strays += begins and prefix not in "BSU"
+            opened += prefix in "BSU" and kind != kind_before
             tag = f"{'B' if begins else 'I'}-{kind}"
         out.append(tag)
         prefix_before, kind_before = prefix, kind
-    return out
+    return Iob2(out, strays, opened)
 
 
 def tagged(
@@ -101,20 +117,20 @@ def tagged(
     names: list[str] | None,
     allowed: Sequence[str] | None,
     where: str,
-    tally: Counter[str],
+    opens_document: bool = False,
     word_at: Callable[[int], str] | None = None,
 ) -> Tagged:
-    """A row of a data set as a text of tagged words.
+    """Returns a row of a data set as a text of tagged words.
 
     Args:
         names: of the tags where they are numbers.
-        allowed: the tags that there are, in IOB2; None knows of none.
+        allowed: the tags that may occur, in IOB2; None allows all.
         where: the row, for messages.
-        tally: see `iob2`; holds the number of the row's document as `documents`.
-        word_at: where in the row a word stands, by its number; None says `where` of all.
+        opens_document: see `Tagged`.
+        word_at: returns the place of a word in the row, by its number, for messages; None uses `where` for all.
     Raises:
-        UserError: the row does not hold as many words as tags, a tag is of no known scheme, or not allowed, or a
-            word is no text.
+        UserError: the row does not hold as many words as tags, a tag is of no known scheme or not allowed, or a
+            word is not text.
     """
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
         raise UserError(
@@ -129,8 +145,8 @@ def tagged(
                 f"{at(number)} has the tag '{tag}' (data.tags), which is not O, B-… or I-…, nor E-… or S-… of "
                 "IOBES."
             )
-    found = iob2(spelled, tally)
-    for number, tag in enumerate(found):
+    found = iob2(spelled)
+    for number, tag in enumerate(found.tags):
         if allowed is not None and tag not in allowed:
             raise UserError(
                 f"{at(number)} has the tag '{tag}' (data.tags), which data.labels does not name."
@@ -139,19 +155,21 @@ def tagged(
     for word in words:
         if not isinstance(word, str):
             raise UserError(f"{where} holds {word!r:.40} where a word is expected (data.column): a text.")
-    return Tagged(words, found, tally["documents"])
+    return Tagged(words, found.tags, opens_document, found.strays, found.opened)
 
 
 def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | None, where: str) -> str | None:
-    """A label as it is spelled; None where a row has none, which -1 says where labels are numbers of names.
+    """Returns a label as it is spelled; None where a row has none.
 
-    What is no number (NaN) among numbers says it too: so pandas writes gaps.
+    Where labels are numbers of names, -1 stands for none; among numbers NaN does too, which is how pandas writes
+    gaps.
 
     Args:
         names: of the labels where they are numbers.
-        allowed: the labels that there are; None knows of none.
+        allowed: the labels that may occur; None allows all.
+        where: the row, for messages.
     Raises:
-        UserError: it is not allowed, or neither text nor number.
+        UserError: the label is not allowed, or neither text nor number.
     """
     if value is None or (names and value == -1) or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -170,7 +188,7 @@ def _spelled(value: object, names: list[str] | None, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise UserError(f"{where} holds {value!r:.40} where a label is expected: a text or a number.")
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # pandas makes 1.0 of 1 where a column has gaps
+        value = int(value)  # pandas turns 1 into 1.0 where a column has gaps
     if names and isinstance(value, int):
         if not 0 <= value < len(names):
             raise UserError(f"{where} has the label {value}, but there are {len(names)}: {', '.join(names)}.")

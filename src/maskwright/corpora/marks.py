@@ -1,18 +1,22 @@
-"""What a corpus of tagged words says about a text."""
+"""Where the words and entities of a text are, in a corpus of tagged words."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-Spans = list[tuple[int, int]]  # first character, and the one behind the last
+Spans = list[tuple[int, int]]  # the first character, and the one after the last
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What a corpus of tagged words says about a text.
+    """Where the words and entities of a text are.
 
     Attributes:
-        words: the corpus's own words, in order; one without characters begins where it ends.
-        entities: the spans that its tags make.
+        words: of the corpus itself, in order; a word without characters begins where it ends.
+        entities: the spans that its tags describe.
     """
 
     words: Spans
     entities: Spans
+
+
+MarkedDocuments = Callable[[int, int], tuple[list[str], list[Marks | None]]]  # (first, last) -> texts and marks

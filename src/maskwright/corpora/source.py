@@ -2,7 +2,6 @@
 
 import glob
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any, Literal
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.paths import HUB_NAME, on_disk
-from maskwright.corpora import columns, files, hub, wikimedia
-from maskwright.corpora import labelled_folders as trees
+from maskwright.corpora import columns, files, hub, labelled_folders, wikimedia
 from maskwright.corpora.labels import Labelled, Tagged
 
 _DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
@@ -19,21 +17,21 @@ _DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
 
 @dataclass(frozen=True)
 class Source:
-    """Where documents come from, and how they stand there.
+    """Where documents come from, and how they are stored there.
 
     Args:
         source: a hub name; a folder in the hub's layout; a Wikimedia dump (.xml, .xml.bz2, .xml.gz);
             a file, folder or glob of .txt, .jsonl, .csv or .parquet; `pkg://package/path` for a file
-            that an installed package ships.
-        config: the configuration of a hub data set; None takes its default.
-        column: the column that holds the text, where there are columns.
+            that an installed package contains.
+        config: the configuration of a data set of the hub; None takes its default.
+        column: the column that holds the text, in files with columns.
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
             ` = Title = `, as in WikiText).
         tags: the column of IOB tags beside a column of words, in data sets of the hub and in its layout; any name
-            where the words stand in columns of plain files.
-        label: the column of labels, where there are columns.
-        labels: the labels that there are; None takes all that come.
+            for plain files with a word per line.
+        label: the column of labels, in files with columns.
+        labels: the labels that may occur; None allows all.
     """
 
     source: str
@@ -57,13 +55,13 @@ class Source:
             raise UserError(f"data.label={self.label} labels rows; set data.document=row.")
 
     def find(self) -> tuple[str, list[Path]]:
-        """The kind of source, and its files.
+        """Returns the kind of source, and its files.
 
-        A kind is `dump`, `files`, `columns` (of tagged words), `tree` (see `trees`), `folder` (hub layout) or `hub`
-        (no files).
+        A kind is `dump`, `files`, `columns` (of tagged words), `tree` (see `labelled_folders`), `folder` (hub
+        layout) or `hub` (no files).
 
         Raises:
-            UserError: nothing is there.
+            UserError: the source does not exist.
         """
         source = on_disk(self.source, "data.source")
         path = Path(source).expanduser()
@@ -82,70 +80,67 @@ class Source:
         return "hub", []
 
     def identity(self) -> list[Any]:
-        """What the documents depend on, without reading them: for files their sizes and times of change."""
+        """Returns what the documents depend on, without reading them: for files their sizes and times of change."""
         kind, paths = self.find()
         stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
         where = self.source if kind == "hub" else stamps
-        # labels only refuse others, which those who know them do again
+        # without `labels`: they only refuse other labels, which is done again where documents are read from disk
         return [kind, where, self.config, self.column, self.document, self.tags, self.label]
 
-    def read(self, split: str, tally: Counter[str] | None = None) -> Iterator[str | Labelled | Tagged]:
-        """The raw documents of one split of the source.
+    def read(self, split: str) -> Iterator[str | Labelled | Tagged]:
+        """Yields the raw documents of one split of the source.
 
-        A dump has the one split `train`. Files have it too, unless their names say which split they are.
+        A dump has the single split `train`, and so do files, unless their names say which split they belong to.
 
-        Args:
-            tally: counts what was found in tags, see `labels.iob2`, and numbers their documents as `documents`.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
         kind, paths = self.find()
-        tally = Counter() if tally is None else tally
         keys = {"data.column": self.column, "data.label": self.label, "data.tags": self.tags}
         named = {key: column for key, column in keys.items() if column is not None}
         if kind in ("hub", "folder"):
-            rows = hub.read(self.source, self.config, split, named, self.labels, tally)
+            rows = hub.read(self.source, self.config, split, named, self.labels)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if kind == "tree":
-            for text in trees.read(paths[0], split, None if self.label is None else self.labels):
+            for text in labelled_folders.read(paths[0], split, None if self.label is None else self.labels):
                 yield text.text if self.label is None else text
             return
         if self.tags is not None and kind != "columns":
             raise UserError(
                 f"data.tags={self.tags}: tagged words are read from data sets of the hub, in its layout, or "
-                f"in columns ({', '.join(columns.ENDINGS)}), and data.source='{self.source}' is none. Set "
+                f"in columns ({', '.join(columns.ENDINGS)}), but data.source='{self.source}' is none of these. Set "
                 "data.tags=null."
             )
         for path in _of_split(paths, split, self.source):
             if kind == "dump":
                 yield from wikimedia.read(path)
             elif kind == "columns":
-                yield from columns.read(path, self.labels, tally)
+                yield from columns.read(path, self.labels)
             else:
                 yield from files.read(path, self.column, self.document, self.label, self.labels)
 
     def splits(self) -> set[str]:
-        """The splits that `read` can be asked for; none where the hub does not tell them.
+        """Returns the splits that `read` accepts; an empty set if the hub does not name them.
 
         Raises:
-            UserError: nothing is there, or it is damaged.
+            UserError: the source does not exist, or is damaged.
         """
         kind, paths = self.find()
         if kind in ("hub", "folder"):
             return hub.splits(self.source, self.config)
-        return trees.splits(paths[0]) if kind == "tree" else set(_by_split(paths))
+        return labelled_folders.splits(paths[0]) if kind == "tree" else set(_by_split(paths))
 
     def _kind(self, paths: list[Path]) -> str:
         if all(_DUMP.search(path.name) for path in paths):
             return "dump"
-        if all(map(trees.is_archive, paths)):
+        if all(map(labelled_folders.is_archive, paths)):
             return "tree"
         readable = any(path.suffix.lower() in files.READERS.keys() - {".txt"} for path in paths)
         return "files" if self.tags is None or readable else "columns"
 
 
-_SPLIT_NAMES = {  # how files of a split are called
+_SPLIT_NAMES = {  # words in the names of the files of each split
     "train": ("train",),
     "validation": ("validation", "valid", "dev", "testa"),
     "test": ("test", "testb"),
@@ -153,7 +148,7 @@ _SPLIT_NAMES = {  # how files of a split are called
 
 
 def _by_split(paths: list[Path]) -> dict[str, list[Path]]:
-    """The files of each split: those whose names say so, or, of `train`, all where not all names say something."""
+    """Returns the files of each split by what their names say; all are of `train` where some names say nothing."""
     by_split: dict[str, list[Path]] = {}
     for path in paths:
         words = re.split(r"[^a-z]+", path.name.lower())
@@ -174,11 +169,11 @@ def _of_split(paths: list[Path], split: str, source: str) -> list[Path]:
 
 
 def _folder(folder: Path, tagged: bool) -> tuple[str, list[Path]]:
-    if trees.is_tree(folder):
+    if labelled_folders.holds_labels(folder):
         return "tree", [folder, *sorted(folder.glob("*/*/"))]  # a folder's time changes with what it holds
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     readable = [p for p in paths if p.suffix.lower() in files.READERS]
-    card = folder / "README.md"  # of a data set of the hub, which opens with its configurations
+    card = folder / "README.md"  # that of a data set of the hub opens with its configurations
     if any(p.suffix == ".parquet" for p in readable) or (card.is_file() and card.read_bytes().startswith(b"---")):
         return "folder", paths
     in_columns = [p for p in paths if p.name.endswith(columns.ENDINGS) or p.suffix == ".txt"]

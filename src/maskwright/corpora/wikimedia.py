@@ -1,4 +1,4 @@
-"""Wikimedia dumps (`pages-articles` from dumps.wikimedia.org) -> raw wiki markup -> text."""
+"""Wikimedia dumps (`pages-articles` from dumps.wikimedia.org): their articles as wiki markup, and that as text."""
 
 import bz2
 import gzip
@@ -13,7 +13,7 @@ from maskwright.core.errors import UserError
 
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
 _REDIRECT = re.compile(r"\s*#\s*redirect\b", re.IGNORECASE)
-_DISAMBIGUATION = re.compile(  # {{disambiguation needed}} and {{Infobox given name}} stand in articles
+_DISAMBIGUATION = re.compile(  # but {{disambiguation needed}} and {{Infobox given name}} occur in articles
     r"\{\{\s*(?:(?!infobox)[\w-]+ ){0,2}(?:disambiguation(?: page)?|disambig|disamb|dab|hndis|geodis)\s*(?:\||\}\})"
     r"|\{\{\s*(?:surname|given name)\s*(?:\||\}\})",
     re.IGNORECASE,
@@ -28,12 +28,12 @@ _TABLE = re.compile(
 _NO_LETTER = re.compile(r"^(?:(?!\n)[\W\d_])+$", re.MULTILINE)  # rules, and cells of numbers
 _EMPTY_BRACKETS = re.compile(r"\(\s*[,;:.]*\s*\)|\[\s*\]|\{\s*\}")
 _AFTER_BRACKET = re.compile(r"\(\s*[,;]\s*")
-_BEFORE_MARK = re.compile(r"[^\S\n]+(?=[,;.](?:\s|$))")  # left by what stood in brackets or templates
+_BEFORE_MARK = re.compile(r"[^\S\n]+(?=[,;.](?:\s|$))")  # left where brackets or templates were removed
 _MAGIC = re.compile(r"__[A-Z]+__")
 
 
 def read(path: Path) -> Iterator[str]:
-    """The wiki markup of each article: namespace 0, no redirects, no disambiguation pages.
+    """Yields the wiki markup of each article: namespace 0, no redirects, no disambiguation pages.
 
     Raises:
         UserError: the file is cut off, damaged, or no Wikimedia dump.
@@ -52,20 +52,20 @@ def read(path: Path) -> Iterator[str]:
                 pages += 1
                 text = element.findtext(f"{space}revision/{space}text") or ""
                 article = element.findtext(f"{space}ns") == "0" and element.find(f"{space}redirect") is None
-                root.clear()  # else every page read so far stays in memory
+                root.clear()  # or every page read so far would stay in memory
                 if article and not _REDIRECT.match(text) and not _DISAMBIGUATION.search(text):
                     yield text
     except (EOFError, ParseError, OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the device's fault, not the file's
+            raise  # a fault of the device, not of the file
         raise UserError(
-            f"{path} is cut off or damaged behind page {pages}: {error}. Nothing of it is used. "
+            f"{path} is cut off or damaged after page {pages}: {error}. Nothing of it is used. "
             "Download it again, and compare its checksum with the one beside it on dumps.wikimedia.org."
         ) from error
 
 
 def plain_text(markup: str) -> str:
-    """The text of an article, without markup; gensim removes most, this what gensim leaves."""
+    """Returns the text of an article without markup: gensim removes most of it, this function the rest."""
     from gensim.corpora.wikicorpus import filter_wiki  # takes a second to import
 
     text = filter_wiki(markup)

@@ -1,93 +1,93 @@
-"""A corpus on disk: from `data.source` to cleaned documents, tokens, and what is known about each token."""
+"""The base class of all data modules: a corpus on disk, prepared once, opened for training and evaluation."""
 
-import inspect
-import json
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from lightning import LightningDataModule
+from pydantic import AfterValidator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from maskwright.annotations.annotation import (
-    Annotation,
-    Piece,
-    identity,
-    piece_of_texts,
-    read_annotation,
-    stored,
-    write_annotation,
-)
-from maskwright.core.atomic import fingerprint, write_once
-from maskwright.core.errors import UserError, nearest
+from maskwright.annotations.annotation import Annotation, needs_tags
+from maskwright.annotations.shards import Shard
+from maskwright.annotations.storage import read_annotation
+from maskwright.core.distributed import Rank, rank_of
+from maskwright.core.errors import UserError
 from maskwright.core.parallel import cores
-from maskwright.core.terminal import bar
-from maskwright.corpora.documents import (
-    SPLITS,
-    Documents,
-    Recipe,
-    documents_of,
-    open_documents,
-    open_marked,
-    open_texts,
-    pieces,
-)
+from maskwright.core.types import PositiveCount
+from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
+from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.text.packing import rows_of_piece
+from maskwright.corpora.recipe import Recipe
+from maskwright.corpora.splits import SPLITS
+from maskwright.data.encode import encode
+from maskwright.data.label_spec import LabelSpec
+from maskwright.data.loader import Batched, Collate, make_loader
+from maskwright.data.prepare import IdType, prepare_annotation, prepare_tokenizer, prepare_tokens
+from maskwright.data.remarks import remarks_on
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
-from maskwright.text.tokens import Tokens, write_tokens
+from maskwright.text.tokens import Tokens
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-_FORMAT = 2  # to be raised when the same settings no longer give the same tokens
+
+def _has_room(block_size: int) -> int:
+    if block_size < 3:
+        raise ValueError("a row needs room for a token between [CLS] and [SEP]; take 3 or more")
+    return block_size
+
+
+BlockSize = Annotated[PositiveCount, AfterValidator(_has_room)]
 
 
 class Corpus(LightningDataModule):
     """Documents of any source, cleaned, split and tokenized once, into a cache.
 
-    What becomes a batch is for the classes below this one to say.
+    Subclasses decide what becomes a batch.
 
     Args:
-        tokenizer: how to get the tokenizer.
+        tokenizer: how the tokenizer is made.
         id_type: type of the ids on disk; `auto` takes the smallest that holds the vocabulary.
         cache_dir: folder for prepared corpora.
         seed: of the order of the examples.
-        accumulate: micro-batches that each device cuts its part of a step into.
+        accumulate_grad_batches: micro-batches that each device cuts its share of a step into.
         workers: processes that load batches; 0 loads in the training process.
         preparation_workers: processes that prepare the corpus; None takes one per core.
-        annotations: what is to be known about tokens beyond their ids; comes with each batch by its name.
-        parts: several sources, by their names, each with settings as follow; then, but for `labels`, which is that
-            of all, none of these stands beside it.
+        annotations: numbers for tokens beyond their ids, which each batch holds by the names of the annotations.
+        sources: several sources by name, each with the settings below. None of these is then given for the corpus
+            itself, except `labels`, which applies to all sources.
         source, config, column, document, tags, label, labels: see `Source`.
-        cleaning, splits, limit, published: see `Documents`.
+        cleaning, splits, limit, published: see `SourceRecipe`.
     Raises:
         UserError: the settings do not fit together.
     Attributes:
-        tokenizer, tokens: what was made; `tokens` by split.
-        seconds: of each stage of the preparation.
-        notes: of each part, counts of what was found in its documents, see `Documents`.
+        recipe: the sources and what is taken from them.
+        tokenizer, tokens: what was prepared; `tokens` by split.
+        documents_folder, tokenizer_folder: where documents and tokenizer are.
+        annotation_folders: where annotations are, by their names.
+        seconds: that each stage of the preparation took.
+        findings: what was found in the documents of each source.
+        labels: the names and statistics of labels, after `setup`; None for text without labels.
     """
+
+    labels: LabelSpec | None = None
 
     def __init__(
         self,
         tokenizer: Trained | Pretrained,
-        id_type: Literal["auto", "uint16", "uint32"],
+        id_type: IdType,
         cache_dir: str,
         seed: int,
-        accumulate: int = 1,
+        accumulate_grad_batches: int = 1,
         workers: int = 0,
         preparation_workers: int | None = None,
         annotations: Sequence[Annotation] = (),
-        parts: dict[str, dict[str, Any]] | None = None,
+        sources: dict[str, dict[str, Any]] | None = None,
         source: str | None = None,
         config: str | None = None,
         column: str = "text",
@@ -101,21 +101,29 @@ class Corpus(LightningDataModule):
         published: dict[str, dict[str, int]] | None = None,
     ):
         super().__init__()
-        own = (config, column, document, cleaning, splits, limit, tags, label, labels, published)
-        if (source is None) == (parts is None):
-            raise UserError("A corpus has either data.source or data.parts.")
-        if source is not None:
-            self.recipe = Recipe({"": documents_of(source, *own)})
-        else:
-            given = {} if labels is None else {"labels": labels}
-            self.recipe = Recipe({name: _part(name, part | given) for name, part in (parts or {}).items()})
+        self.recipe = Recipe.of(
+            {
+                "sources": sources,
+                "source": source,
+                "config": config,
+                "column": column,
+                "document": document,
+                "cleaning": cleaning,
+                "splits": splits,
+                "limit": limit,
+                "tags": tags,
+                "label": label,
+                "labels": labels,
+                "published": published,
+            }
+        )
         self.choice = tokenizer
         self.id_type, self.seed = id_type, seed
         self.cache = Path(cache_dir).expanduser()
-        self.accumulate, self.workers = accumulate, workers
+        self.accumulate_grad_batches, self.workers = accumulate_grad_batches, workers
         self.preparation_workers = preparation_workers or cores()
         self.annotations = {annotation.name: annotation for annotation in annotations}
-        if not self.tagged and any(getattr(annotation, "needs_tags", False) for annotation in annotations):
+        if not self.recipe.tagged and any(map(needs_tags, annotations)):
             raise UserError(
                 "mask.units.source=tags, but the corpus has no tags. Name their column in data.tags, or take "
                 "mask.units.source=rule."
@@ -125,205 +133,29 @@ class Corpus(LightningDataModule):
         self._folder: Path | None = None
 
     def prepare_data(self) -> None:
-        """Writes documents, tokenizer and tokens into the cache, unless they are there."""
+        """Writes documents, tokenizer, tokens and annotations into the cache, unless they exist."""
         if self._folder is not None:
             return
+        cache, workers = self.cache, self.preparation_workers
         with self._timed("documents"):
-            documents = self.recipe.prepare(self.cache, self.preparation_workers)
-        self.documents_folder = documents
+            documents = prepare_documents(self.recipe, cache, workers)
         with self._timed("tokenizer"):
-            self.tokenizer_folder = self._prepare_tokenizer(documents)
-        self.tokenizer = Tokenizer.load(self.tokenizer_folder)
+            tokenizer = prepare_tokenizer(cache, self.choice, documents)
+        self.documents_folder, self.tokenizer_folder = documents, tokenizer
+        self.tokenizer = Tokenizer.load(tokenizer)
         if self.id_type == "uint16" and len(self.tokenizer) > 2**16:
             raise UserError(
                 f"data.id_type=uint16 cannot hold the {len(self.tokenizer):,} tokens of the tokenizer "
                 f"({self.choice}). Set data.id_type=auto or uint32."
             )
         with self._timed("tokens"):
-            folder = self._prepare_tokens(documents)
+            folder = prepare_tokens(cache, documents, tokenizer, workers, self.id_type)
         for name, annotation in self.annotations.items():
             with self._timed(name):
-                self.annotation_folders[name] = self._prepare_annotation(annotation, folder)
-        self._folder = folder
-
-    def setup(self, stage: str | None = None) -> None:
-        """Opens what `prepare_data` wrote."""
-        self.prepare_data()
-        assert self._folder is not None
-        self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
-        self.notes: dict[str, dict[str, int]] = json.loads((self.documents_folder / "notes.json").read_text())
-
-    @property
-    def tagged(self) -> bool:
-        """Whether all words of the documents have tags."""
-        return all(source.tags is not None for source in self.recipe.sources)
-
-    @property
-    def documents(self) -> "DatasetDict":
-        """The cleaned documents, memory-mapped, with the column `text`."""
-        return open_documents(self.documents_folder)
-
-    def _prepare_tokenizer(self, documents: Path) -> Path:
-        settings: list[Any] = [_FORMAT, asdict(self.choice)]
-        settings.append(documents.name if isinstance(self.choice, Trained) else self.choice.digest())
-
-        def write(folder: Path) -> None:
-            texts, runs = open_texts(documents)["train"], pieces(documents)["train"]
-            with bar(f"Tokenizer: {self.choice}", self.choice.passes * runs[-1][1]) as progress:
-                self.choice.make(lambda: _batches(texts, runs, progress.advance)).save(folder)
-
-        return write_once(self.cache / f"tokenizer-{fingerprint(settings)}", write)
-
-    def _prepare_tokens(self, documents: Path) -> Path:
-        # what the tokenizer is, not how it came about: training one again may give another
-        tokenizer = (self.tokenizer_folder / "tokenizer.json").read_text()
-        settings = [_FORMAT, documents.name, tokenizer, self.id_type]
-
-        def write(folder: Path) -> None:
-            runs = pieces(documents)
-            began, written = time.monotonic(), 0
-            with bar("Tokenizing documents", sum(split[-1][1] for split in runs.values())) as progress:
-
-                def advance(finished: int, tokens: int) -> None:
-                    nonlocal written
-                    written += tokens
-                    rate = written / (time.monotonic() - began)
-                    progress.advance(finished, f"{written:,} tokens, {rate:,.0f} tokens/s")
-
-                texts = partial(open_texts, documents)
-                workers = self.preparation_workers
-                write_tokens(folder, texts, runs, self.tokenizer_folder, workers, advance, self.id_type)
-
-        return write_once(self.cache / f"tokens-{fingerprint(settings)}", write)
-
-    def _prepare_annotation(self, annotation: Annotation, tokens: Path) -> Path:
-        settings = [identity(annotation), tokens.name, annotation.settings()]
-
-        def write(folder: Path) -> None:
-            documents = sum(Tokens.open(tokens / split).documents for split in SPLITS)
-            with bar(f"Annotating tokens: {annotation.name}", documents) as progress:
-                write_annotation(
-                    folder,
-                    annotation,
-                    tokens,
-                    SPLITS,
-                    self.tokenizer_folder,
-                    partial(open_marked, self.documents_folder),
-                    self.preparation_workers,
-                    progress.advance,
+                self.annotation_folders[name] = prepare_annotation(
+                    cache, annotation, documents, folder, tokenizer, workers
                 )
-
-        return write_once(self.cache / f"{annotation.name}-{fingerprint(settings)}", write)
-
-    def annotated(self, split: str) -> dict[str, np.ndarray]:
-        """The annotations of a split's tokens, memory-mapped."""
-        return {
-            name: read_annotation(self.annotation_folders[name], annotation, split)
-            for name, annotation in self.annotations.items()
-        }
-
-    def encode(
-        self, texts: Sequence[str], marks: Sequence[Marks | None] | None = None
-    ) -> tuple[dict[str, Tensor], Piece]:
-        """Texts as a batch that masks take, one row each, and the piece that tells where its tokens stand.
-
-        Rows are as long as the longest, [CLS] and [SEP] included; `attention_mask` says where the others end.
-
-        Args:
-            marks: of each text what its corpus says about its words.
-        """
-        piece = piece_of_texts(list(texts), self.tokenizer, None if marks is None else list(marks))
-        numbers = {
-            name: stored(annotation.open(self.annotation_folders[name], self.tokenizer)(piece), annotation)
-            for name, annotation in self.annotations.items()
-            if annotation.kind != "numbers"
-        }
-        rows = rows_of_piece(piece, numbers, self.tokenizer)
-        order = np.arange(len(texts))
-        return to_tensors(rows | {"examples": order, "epochs": np.zeros_like(order)}), piece
-
-    def remarks(self) -> list[str]:
-        """What a user should know about the corpus before a model learns from it."""
-        found = []
-        for name, part in self.recipe.parts.items():
-            notes, of = self.notes[name], f"{name}: " if name else ""
-            if empty := notes.get("empty"):
-                found.append(f"{of}{empty:,} empty texts were left out")
-            if (strays := notes.get("strays")) and notes.get("opened"):
-                found.append(f"{of}{strays:,} I- tags without an entity before them were read as B- tags")
-            for split, share in part.shares.items():
-                if notes.get(f"own {split}"):
-                    key = f"data{name and f'.parts.{name}'}.splits.{split}"
-                    found.append(
-                        f"{of}the source has a split {split} of its own, but {key}={share} takes a share of what "
-                        f"is trained on; {key}={split} takes that split"
-                    )
-            for split, counts in (part.published or {}).items() if part.limit is None else ():
-                for kind, number in counts.items():
-                    if (read := notes.get(f"{kind} {split}", number)) != number:
-                        found.append(
-                            f"{of}the split {split} of the source holds {read:,} {kind}; as published it has "
-                            f"{number:,}"
-                        )
-        blank = {split: int((np.diff(tokens.ends, prepend=0) == 1).sum()) for split, tokens in self.tokens.items()}
-        if any(blank.values()):
-            told = ", ".join(f"{number:,} of {split}" for split, number in blank.items() if number)
-            found.append(f"the tokenizer leaves nothing of some texts: {told}")
-        return found
-
-    @property
-    def baseline(self) -> float:
-        """The loss, in nats, of guessing by frequency."""
-        raise NotImplementedError
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """This device's number, and how many devices there are."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-    def sample(self, number: int) -> dict[str, Tensor]:
-        """At most `number` examples, spread over the training split, as a batch of the first epoch."""
-        raise NotImplementedError
-
-    def steps(self, epochs: float) -> int:
-        """Optimizer steps of so many passes over the training split."""
-        raise NotImplementedError
-
-    def size(self, split: str) -> str:
-        """How many of what a model gets to see from a split, in words."""
-        raise NotImplementedError
-
-    def evaluation_loader(self, split: str) -> DataLoader:
-        """What is evaluated of a split, once, spread over the devices."""
-        raise NotImplementedError
-
-    def check_devices(self, split: str, examples: int) -> None:
-        """Refuses a split that leaves a device without an example."""
-        if examples < self.place[1]:
-            raise UserError(
-                f"hardware.devices={self.place[1]}, and of the {split} split {examples} examples are evaluated, "
-                "which leaves a device without one. Set hardware.devices=1."
-            )
-
-    def val_dataloader(self) -> DataLoader:
-        return self.evaluation_loader("validation")
-
-    def test_dataloader(self) -> DataLoader:
-        return self.evaluation_loader("test")
-
-    def loader(
-        self, read: Any, batches: Iterable[np.ndarray], collate: Callable[[Any], dict[str, Tensor]]
-    ) -> DataLoader:
-        """The batches that `read.__getitems__` answers for arrays of positions, as tensors."""
-        return TimedLoader(
-            read,
-            batch_sampler=batches,  # type: ignore[arg-type]
-            collate_fn=collate,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            worker_init_fn=_leave_signals_to_the_parent,
-        )
+        self._folder = folder
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -331,51 +163,94 @@ class Corpus(LightningDataModule):
         yield
         self.seconds[stage] = time.monotonic() - began
 
+    def setup(self, stage: str | None = None) -> None:
+        """Opens what `prepare_data` wrote."""
+        self.prepare_data()
+        assert self._folder is not None
+        self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
+        self.findings: dict[str, Findings] = read_findings(self.documents_folder)
 
-def _part(name: str, settings: dict[str, Any]) -> Documents:
-    known = list(inspect.signature(documents_of).parameters)
-    for key in settings:
-        if key not in known:
+    @property
+    def documents(self) -> "DatasetDict":
+        """The cleaned documents, memory-mapped, with the column `text`."""
+        return open_documents(self.documents_folder)
+
+    def texts(self, split: str) -> list[str]:
+        """Returns the cleaned texts of a split, in order."""
+        return open_table(self.documents_folder, split).column("text").to_pylist()
+
+    def words(self, split: str) -> list[list[str]]:
+        """Returns the words of each tagged text of a split."""
+        table = open_table(self.documents_folder, split)
+        edges = table.column("words").to_pylist()
+        return [
+            [text[first:last] for first, last in zip(own[::2], own[1::2], strict=True)]
+            for text, own in zip(table.column("text").to_pylist(), edges, strict=True)
+        ]
+
+    @property
+    def tagged(self) -> bool:
+        """Whether all words of the documents have tags."""
+        return self.recipe.tagged
+
+    def annotated(self, split: str) -> dict[str, np.ndarray]:
+        """Returns the annotations of the tokens of a split, memory-mapped, by their names."""
+        return {
+            name: read_annotation(self.annotation_folders[name], annotation, split)
+            for name, annotation in self.annotations.items()
+        }
+
+    def encode(
+        self, texts: Sequence[str], marks: Sequence[Marks | None] | None = None
+    ) -> tuple[dict[str, Tensor], Shard]:
+        """Returns texts as a batch for a masker, and where their tokens are; see `data.encode`."""
+        return encode(texts, marks, self.tokenizer, self.annotations, self.annotation_folders)
+
+    def remarks(self) -> list[str]:
+        """Returns what a user should know about the corpus before a model is trained on it."""
+        return remarks_on(self.recipe, self.findings, self.tokens)
+
+    def sample(self, number: int) -> dict[str, Tensor]:
+        """Returns at most `number` examples, spread over the training split, as a batch of the first epoch."""
+        raise NotImplementedError
+
+    def steps(self, epochs: float) -> int:
+        """Returns how many optimizer steps this many epochs of the training split take."""
+        raise NotImplementedError
+
+    def size(self, split: str) -> str:
+        """Returns how many examples of a split a model sees, in words."""
+        raise NotImplementedError
+
+    def evaluation_loader(self, split: str) -> DataLoader:
+        """Returns a loader of everything that is evaluated of a split, once, spread over the devices."""
+        raise NotImplementedError
+
+    def val_dataloader(self) -> DataLoader:
+        return self.evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader:
+        return self.evaluation_loader("test")
+
+    @property
+    def rank(self) -> Rank:
+        """The rank of this process."""
+        return rank_of(self.trainer)
+
+    def check_devices(self, split: str, examples: int) -> None:
+        """Checks that each device gets an example of a split.
+
+        Raises:
+            UserError: there are fewer examples than devices.
+        """
+        devices = self.rank.world_size
+        if examples < devices:
             raise UserError(
-                f"data.parts.{name}.{key} is no setting of a source.{nearest(key, known)} "
-                f"Its settings are: {', '.join(known)}."
+                f"hardware.devices={devices}, but only {examples} examples of the {split} split are evaluated, "
+                "which leaves a device without one. Set hardware.devices=1."
             )
-    if settings.get("source") is None:
-        raise UserError(f"data.parts.{name}.source is missing: name what the documents are read from.")
-    try:
-        return documents_of(**settings)
-    except UserError as error:
-        raise UserError(f"data.parts.{name}: {error}") from error
 
-
-class TimedLoader(DataLoader):
-    """A loader that counts the seconds in which it was waited for."""
-
-    waited = 0.0
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        batches = super().__iter__()
-        while True:
-            began = time.perf_counter()
-            batch = next(batches, None)
-            self.waited += time.perf_counter() - began
-            if batch is None:
-                return
-            yield batch
-
-
-def _leave_signals_to_the_parent(worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def to_tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array) for name, array in batch.items()}
-
-
-def _batches(
-    texts: Callable[[int, int], list[str]], runs: list[tuple[int, int]], advance: Callable[[int], None]
-) -> Iterator[list[str]]:
-    for first, last in runs:
-        yield texts(first, last)
-        advance(last - first)
+    def loader(self, read: Batched, batches: Iterable[Any], collate: Collate | None = None) -> DataLoader:
+        """Returns a loader for this machine; see `make_loader`."""
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return make_loader(read, batches, self.workers, on_gpu, collate)

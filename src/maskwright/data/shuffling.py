@@ -1,7 +1,7 @@
-"""The order of examples: an endless stream that any position can be asked of.
+"""The order of examples: an endless stream that can be read from any position.
 
 Position p of the stream is example permutation(p mod N) of epoch p div N. Nothing is stored, so the
-stream starts anywhere (exact resuming), is cut over any number of devices, and costs no memory.
+stream starts anywhere (exact resuming), is shared by any number of devices, and costs no memory.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from maskwright.core import hashing
+from maskwright.core.distributed import Rank
 
 _ROUNDS = 8  # with 4 the permutations of a dozen examples are visibly uneven
 
 
 def permute(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
-    """Where each `index` in [0, size) goes under the permutation that its `key` chooses.
+    """Returns where each `index` in [0, size) goes under the permutation that its `key` chooses.
 
     A Feistel network (Luby and Rackoff, 1988) over the smallest square power of two that holds
     `size`, walked along its cycles until it is back inside (Black and Rogaway, 2002).
@@ -36,29 +37,31 @@ def permute(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
 
 
 def stream(positions: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The epochs and the examples at `positions` (B,) of the shuffled stream over `size` examples."""
+    """Returns the epochs and the examples at `positions` (B,) of the shuffled stream over `size` examples."""
     epochs, index = np.divmod(np.asarray(positions, dtype=np.int64), size)
     start = np.full_like(epochs, hashing.start(seed, 0x6F72646572))  # "order"
     return epochs, permute(index, size, hashing.fold(start, epochs))
 
 
 class EndlessBatches:
-    """Stream positions of the micro-batches of one device, from a given step on, without end.
+    """The stream positions of the micro-batches of one device, from a given step on, without end.
 
     Args:
         step: the optimizer step to start at.
-        batch_size: positions of a step, over all devices; a multiple of devices * accumulate.
-        accumulate: micro-batches that a device cuts its part of a step into.
-        rank, devices: which part is this device's.
+        batch_size: positions of a step, over all devices; a multiple of the devices times
+            `accumulate_grad_batches`.
+        accumulate_grad_batches: micro-batches that a device cuts its share of a step into.
+        rank: which share is this device's.
     """
 
-    def __init__(self, step: int, batch_size: int, accumulate: int, rank: int, devices: int):
-        self.step, self.batch_size, self.accumulate = step, batch_size, accumulate
-        self.rank, self.devices = rank, devices
+    def __init__(self, step: int, batch_size: int, accumulate_grad_batches: int, rank: Rank):
+        self.step, self.batch_size, self.rank = step, batch_size, rank
+        self.accumulate_grad_batches = accumulate_grad_batches
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        size = self.batch_size // (self.accumulate * self.devices)
-        first = self.step * self.batch_size + self.rank * size
+        number, devices = self.rank
+        size = self.batch_size // (self.accumulate_grad_batches * devices)
+        first = self.step * self.batch_size + number * size
         while True:
             yield np.arange(first, first + size)
-            first += size * self.devices
+            first += size * devices

@@ -1,11 +1,11 @@
 """Tokens on disk: a corpus as flat, memory-mapped arrays.
 
-A folder holds four arrays and their description:
+A folder holds four arrays and a description:
 
 * `ids.bin`: the ids of all documents, each document closed by a separator token; uint16 where the
-  vocabulary allows, else uint32.
+  vocabulary allows it, else uint32.
 * `flags.bin`: uint8 per id; bit 0 says that the token starts a word.
-* `ends.bin`: int64 per document, the index behind its separator.
+* `ends.bin`: int64 per document, the index after its separator.
 * `counts.bin`: int64 per token of the vocabulary, how often it occurs; separators not counted.
 * `metadata.json`: counts, types, and `unigram_entropy`, in nats per token.
 """
@@ -54,6 +54,7 @@ class Tokens:
 
     @classmethod
     def open(cls, folder: Path) -> "Tokens":
+        """Opens the arrays in a folder, memory-mapped."""
         metadata = json.loads((folder / "metadata.json").read_text())
 
         def array(name: str, dtype: str) -> np.ndarray:
@@ -72,7 +73,7 @@ class Tokens:
 def write_tokens(
     folder: Path,
     open_texts: Callable[[], dict[str, TextSlice]],
-    pieces: dict[str, list[tuple[int, int]]],
+    shards: dict[str, list[tuple[int, int]]],
     tokenizer_folder: Path,
     workers: int,
     advance: Callable[[int, int], None],
@@ -81,18 +82,18 @@ def write_tokens(
     """Tokenizes the splits of a corpus on `workers` processes, each into a folder for `Tokens.open`.
 
     Args:
-        open_texts: picklable; called once in each process, answers what reads the texts of each split.
-        pieces: for each split the runs of documents, (first, behind the last), that are tokenized at once.
-        advance: called with the numbers of documents and of tokens that were just finished.
-        id_type: `uint16`, `uint32`, or `auto` for the smaller that holds the vocabulary.
+        open_texts: picklable; called once in each process, returns functions that read the texts of each split.
+        shards: for each split the runs of documents, (first, one after the last), that are tokenized together.
+        advance: called with how many documents and how many tokens were just finished.
+        id_type: `uint16`, `uint32`, or `auto` for the smaller one that holds the vocabulary.
     """
     tokenizer = Tokenizer.load(tokenizer_folder)
     dtype = id_type
     if id_type == "auto":
         dtype = "uint16" if len(tokenizer) <= 2**16 else "uint32"
-    writers = {split: _Writer(folder / split, dtype, tokenizer) for split in pieces}
+    writers = {split: _Writer(folder / split, dtype, tokenizer) for split in shards}
     opening = (open_texts, tokenizer_folder, dtype)
-    jobs = ((split, first, last) for split, runs in pieces.items() for first, last in runs)
+    jobs = ((split, first, last) for split, runs in shards.items() for first, last in runs)
     try:
         for split, ids, flags, lengths in parallel_map(_encode, jobs, workers, _open_worker, opening):
             writers[split].write(ids, flags, lengths)
@@ -134,7 +135,7 @@ class _Writer:
 
 
 def entropy(counts: np.ndarray) -> float:
-    """Entropy in nats of the distribution that `counts` estimate; 0 where there are none."""
+    """Returns the entropy, in nats, of the distribution that `counts` estimate; 0 where there are none."""
     shares = counts[counts > 0] / max(counts.sum(), 1)
     return float(-(shares * np.log(shares)).sum()) + 0.0
 
@@ -147,11 +148,11 @@ def _open_worker(open_texts: Callable[[], dict[str, TextSlice]], tokenizer_folde
     _worker = open_texts(), Tokenizer.load(tokenizer_folder), dtype
 
 
-def _encode(piece: tuple[str, int, int]) -> tuple[str, np.ndarray, np.ndarray, list[int]]:
-    """The split, ids, flags and lengths of a piece's documents, separators included."""
+def _encode(shard: tuple[str, int, int]) -> tuple[str, np.ndarray, np.ndarray, list[int]]:
+    """Returns the split, ids, flags and lengths of the documents of a shard, separators included."""
     assert _worker is not None
     texts, tokenizer, dtype = _worker
-    split, first, last = piece
+    split, first, last = shard
     separator, opens = np.array([tokenizer.sep_id]), np.array([True])
     ids: list[np.ndarray] = []
     starts: list[np.ndarray] = []

@@ -1,0 +1,47 @@
+"""What was found in a source while its documents were read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+_TOTALS = ("empty", "strays", "opened", "documents")
+
+
+@dataclass
+class Findings:
+    """Counts of what a source holds, for users to compare with what they expect.
+
+    Attributes:
+        empty: texts that are empty after cleaning.
+        strays, opened: tags of unclear meaning, see `labels.Iob2`.
+        documents: how many documents tagged texts are parts of, those of sources read before included: no two
+            sources have a document of the same number.
+        by_split: for each split of the source that was read, how many `texts` it holds, and, where they are
+            tagged, how many `words` and `entities`.
+        own_splits: splits that are taken as a share of the training data although the source has them.
+    """
+
+    empty: int = 0
+    strays: int = 0
+    opened: int = 0
+    documents: int = 0
+    by_split: dict[str, dict[str, int]] = field(default_factory=dict)
+    own_splits: list[str] = field(default_factory=list)
+
+    def to_notes(self) -> dict[str, int]:
+        """Returns one flat table, in the format of `notes.json`, which is older than this class."""
+        totals = {"empty": self.empty, "strays": self.strays, "opened": self.opened, "documents": self.documents}
+        sizes = {f"{kind} {split}": n for split, sizes in self.by_split.items() for kind, n in sizes.items()}
+        return totals | sizes | {f"own {split}": 1 for split in self.own_splits}
+
+    @classmethod
+    def from_notes(cls, notes: dict[str, int]) -> "Findings":
+        """Returns what `to_notes` wrote down; totals that are missing are 0."""
+        totals: dict[str, Any] = {name: notes.get(name, 0) for name in _TOTALS}
+        found = cls(**totals)
+        for key, number in notes.items():
+            kind, _, split = key.partition(" ")
+            if split and kind == "own":
+                found.own_splits.append(split)
+            elif split:
+                found.by_split.setdefault(split, {})[kind] = number
+        return found

@@ -1,0 +1,119 @@
+"""From the raw texts of a source to clean rows, each in its split."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+from typing import NamedTuple
+
+from maskwright.core.parallel import parallel_map
+from maskwright.corpora import wikimedia
+from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.findings import Findings
+from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.recipe import SourceRecipe
+from maskwright.corpora.splits import place_of, split_of
+
+_CHARACTERS_PER_SHARD = 200_000
+
+Raw = str | Labelled | Tagged
+
+
+class Row(NamedTuple):
+    """A clean document, in the columns of `documents.SCHEMA`."""
+
+    text: str
+    label: str | None = None
+    words: list[int] | None = None
+    tags: list[str] | None = None
+    document: int | None = None
+
+
+class Reading:
+    """One pass over a source: iterating yields batches of clean rows, each with the split that they belong to.
+
+    Args:
+        recipe: what is read, and how.
+        workers: processes that clean.
+        documents: how many documents were numbered in the sources before this one.
+    Attributes:
+        findings: what was found in the texts that were read so far.
+    """
+
+    def __init__(self, recipe: SourceRecipe, workers: int, documents: int = 0):
+        self.recipe, self.workers = recipe, workers
+        self.findings = Findings(documents=documents)
+
+    def __iter__(self) -> Iterator[tuple[str, list[Row]]]:
+        recipe = self.recipe
+        own = recipe.source.splits() if recipe.shares else set()
+        self.findings.own_splits = [split for split in recipe.shares if split in own - {*recipe.taken}]
+        is_dump = recipe.source.find()[0] == "dump"
+        for name, targets in recipe.named.items():
+            texts: Iterator[Raw] = chain.from_iterable(map(self._raw, name.split("+")))
+            if recipe.limit is not None:
+                texts = _sample(texts, recipe.limit) if recipe.source.label else islice(texts, recipe.limit)
+            shares = recipe.shares if "train" in targets else {}
+            clean = partial(_clean, steps=recipe.cleaning, is_dump=is_dump, shares=shares, target=targets[0])
+            for by_split, dropped in parallel_map(clean, _shards(texts), self.workers):
+                self.findings.empty += dropped
+                for split, rows in by_split.items():
+                    yield from ((copy, rows) for copy in (targets if split == targets[0] else [split]))
+
+    def _raw(self, split: str) -> Iterator[Raw]:
+        """Yields the texts of a split of the source, counted, and tagged ones with the number of their document."""
+        found = self.findings
+        sizes = found.by_split.setdefault(split, {})
+        for text in self.recipe.source.read(split):
+            sizes["texts"] = sizes.get("texts", 0) + 1
+            if isinstance(text, Tagged):
+                sizes["words"] = sizes.get("words", 0) + len(text.words)
+                sizes["entities"] = sizes.get("entities", 0) + sum(tag.startswith("B-") for tag in text.tags)
+                found.strays += text.strays
+                found.opened += text.opened
+                found.documents += text.opens_document
+                text = replace(text, document=found.documents)
+            yield text
+
+
+def _sample(texts: Iterator[Raw], number: int) -> Iterator[Raw]:
+    """This many of labelled texts, in order, chosen by their hashes: data sets are often sorted by label."""
+    drawn = heapq.nsmallest(number, enumerate(texts), key=lambda item: place_of(f"limit {item[1].text}"))  # type: ignore[union-attr]
+    return (text for _, text in sorted(drawn, key=lambda item: item[0]))
+
+
+def _shards(texts: Iterator[Raw]) -> Iterator[list[Raw]]:
+    """Runs of texts, of about the same number of characters."""
+    shard: list[Raw] = []
+    characters = 0
+    for text in texts:
+        shard.append(text)
+        characters += len(text)
+        if characters >= _CHARACTERS_PER_SHARD:
+            yield shard
+            shard, characters = [], 0
+    if shard:
+        yield shard
+
+
+def _clean(
+    texts: list[Raw], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
+) -> tuple[dict[str, list[Row]], int]:
+    """Returns the clean rows by split, and how many texts were dropped because nothing is left of them."""
+    clean = cleaner(steps)
+    by_split: dict[str, list[Row]] = {}
+    dropped = 0
+    for raw in texts:
+        if isinstance(raw, Tagged):
+            text, words = raw.plain(clean)
+            row = Row(text, None, [edge for word in words for edge in word], raw.tags, raw.document)
+        elif isinstance(raw, Labelled):
+            row = Row(clean(raw.text), raw.label)
+        else:
+            row = Row(clean(wikimedia.plain_text(raw) if is_dump else raw))
+        if row.text:
+            by_split.setdefault(split_of(row.text, shares, target), []).append(row)
+        else:
+            dropped += 1
+    return by_split, dropped

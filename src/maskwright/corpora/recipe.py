@@ -1,0 +1,193 @@
+"""What a config says about a corpus: its sources, and how documents are taken from each."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from maskwright.core.errors import UserError, nearest
+from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.source import Source
+
+_FORMAT = 6  # increment when the same settings no longer give the same documents
+
+
+@dataclass(frozen=True)
+class SourceRecipe:
+    """How documents are taken from one source.
+
+    Args:
+        source: where the documents come from.
+        cleaning: names of the cleaning steps.
+        splits: for each of train, validation and test, the name of a split of the source, names joined by `+`, or
+            the share of what is taken for training that a hash of the text assigns to it.
+        limit: take only the first documents of each split of the source, this many; or, where they have labels,
+            this many chosen by a hash of their texts. None takes all.
+        published: how many `texts`, `words` and `entities` (where they are tagged) splits of the source are known
+            to hold.
+    Raises:
+        UserError: the splits are not shares or names that make sense together.
+    """
+
+    source: Source
+    cleaning: tuple[str, ...]
+    splits: dict[str, str | float]
+    limit: int | None
+    published: dict[str, dict[str, int]] | None = None
+
+    def __post_init__(self) -> None:
+        cleaner(self.cleaning)
+        if not isinstance(self.splits.get("train"), str):
+            raise UserError("data.splits.train must name the split of the source to train on, such as 'train'.")
+        shares = self.shares
+        if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
+            given = ", ".join(f"data.splits.{name}={share}" for name, share in shares.items())
+            raise UserError(f"{given}: each share must lie between 0 and 1, and leave some for training.")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"data.limit={self.limit} takes no documents; it is at least 1, or null for all.")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The splits that are taken by hash from the source's training split, with their shares."""
+        return {name: float(share) for name, share in self.splits.items() if not isinstance(share, str)}
+
+    @property
+    def named(self) -> dict[str, list[str]]:
+        """What is read of the source, spelled as in `splits` (names joined by `+`), and for which splits."""
+        named: dict[str, list[str]] = {}
+        for split, taken in self.splits.items():
+            if isinstance(taken, str):
+                named.setdefault(taken, []).append(split)
+        return named
+
+    @property
+    def taken(self) -> list[str]:
+        """The splits of the source that are read, each once."""
+        return list(dict.fromkeys("+".join(self.named).split("+")))
+
+    def settings(self) -> list[Any]:
+        """Returns everything that the documents depend on."""
+        return [_FORMAT, self.source.identity(), self.cleaning, sorted(self.splits.items()), self.limit]
+
+    def reread(self) -> None:
+        """Reads the source once more, so that its readers report a row that they refuse.
+
+        Raises:
+            UserError: there is such a row.
+        """
+        for split in self.taken:
+            for _ in self.source.read(split):
+                pass
+
+
+def source_recipe(
+    source: str,
+    config: str | None = None,
+    column: str = "text",
+    document: Literal["row", "paragraph", "file", "article"] = "row",
+    cleaning: Sequence[str] | None = None,
+    splits: dict[str, str | float] | None = None,
+    limit: int | None = None,
+    tags: str | None = None,
+    label: str | None = None,
+    labels: Sequence[str] | None = None,
+    published: dict[str, dict[str, int]] | None = None,
+) -> SourceRecipe:
+    """Returns the recipe that a config describes for one source; see `Source` and `SourceRecipe`."""
+    where = Source(source, config, column, document, tags, label, None if labels is None else tuple(labels))
+    return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published)
+
+
+SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
+
+
+def sources_of(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the settings of each source of the config group `data`, by the names of the sources.
+
+    A single source, whose settings are in the group itself, has the name "". `data.labels` applies to all sources.
+    """
+    sources = data.get("sources")
+    if sources is None:
+        return {"": {key: data[key] for key in SOURCE_KEYS if key in data}}
+    shared = {} if data.get("labels") is None else {"labels": data["labels"]}
+    return {name: {**settings, **shared} for name, settings in sources.items()}
+
+
+def check_held_out(data: Mapping[str, Any]) -> None:
+    """Checks that the config group `data` of a training run does not train on what it evaluates.
+
+    Raises:
+        UserError: a split of a source is named for training, and for validation or test too.
+    """
+    for name, settings in sources_of(data).items():
+        splits, key = settings.get("splits") or {}, f"{key_of(name)}.splits"
+        for split in ("validation", "test"):
+            taken, train = splits.get(split), str(splits.get("train"))
+            if isinstance(taken, str) and {*taken.split("+")} & {*train.split("+")}:
+                raise UserError(
+                    f"{key}.{split}={taken}, but {key}.train={train} trains on that. Name another split of the "
+                    f"source, or set a share: {key}.{split}=0.05"
+                )
+
+
+def key_of(name: str) -> str:
+    """Returns the place in the config of the settings of a source, by its name in `sources_of`."""
+    return f"data.sources.{name}" if name else "data"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A corpus: the documents of one source, or of several.
+
+    Args:
+        sources: by their names, in this order; a single one has the name "".
+    """
+
+    sources: dict[str, SourceRecipe]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> "Recipe":
+        """Returns the recipe for the config group `data`.
+
+        Raises:
+            UserError: not exactly one of `source` and `sources` is given, or their settings are invalid.
+        """
+        if (data.get("source") is None) == (data.get("sources") is None):
+            raise UserError("A corpus has either data.source or data.sources. Set exactly one of them.")
+        return cls({name: _checked(name, settings) for name, settings in sources_of(data).items()})
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key_of(name)}.source='{own.source.source}'" for name, own in self.sources.items())
+
+    @property
+    def tagged(self) -> bool:
+        """Whether all words of the documents have tags."""
+        return all(own.source.tags is not None for own in self.sources.values())
+
+    def settings(self) -> list[Any]:
+        """Returns everything that the documents depend on."""
+        settings = [own.settings() for own in self.sources.values()]
+        return settings[0] if len(settings) == 1 else settings
+
+    def reread(self) -> None:
+        """Reads all sources once more; see `SourceRecipe.reread`."""
+        for own in self.sources.values():
+            own.reread()
+
+
+def _checked(name: str, settings: dict[str, Any]) -> SourceRecipe:
+    if not name:
+        return source_recipe(**settings)
+    key = key_of(name)
+    for setting in settings:
+        if setting not in SOURCE_KEYS:
+            raise UserError(
+                f"{key}.{setting} is no setting of a source.{nearest(setting, SOURCE_KEYS)} "
+                f"Its settings are: {', '.join(SOURCE_KEYS)}."
+            )
+    if settings.get("source") is None:
+        raise UserError(f"{key}.source is missing: name what the documents are read from.")
+    try:
+        return source_recipe(**settings)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error

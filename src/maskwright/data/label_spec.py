@@ -1,0 +1,61 @@
+"""What a task needs to know about the labels of a corpus: enough to build it, without the corpus itself."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from maskwright.corpora.labels import kinds_of
+from maskwright.text.tokens import entropy
+
+LabelKind = Literal["class", "value", "tags"]
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """The names of labels, and statistics of those of the training split.
+
+    Args:
+        kind: what is labelled: a text with a `class`, a text with a `value`, or each word with one of `tags`.
+        names: of the C classes or tags, in the order of their numbers; empty where values are predicted.
+        counts: (C,) how often each occurs in training; None where that is unknown.
+        mean, std: of the values in training; `std` is 0 where all are the same.
+    """
+
+    kind: LabelKind
+    names: tuple[str, ...] = ()
+    counts: tuple[int, ...] | None = None
+    mean: float = 0.0
+    std: float = 1.0
+
+    @property
+    def kinds(self) -> list[str]:
+        """The names that metrics are reported for: the kinds of entities that tags name, or the classes."""
+        return kinds_of(self.names) if self.kind == "tags" else list(self.names)
+
+    @property
+    def baseline(self) -> float:
+        """The loss of guessing by the statistics alone.
+
+        In nats, the entropy of the counts; of values 1, the mean squared error in units of their variance.
+
+        Raises:
+            ValueError: the counts are unknown.
+        """
+        if self.kind == "value":
+            return 1.0
+        if self.counts is None:
+            raise ValueError("it is unknown how often each label occurs in training")
+        return entropy(np.array(self.counts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers, as checkpoints keep them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "LabelSpec":
+        """The specification that `to_dict` was called on."""
+        counts = kept["counts"]
+        own = {"names": tuple(kept["names"]), "counts": None if counts is None else tuple(counts)}
+        return cls(**{**kept, **own})

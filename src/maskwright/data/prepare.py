@@ -1,0 +1,81 @@
+"""Prepares a corpus once, in folders of a cache: tokenizer, tokens, annotations.
+
+Each folder is named by a fingerprint of everything that its contents depend on, and reused if it exists.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from maskwright.annotations.annotation import Annotation, identity
+from maskwright.annotations.storage import write_annotation
+from maskwright.core.atomic import fingerprint, write_once
+from maskwright.core.terminal import bar
+from maskwright.corpora.documents import open_marked, open_texts, shards
+from maskwright.corpora.splits import SPLITS
+from maskwright.text.tokenizer import Pretrained, Trained
+from maskwright.text.tokens import Tokens, write_tokens
+
+IdType = Literal["auto", "uint16", "uint32"]
+
+_FORMAT = 2  # increment when the same settings no longer give the same tokens
+
+
+def prepare_tokenizer(cache: Path, choice: Trained | Pretrained, documents: Path) -> Path:
+    """Returns the folder of a tokenizer, trained on the training split of the documents or fetched."""
+    settings: list[Any] = [_FORMAT, asdict(choice)]
+    settings.append(documents.name if isinstance(choice, Trained) else choice.digest())
+
+    def write(folder: Path) -> None:
+        texts, runs = open_texts(documents)["train"], shards(documents)["train"]
+        with bar(f"Tokenizer: {choice}", choice.passes * runs[-1][1]) as progress:
+            choice.make(lambda: _batches(texts, runs, progress.advance)).save(folder)
+
+    return write_once(cache / f"tokenizer-{fingerprint(settings)}", write)
+
+
+def _batches(
+    texts: Callable[[int, int], list[str]], runs: list[tuple[int, int]], advance: Callable[[int], None]
+) -> Iterator[list[str]]:
+    for first, last in runs:
+        yield texts(first, last)
+        advance(last - first)
+
+
+def prepare_tokens(cache: Path, documents: Path, tokenizer: Path, workers: int, id_type: IdType) -> Path:
+    """Returns the folder of the tokens of the documents, with a folder for `Tokens.open` for each split."""
+    # what the tokenizer is, not how it was made: training it again may result in another one
+    settings = [_FORMAT, documents.name, (tokenizer / "tokenizer.json").read_text(), id_type]
+
+    def write(folder: Path) -> None:
+        runs = shards(documents)
+        began, written = time.monotonic(), 0
+        with bar("Tokenizing documents", sum(split[-1][1] for split in runs.values())) as progress:
+
+            def advance(finished: int, tokens: int) -> None:
+                nonlocal written
+                written += tokens
+                rate = written / (time.monotonic() - began)
+                progress.advance(finished, f"{written:,} tokens, {rate:,.0f} tokens/s")
+
+            write_tokens(folder, partial(open_texts, documents), runs, tokenizer, workers, advance, id_type)
+
+    return write_once(cache / f"tokens-{fingerprint(settings)}", write)
+
+
+def prepare_annotation(
+    cache: Path, annotation: Annotation, documents: Path, tokens: Path, tokenizer: Path, workers: int
+) -> Path:
+    """Returns the folder of an annotation of the tokens, for `read_annotation`."""
+    settings = [identity(annotation), tokens.name, annotation.settings()]
+
+    def write(folder: Path) -> None:
+        number = sum(Tokens.open(tokens / split).documents for split in SPLITS)
+        with bar(f"Annotating tokens: {annotation.name}", number) as progress:
+            opening = partial(open_marked, documents)
+            write_annotation(folder, annotation, tokens, SPLITS, tokenizer, opening, workers, progress.advance)
+
+    return write_once(cache / f"{annotation.name}-{fingerprint(settings)}", write)

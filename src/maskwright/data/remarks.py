@@ -1,0 +1,47 @@
+"""What a user should know about a corpus before a model is trained on it."""
+
+import numpy as np
+
+from maskwright.corpora.findings import Findings
+from maskwright.corpora.recipe import Recipe, SourceRecipe, key_of
+from maskwright.text.tokens import Tokens
+
+
+def remarks_on(recipe: Recipe, findings: dict[str, Findings], tokens: dict[str, Tokens]) -> list[str]:
+    """Returns one sentence for each thing that a user may not expect.
+
+    Args:
+        findings: of each source, by the names of `recipe.sources`.
+        tokens: by split.
+    """
+    remarks = []
+    for name, source in recipe.sources.items():
+        prefix = f"{name}: " if name else ""
+        remarks += [f"{prefix}{remark}" for remark in _on_source(key_of(name), source, findings[name])]
+    blank = {split: int((np.diff(own.ends, prepend=0) == 1).sum()) for split, own in tokens.items()}
+    if any(blank.values()):
+        counts = ", ".join(f"{number:,} of {split}" for split, number in blank.items() if number)
+        remarks.append(f"some texts have no tokens: {counts}")
+    return remarks
+
+
+def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
+    remarks = []
+    if found.empty:
+        remarks.append(f"{found.empty:,} empty texts were left out")
+    if found.strays and found.opened:
+        remarks.append(f"{found.strays:,} I- tags without an entity before them were read as B- tags")
+    for split in found.own_splits:
+        key_of_split = f"{key}.splits.{split}"
+        remarks.append(
+            f"the source has a split {split} of its own, but {key_of_split}={source.shares[split]} takes a share "
+            f"of what is trained on; {key_of_split}={split} takes that split"
+        )
+    if source.limit is None:
+        for split, sizes in (source.published or {}).items():
+            for kind, number in sizes.items():
+                if (read := found.by_split.get(split, {}).get(kind, number)) != number:
+                    remarks.append(
+                        f"the split {split} of the source holds {read:,} {kind}; as published it has {number:,}"
+                    )
+    return remarks

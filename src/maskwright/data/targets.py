@@ -1,0 +1,139 @@
+"""Turns labels, as they are spelled on disk, into numbers: classes, values, or tags of words."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+
+from maskwright.core.errors import UserError, nearest
+from maskwright.corpora.labels import kinds_of
+from maskwright.models.layers.case import Case
+
+Tables = dict[str, pa.Table]  # the documents of each split, in the columns of `documents.SCHEMA`
+
+
+@dataclass(frozen=True)
+class Tags:
+    """All W words of the D texts of a split.
+
+    Attributes:
+        tags: (W,) int64.
+        cases: (W,) int64, the `Case` of each.
+        begins: (D + 1,) where the words of each text begin, and where the last ones end.
+    """
+
+    tags: np.ndarray
+    cases: np.ndarray
+    begins: np.ndarray
+
+
+class OtherLabelError(UserError):
+    """A text has a label, or a tag, that `data.labels` does not name."""
+
+
+def check_labels(labels: tuple[str, ...] | None, least: int) -> None:
+    """Raises a UserError if `data.labels` names fewer than `least` labels, or one of them twice."""
+    if labels is not None and len(set(labels)) < max(len(labels), least):
+        raise UserError(
+            f"data.labels={list(labels)} must name at least {least}, and each once; null takes all that occur."
+        )
+
+
+def read_classes(tables: Tables, given: tuple[str, ...] | None) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Returns the names of the classes, and by split (D,) int64, the class of each text.
+
+    Args:
+        given: the names in their order; None takes those that occur, sorted, as numbers if all are numbers.
+    Raises:
+        UserError: a text has no label, or one that `given` does not name, or all texts have the same.
+    """
+    columns = {split: table.column("label").to_pylist() for split, table in tables.items()}
+    for split, labels in columns.items():
+        if missing := labels.count(None):
+            raise UserError(
+                f"{missing:,} of the {len(labels):,} texts of the {split} split have no label (data.label). A "
+                "class is learned from labelled texts: choose other data.splits, or task=mlm."
+            )
+    names = set().union(*columns.values())
+    numeric = all(re.fullmatch(r"-?[0-9]+", name) for name in names)
+    ordered = list(given) if given is not None else sorted(names)
+    if given is None and numeric:
+        ordered.sort(key=int)
+    if len(ordered) < 2:
+        raise UserError(f"All texts have the label '{ordered[0]}' (data.label); there is nothing to tell apart.")
+    if others := names - {*ordered}:
+        found = sorted(others)[0]
+        raise OtherLabelError(
+            f"There are texts with the label '{found}' (data.label), which data.labels does not name."
+            f"{nearest(found, ordered)} The labels are: {', '.join(ordered)}."
+        )
+    number = {name: i for i, name in enumerate(ordered)}
+    return ordered, {split: np.array([number[x] for x in labels], np.int64) for split, labels in columns.items()}
+
+
+def read_values(tables: Tables) -> dict[str, np.ndarray]:
+    """Returns by split (D,) float32, the number of each text.
+
+    Raises:
+        UserError: a text has none, or one that is not finite.
+    """
+    return {split: _values(table, split) for split, table in tables.items()}
+
+
+def _values(table: pa.Table, split: str) -> np.ndarray:
+    values = np.zeros(len(table), np.float32)
+    texts = table.column("text")
+    for number, label in enumerate(table.column("label").to_pylist()):
+        try:
+            values[number] = float("nan") if label is None else float(label)
+        except ValueError:
+            values[number] = float("nan")
+        if not np.isfinite(values[number]):
+            raise UserError(
+                f"The text '{texts[number].as_py()[:60]}' of the {split} split has {label!r} for a label "
+                "(data.label), which is no finite number. For classes, choose task=classification."
+            )
+    return values
+
+
+def read_tags(tables: Tables, given: tuple[str, ...] | None) -> tuple[list[str], dict[str, Tags]]:
+    """Returns the names of the tags, and by split the tags of all words.
+
+    Args:
+        given: the names in their order; None takes O, and B- and I- of all kinds of entities that occur.
+    Raises:
+        UserError: a word has a tag that `given` does not name.
+    """
+    columns = {split: table.column("tags").combine_chunks() for split, table in tables.items()}
+    spelled = {split: np.array(column.flatten().to_pylist(), dtype=object) for split, column in columns.items()}
+    kinds = kinds_of(set().union(*spelled.values()))
+    names = list(given) if given is not None else ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+    for split, tags in spelled.items():
+        if unknown := set(tags) - set(names):
+            raise OtherLabelError(
+                f"The {split} split has the tag '{sorted(unknown)[0]}' (data.tags), which data.labels does not "
+                f"name. The tags are: {', '.join(names)}."
+            )
+    number = {name: i for i, name in enumerate(names)}
+    return names, {
+        split: Tags(
+            np.array([number[tag] for tag in spelled[split]], np.int64),
+            _cases(tables[split]),
+            np.concatenate([[0], np.cumsum(column.value_lengths().to_numpy())]).astype(np.int64),
+        )
+        for split, column in columns.items()
+    }
+
+
+def _cases(table: pa.Table) -> np.ndarray:
+    case_of = cache(Case.of)
+    return np.array(
+        [
+            case_of(text[first:last])
+            for text, edges in zip(table["text"].to_pylist(), table["words"].to_pylist(), strict=True)
+            for first, last in zip(edges[::2], edges[1::2], strict=True)
+        ],
+        np.int64,
+    )
