@@ -1,4 +1,4 @@
-"""How words are written."""
+"""The case of words, and its features."""
 
 import pytest
 import torch
@@ -22,11 +22,11 @@ from maskwright.models.layers.case import Case, CaseFeatures
         ("eBay", Case.OTHER),
     ],
 )
-def test_of(word, case):
+def test_case_of_a_word(word, case):
     assert Case.of(word) is case
 
 
-def test_features_go_by_neighbours_and_not_by_padding():
+def test_features_depend_on_neighbours_but_not_on_padding():
     torch.manual_seed(0)
     features = CaseFeatures()
     cases = torch.tensor([[1, 2, 1, 1, 1, 1, 3]])

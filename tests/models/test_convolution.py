@@ -15,16 +15,16 @@ def test_is_a_depthwise_convolution_added_to_its_input():
     for weight in module.weights:
         torch.nn.init.normal_(weight)
     hidden = torch.randn(3, 11, 6)
-    before, behind = torch.stack(list(module.weights)).split(2)
-    kernel = torch.cat((before, torch.zeros(1, 6), behind)).T[:, None]
+    before, after = torch.stack(list(module.weights)).split(2)
+    kernel = torch.cat((before, torch.zeros(1, 6), after)).T[:, None]
     expected = hidden + F.conv1d(hidden.transpose(1, 2), kernel, padding=2, groups=6).transpose(1, 2)
     assert torch.allclose(module(hidden, None), expected, atol=1e-5)
 
 
-def test_rows_shorter_than_its_reach():
+def test_rows_may_be_shorter_than_the_reach():
     module = Convolution(4, 3)
     for weight in module.weights:
         torch.nn.init.ones_(weight)
     hidden = torch.ones(1, 2, 4)
-    for attention in (None, torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 2, 2, dtype=torch.bool)):
-        assert torch.equal(module(hidden, attention), torch.full((1, 2, 4), 2.0))
+    for mask in (None, torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 2, 2, dtype=torch.bool)):
+        assert torch.equal(module(hidden, mask), torch.full((1, 2, 4), 2.0))

@@ -1,4 +1,4 @@
-"""The conditional random field against all sequences written out."""
+"""The conditional random field, compared with sums over all sequences."""
 
 from itertools import pairwise, product
 
@@ -36,7 +36,7 @@ def score(crf, emissions, tags, opens=True) -> float:
 
 
 @pytest.mark.parametrize("opens", [True, False])
-def test_loss_and_decoding_are_those_of_all_sequences(crf, opens):
+def test_loss_and_decoding_equal_those_over_all_sequences(crf, opens):
     lengths = [4, 1, 3]
     emissions = torch.randn(3, 4, len(NAMES))
     valid = torch.arange(4) < torch.tensor(lengths)[:, None]
@@ -57,11 +57,11 @@ def test_loss_and_decoding_are_those_of_all_sequences(crf, opens):
         all_ = [tags for tags in product(range(len(NAMES)), repeat=length) if legal(tags, opens)]
         scores = torch.stack([score(crf, emissions[row], sequence, opens) for sequence in all_]).softmax(0)
         for k, tag in product(range(length), range(len(NAMES))):
-            wanted = sum(p.item() for p, sequence in zip(scores, all_, strict=True) if sequence[k] == tag)
-            assert shares[row, k, tag].item() == pytest.approx(wanted, abs=1e-5)
+            expected = sum(p.item() for p, sequence in zip(scores, all_, strict=True) if sequence[k] == tag)
+            assert shares[row, k, tag].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_tag_inside_that_lost_the_one_before_it_opens(crf):
+def test_an_inside_tag_without_its_predecessor_counts_as_a_begin_tag(crf):
     emissions, valid = torch.randn(1, 3, len(NAMES)), torch.ones(1, 3, dtype=torch.bool)
     opens = torch.tensor([True])
     lost, opening = torch.tensor([[2, 2, 4]]), torch.tensor([[1, 2, 3]])
@@ -69,8 +69,8 @@ def test_a_tag_inside_that_lost_the_one_before_it_opens(crf):
     assert crf.loss(emissions, lost, valid, ~opens) == crf.loss(emissions, torch.tensor([[2, 2, 3]]), valid, ~opens)
 
 
-def test_gradients_are_numbers_even_of_a_sequence_that_is_forbidden():
-    """Of tags that cannot be mended, since there is none that opens."""
+def test_gradients_are_finite_even_for_a_forbidden_sequence():
+    """The sequence cannot be corrected, since there is no begin tag."""
     crf = LinearChainCRF(["O", "I-A"])
     emissions = torch.randn(1, 2, 2, requires_grad=True)
     loss = crf.loss(emissions, torch.tensor([[0, 1]]), torch.ones(1, 2, dtype=torch.bool), torch.ones(1) > 0)

@@ -19,8 +19,32 @@ def plain(hidden, weight, bias, targets, valid):
     return loss, logits.argmax(-1) == targets
 
 
+@pytest.mark.skipif(
+    not hasattr(F, "linear_cross_entropy"),
+    reason="torch.nn.functional.linear_cross_entropy is younger than this torch",
+)
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_cross_entropy_equals_that_of_torch(in_chunks):
+    options = torch.nn.LinearCrossEntropyOptions() if in_chunks else None
+    *tensors, targets, valid = inputs()
+    hidden, weight, bias = tensors
+    assert not valid.all()
+    expected = F.linear_cross_entropy(
+        hidden, weight, targets.where(valid, -100), linear_bias=bias, ignore_index=-100, options=options
+    )
+    expected.backward()
+    gradients = [tensor.grad.clone() for tensor in tensors]
+    for tensor in tensors:
+        tensor.grad = None
+    loss, _ = linear_cross_entropy(*tensors, targets, valid, 8)
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        torch.testing.assert_close(tensor.grad, gradient)
+
+
 @pytest.mark.parametrize("chunk", [1, 5, 37, 1000])
-def test_equals_the_loss_of_all_logits_at_once_and_so_do_its_gradients(chunk):
+def test_loss_and_gradients_equal_those_of_all_logits_at_once(chunk):
     *tensors, targets, valid = inputs()
     expected, expected_right = plain(*tensors, targets, valid)
     (3 * expected).backward()
@@ -43,7 +67,7 @@ def test_a_batch_without_targets_has_loss_and_gradients_of_zero():
     assert all((tensor.grad == 0).all() for tensor in tensors)
 
 
-def test_no_positions_at_all():
+def test_loss_of_no_positions_is_zero():
     hidden, weight, bias, _, _ = inputs(rows=0)
     nothing = torch.zeros(0, dtype=torch.long)
     loss, right = linear_cross_entropy(hidden, weight, bias, nothing, nothing.bool(), 8)
@@ -64,7 +88,7 @@ def test_products_in_half_precision_stay_close():
     assert (weight.grad - gradient).norm() < 0.02 * gradient.norm()
 
 
-def test_products_follow_autocast_though_norms_do_not():
+def test_products_use_the_autocast_type_although_norms_do_not():
     tensors = inputs(dtype=torch.float32)
     exact, _ = linear_cross_entropy(*tensors, 8)
     with torch.autocast("cpu", torch.bfloat16):
@@ -80,7 +104,7 @@ def test_products_follow_autocast_though_norms_do_not():
 
 
 @pytest.mark.parametrize("frozen", [0, 1, 2])
-def test_frozen_inputs_have_no_gradient_and_the_others_their_own(frozen):
+def test_frozen_inputs_get_no_gradient_and_the_others_do(frozen):
     *tensors, targets, valid = inputs()
     linear_cross_entropy(*tensors, targets, valid, 8)[0].backward()
     expected = [tensor.grad.clone() for tensor in tensors]
@@ -91,7 +115,7 @@ def test_frozen_inputs_have_no_gradient_and_the_others_their_own(frozen):
         assert tensor.grad is None if number == frozen else torch.equal(tensor.grad, gradient)
 
 
-def test_the_loss_of_a_head_is_that_of_its_logits():
+def test_the_loss_of_a_head_equals_that_of_its_logits():
     torch.manual_seed(0)
     embedding = torch.nn.Embedding(300, 16)
     head = MaskedLMHead(embedding, initial_std=0.3)
@@ -111,7 +135,7 @@ def test_the_loss_of_a_head_is_that_of_its_logits():
         assert torch.allclose(found, gradient, rtol=1e-4, atol=1e-7)
 
 
-def test_nothing_is_kept_for_a_backward_pass_in_evaluation():
+def test_evaluation_keeps_nothing_for_a_backward_pass():
     *tensors, targets, valid = inputs()
     with torch.no_grad():
         loss, _ = linear_cross_entropy(*tensors, targets, valid, 8)

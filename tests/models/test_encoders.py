@@ -1,4 +1,4 @@
-"""What holds for every encoder that is trained from scratch."""
+"""Properties of every encoder that is trained from scratch."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def encoder(request):
     return ENCODERS[request.param]().eval()
 
 
-def test_padding_changes_nothing(encoder):
+def test_padding_does_not_change_hidden_states(encoder):
     ids = torch.randint(0, 50, (3, 9))
     seen = torch.arange(9) < torch.tensor([9, 4, 6])[:, None]
     hidden = encoder(ids, seen)
@@ -29,14 +29,14 @@ def test_padding_changes_nothing(encoder):
         torch.testing.assert_close(hidden[row, :length], encoder(ids[row : row + 1, :length])[0])
 
 
-def test_positions_are_those_of_all(encoder):
+def test_hidden_states_at_positions_equal_those_of_all_positions(encoder):
     ids, positions = torch.randint(0, 50, (2, 7)), torch.tensor([[0, 3, 6], [5, 1, 1]])
     whole = encoder(ids)
     expected = torch.stack([whole[row, at] for row, at in enumerate(positions)])
     torch.testing.assert_close(encoder(ids, None, positions), expected)
 
 
-def test_neighbours_matter(encoder):
+def test_hidden_states_depend_on_neighbours(encoder):
     ids = torch.randint(1, 50, (1, 7))
     other = ids.clone()
     other[0, 3] = 0
@@ -45,7 +45,7 @@ def test_neighbours_matter(encoder):
 
 
 @pytest.mark.parametrize("kind", ["cls", "mean", "max", "attention"])
-def test_pooling_sees_no_padding(kind):
+def test_pooling_ignores_padding(kind):
     torch.manual_seed(0)
     pool, hidden = Pool(8, kind), torch.randn(2, 5, 8)
     if pool.score is not None:

@@ -1,4 +1,4 @@
-"""Models of the hub against `transformers` itself, on folders in the hub's layout."""
+"""Models of the hub, compared with `transformers` itself, on folders in the hub's layout."""
 
 import json
 
@@ -7,7 +7,9 @@ import torch
 import transformers
 
 from maskwright.core.errors import UserError
-from maskwright.models.pretrained.load import Pretrained, PretrainedHead, masked_lm_head, saved_architecture
+from maskwright.models import Pretrained, masked_lm_head
+from maskwright.models.pretrained import saved_architecture
+from maskwright.models.pretrained.head import PretrainedHead
 
 SIZES = {
     "vocab_size": 60,
@@ -56,7 +58,7 @@ def saved(kind: str, folder):
         "XLMRoberta",
     ],
 )
-def test_predictions_are_those_of_transformers(tmp_path, kind):
+def test_predictions_equal_those_of_transformers(tmp_path, kind):
     theirs, folder = saved(kind, tmp_path)
     encoder = Pretrained(60, folder)
     head = masked_lm_head(encoder)
@@ -79,7 +81,7 @@ def test_predictions_are_those_of_transformers(tmp_path, kind):
 
 
 @pytest.mark.parametrize("named", [None, "BertForPreTraining"])
-def test_a_head_is_found_under_any_name(tmp_path, named):
+def test_a_head_is_found_under_all_known_names(tmp_path, named):
     theirs, folder = saved("Bert", tmp_path)
     path = tmp_path / "config.json"
     config = {**json.loads(path.read_text()), "architectures": named and [named]}
@@ -88,42 +90,42 @@ def test_a_head_is_found_under_any_name(tmp_path, named):
     assert torch.equal(masked_lm_head(encoder).decoder.bias, theirs.cls.predictions.decoder.bias)
     encoder.save_architecture(tmp_path)
     again = Pretrained(60, **saved_architecture({"name": folder}, tmp_path))
-    assert again.masked_lm is not None
+    assert again.own_head() is not None
     assert again.state_dict().keys() == encoder.state_dict().keys()
 
 
-def test_what_is_not_used_of_a_model_is_told(tmp_path):
+def test_unused_weights_of_a_model_are_listed(tmp_path):
     config = transformers.BertConfig(**SIZES)
     transformers.BertForPreTraining(config).save_pretrained(tmp_path / "two_heads")
-    assert "cls.seq_relationship.weight" in Pretrained(60, str(tmp_path / "two_heads")).left_out
+    assert "cls.seq_relationship.weight" in Pretrained(60, str(tmp_path / "two_heads")).unexpected_keys
     transformers.ElectraForPreTraining(transformers.ElectraConfig(**SIZES)).save_pretrained(tmp_path / "electra")
     discriminator = Pretrained(60, str(tmp_path / "electra"))  # knows which tokens were replaced, not by which
-    assert discriminator.masked_lm is None
-    assert any(name.startswith("discriminator_predictions") for name in discriminator.left_out)
+    assert discriminator.own_head() is None
+    assert any(name.startswith("discriminator_predictions") for name in discriminator.unexpected_keys)
     discriminator.save_architecture(tmp_path)
-    assert Pretrained(60, **saved_architecture({"name": ""}, tmp_path)).masked_lm is None
+    assert Pretrained(60, **saved_architecture({"name": ""}, tmp_path)).own_head() is None
     transformers.MobileBertForPreTraining(
         transformers.MobileBertConfig(
             **{**SIZES, "hidden_size": 32}, embedding_size=16, intra_bottleneck_size=16, true_hidden_size=16
         )
     ).save_pretrained(tmp_path / "mobile")
-    assert Pretrained(60, str(tmp_path / "mobile")).masked_lm is None
+    assert Pretrained(60, str(tmp_path / "mobile")).own_head() is None
     transformers.BartForConditionalGeneration(
         transformers.BartConfig(vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1)
     ).save_pretrained(tmp_path / "bart")
-    assert Pretrained(60, str(tmp_path / "bart")).masked_lm is None
+    assert Pretrained(60, str(tmp_path / "bart")).own_head() is None
 
 
 def test_an_encoder_without_a_head_gets_a_new_one_over_its_embeddings(tmp_path):
     config = transformers.BertConfig(**SIZES)
     transformers.BertModel(config).save_pretrained(tmp_path)
     encoder = Pretrained(60, str(tmp_path))
-    assert encoder.masked_lm is None
+    assert encoder.own_head() is None
     assert masked_lm_head(encoder).decoder.weight is encoder.embedding.weight
     assert not any("pooler" in name for name, _ in encoder.named_parameters())
 
 
-def test_weights_may_start_anew_and_dropout_be_chosen(tmp_path):
+def test_weights_may_be_reinitialised_and_dropout_may_be_chosen(tmp_path):
     theirs, folder = saved("Bert", tmp_path)
     anew = Pretrained(60, folder, dropout=0.3, reinitialize=True)
     assert not torch.equal(anew.embedding.weight, theirs.get_input_embeddings().weight)
@@ -133,18 +135,18 @@ def test_weights_may_start_anew_and_dropout_be_chosen(tmp_path):
     assert {module.p for module in anew.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
 
 
-def test_rows_may_be_as_long_as_positions_reach(tmp_path):
+def test_the_most_positions_of_a_row_are_those_of_the_model(tmp_path):
     _, folder = saved("Roberta", tmp_path)
     encoder = Pretrained(60, folder).eval()
-    assert encoder.longest == 31
+    assert encoder.max_length == 31
     assert encoder(torch.full((1, 31), 7)).shape == (1, 31, 16)
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_names_that_are_no_model_are_refused(tmp_path):
     with pytest.raises(UserError, match="is no model of the hub"):
         Pretrained(60, str(tmp_path / "nothing"))
     model, folder = saved("Bert", tmp_path)
-    with pytest.raises(UserError, match="has 60 tokens, and the tokenizer"):
+    with pytest.raises(UserError, match="has 60 tokens, but the tokenizer has 61"):
         Pretrained(61, folder)
     state = model.state_dict()
     del state["bert.encoder.layer.1.output.dense.weight"]

@@ -3,7 +3,7 @@ import torch
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from maskwright.models import MaskedLMHead, Transformer
-from maskwright.models.transformer.hf import modernbert_config, to_modernbert
+from maskwright.models.transformer.hf import from_hf, hf_config, to_hf
 
 VOCABULARY = 97
 
@@ -19,11 +19,14 @@ def models():
         for parameter in module.parameters():
             torch.nn.init.normal_(parameter, std=0.3)  # far from zero, where every term matters
         state |= {f"{part}.{name}": tensor for name, tensor in module.state_dict().items()}
-    config = ModernBertConfig(**modernbert_config(encoder, 4, 80), pad_token_id=0, attn_implementation="sdpa")
+    config = ModernBertConfig(**hf_config(encoder), pad_token_id=0, attn_implementation="sdpa")
     theirs = ModernBertForMaskedLM(config).eval()
-    missing, unexpected = theirs.load_state_dict(to_modernbert(state), strict=False)
+    missing, unexpected = theirs.load_state_dict(to_hf(state), strict=False)
     assert not unexpected
     assert not missing
+    back = from_hf(theirs.state_dict())
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in state.items())
     return encoder.eval(), head.eval(), theirs
 
 
@@ -41,10 +44,10 @@ def test_logits_equal_modernbert(models):
 def test_padded_logits_equal_modernbert(models):
     encoder, head, theirs = models
     input_ids = torch.randint(VOCABULARY, (2, 20))
-    attention = torch.arange(20) < torch.tensor([[20], [13]])
-    ours = head(encoder(input_ids, attention))
-    expected = theirs(input_ids=input_ids, attention_mask=attention.long()).logits
-    assert (ours - expected).abs()[attention].max() < 1e-4
+    seen = torch.arange(20) < torch.tensor([[20], [13]])
+    ours = head(encoder(input_ids, seen))
+    expected = theirs(input_ids=input_ids, attention_mask=seen.long()).logits
+    assert (ours - expected).abs()[seen].max() < 1e-4
 
 
 @torch.no_grad()
@@ -65,7 +68,7 @@ ADDITIONS = {"convolution": 2, "query_key_norm": True, "value_residual": True}
 
 @pytest.mark.parametrize("additions", [{}, ADDITIONS], ids=["plain", "additions"])
 @pytest.mark.parametrize("attend", ["all", "padding", "documents"])
-def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(attend, additions):
+def test_hidden_states_at_positions_equal_those_of_all_positions(attend, additions):
     torch.manual_seed(1)
     encoder = Transformer(VOCABULARY, layers=3, hidden_size=48, heads=4, intermediate_size=80, **additions)
     for parameter in encoder.parameters():
@@ -73,7 +76,7 @@ def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(atten
     input_ids = torch.randint(VOCABULARY, (2, 20))
     positions = torch.tensor([[3, 7, 0], [9, 1, 1]])
     documents = torch.tensor([[0] * 9 + [1] * 11, [0] * 15 + [1] * 5])
-    attention = {
+    mask = {
         "all": None,
         "padding": torch.arange(20) < torch.tensor([[20], [13]]),
         "documents": documents[:, :, None] == documents[:, None, :],
@@ -82,9 +85,7 @@ def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(atten
     found = []
     for asked in (True, False):
         encoder.zero_grad()
-        hidden = (
-            encoder(input_ids, attention, positions) if asked else encoder(input_ids, attention).gather(1, index)
-        )
+        hidden = encoder(input_ids, mask, positions) if asked else encoder(input_ids, mask).gather(1, index)
         hidden.square().sum().backward()
         found.append((hidden.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters()}))
     (ours, gradients), (expected, expected_gradients) = found
@@ -95,10 +96,10 @@ def test_hidden_states_are_those_of_all_positions_where_they_are_asked_for(atten
 
 
 @pytest.mark.parametrize("addition", ADDITIONS)
-def test_what_modernbert_does_not_compute_is_said(addition):
+def test_settings_that_modernbert_does_not_have_are_reported(addition):
     encoder = Transformer(VOCABULARY, 2, 48, 4, 80, **{addition: ADDITIONS[addition]})
-    with pytest.raises(ValueError, match=f"only a model trained with model.{addition}=(0|false) can become one"):
-        modernbert_config(encoder, 4, 80)
+    with pytest.raises(ValueError, match=f"only a model trained with model.{addition}=(0|false) can be converted"):
+        hf_config(encoder)
 
 
 def test_values_are_mixed_with_those_of_the_first_layer():
@@ -113,7 +114,7 @@ def test_values_are_mixed_with_those_of_the_first_layer():
     assert torch.allclose(encoder(input_ids), plain(input_ids), atol=1e-6)
 
 
-def test_normalised_queries_and_keys_forget_their_scale():
+def test_normalised_queries_and_keys_do_not_depend_on_their_scale():
     torch.manual_seed(1)
     encoder = Transformer(VOCABULARY, layers=1, hidden_size=48, heads=4, intermediate_size=80, query_key_norm=True)
     input_ids = torch.randint(VOCABULARY, (2, 20))
@@ -129,7 +130,7 @@ def test_the_head_shares_the_embedding(models):
     assert head.decoder.weight is encoder.embedding.weight
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_is_active_in_training_only():
     encoder = Transformer(VOCABULARY, 1, 16, 2, 16, dropout=0.5)
     input_ids = torch.randint(VOCABULARY, (2, 8))
     assert not torch.equal(encoder(input_ids), encoder(input_ids))

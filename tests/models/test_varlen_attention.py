@@ -14,7 +14,7 @@ DOCUMENTS = np.array([[0] * 5 + [1] * 7 + [-1] * 4, [0] * 16, [0, 1, 1, 2] + [3]
 
 
 def by_hand(query, key, value, ends_q, ends_k, longest_q, longest_k):
-    """What `varlen_attn` computes on GPUs, sequence by sequence."""
+    """Computes what `varlen_attn` computes on GPUs, sequence by sequence."""
     assert torch.equal(ends_q, ends_k)
     out = torch.full_like(query, float("nan"))
     for first, last in zip(ends_q[:-1].tolist(), ends_q[1:].tolist(), strict=True):
@@ -41,18 +41,18 @@ def test_ends_are_cumulative_lengths_padded_with_empty_sequences():
     assert (ends[8:] == 48).all()
 
 
-def test_sequences_give_what_masks_give_and_the_same_gradients(monkeypatch):
+def test_sequences_and_masks_give_the_same_hidden_states_and_gradients(monkeypatch):
     monkeypatch.setattr(documents, "varlen_attn", by_hand)
     model = encoder()
     input_ids = torch.randint(60, DOCUMENTS.shape)
     numbers = torch.from_numpy(DOCUMENTS)
     found = {}
-    for name, attention in {
+    for name, mask in {
         "mask": numbers[:, :, None] == numbers[:, None, :],
         "sequences": Sequences(torch.from_numpy(sequence_ends(DOCUMENTS)), DOCUMENTS.shape[1]),
     }.items():
         model.zero_grad()
-        hidden = model(input_ids, attention)
+        hidden = model(input_ids, mask)
         hidden.square().sum().backward()
         found[name] = hidden.detach(), {n: p.grad.clone() for n, p in model.named_parameters()}
     assert torch.allclose(found["mask"][0], found["sequences"][0], atol=1e-5)
@@ -61,7 +61,7 @@ def test_sequences_give_what_masks_give_and_the_same_gradients(monkeypatch):
 
 
 @pytest.mark.parametrize("document", [0, 1])
-def test_each_document_is_encoded_as_if_it_stood_alone_but_for_its_place(document):
+def test_each_document_is_encoded_as_if_it_were_alone_at_its_positions(document):
     model = encoder().eval()
     input_ids = torch.randint(60, (1, 16))
     numbers = torch.tensor([[0] * 9 + [1] * 7])
@@ -74,24 +74,24 @@ def test_each_document_is_encoded_as_if_it_stood_alone_but_for_its_place(documen
 def test_padding_does_not_reach_the_convolution():
     model = encoder().eval()
     input_ids = torch.randint(60, (2, 16))
-    attention = torch.arange(16) < torch.tensor([[16], [11]])
+    mask = torch.arange(16) < torch.tensor([[16], [11]])
     alone = model(input_ids[1:, :11])
-    assert torch.allclose(model(input_ids, attention)[1:, :11], alone, atol=1e-5)
+    assert torch.allclose(model(input_ids, mask)[1:, :11], alone, atol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_flash_attention_on_a_gpu_gives_what_masks_give():
+def test_flash_attention_on_a_gpu_equals_masked_attention():
     model = encoder().cuda()
     input_ids = torch.randint(60, DOCUMENTS.shape, device="cuda")
     numbers = torch.from_numpy(DOCUMENTS).cuda()
     found = []
-    for attention in (
+    for mask in (
         numbers[:, :, None] == numbers[:, None, :],
         Sequences(torch.from_numpy(sequence_ends(DOCUMENTS)).cuda(), DOCUMENTS.shape[1]),
     ):
         model.zero_grad()
         with torch.autocast("cuda", torch.bfloat16):
-            hidden = model(input_ids, attention)
+            hidden = model(input_ids, mask)
         hidden.float().square().sum().backward()
         found.append((hidden.detach().float(), model.layers[0].attention.query_key_value.weight.grad.clone()))
     for masked, flash in zip(*found, strict=True):

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from maskwright.models import MaskedLMHead, Transformer
+from maskwright.models.layers.linear import StackedLinear
 from maskwright.optim import muon
 from maskwright.optim.muon import orthogonalize
 
@@ -15,34 +16,34 @@ def polar(matrix):
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (40, 16), (16, 40)])
-@pytest.mark.parametrize(("iterations", "least"), [(2, 0.1), (3, 0.3), (5, 0.8)])
-def test_singular_values_come_close_to_one_and_singular_vectors_stay(shape, iterations, least):
+@pytest.mark.parametrize(("ns_steps", "least"), [(2, 0.1), (3, 0.3), (5, 0.8)])
+def test_singular_values_approach_one_and_singular_vectors_are_kept(shape, ns_steps, least):
     torch.manual_seed(0)
     # singular values over a factor of ten
     left, _ = torch.linalg.qr(torch.randn(3, shape[0], min(shape)))
     right, _ = torch.linalg.qr(torch.randn(3, shape[1], min(shape)))
     values = torch.logspace(0, -1, min(shape))
     matrices = 7.0 * left * values @ right.mT
-    found = torch.linalg.svdvals(orthogonalize(matrices, iterations))
+    found = torch.linalg.svdvals(orthogonalize(matrices, ns_steps))
     assert least < found.min()
     assert found.max() < 1.2
-    aligned = left.mT @ orthogonalize(matrices, iterations) @ right
+    aligned = left.mT @ orthogonalize(matrices, ns_steps) @ right
     assert (aligned - torch.diag_embed(aligned.diagonal(dim1=1, dim2=2))).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("iterations", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("ns_steps", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("rank", [1, 8, 64])
-def test_half_precision_makes_no_step_larger(iterations, rank):
+def test_half_precision_does_not_enlarge_steps(ns_steps, rank):
     torch.manual_seed(0)
     matrices = torch.randn(2, 64, rank) @ torch.randn(2, rank, 160) / torch.arange(1, 161)
-    found = orthogonalize(matrices.bfloat16(), iterations).float()
+    found = orthogonalize(matrices.bfloat16(), ns_steps).float()
     assert torch.linalg.svdvals(found).max() < 1.3
 
 
-def test_a_shared_matrix_takes_one_step():
+def test_a_shared_matrix_is_updated_once():
     first, second = nn.Linear(8, 8), nn.Linear(8, 8)
     second.weight = first.weight
-    optimizer = muon(nn.Sequential(first, second), iterations=3, **SETTINGS)
+    optimizer = muon(nn.Sequential(first, second), ns_steps=3, **SETTINGS)
     assert sum(parameter is first.weight for group in optimizer.param_groups for parameter in group["params"]) == 1
 
 
@@ -50,7 +51,7 @@ def test_agrees_with_the_muon_of_torch_where_both_orthogonalise_well():
     torch.manual_seed(0)
     ours, theirs = nn.Linear(24, 24, bias=False), nn.Linear(24, 24, bias=False)
     theirs.load_state_dict(ours.state_dict())
-    mine = muon(ours, iterations=5, **SETTINGS)
+    mine = muon(ours, ns_steps=5, **SETTINGS)
     other = torch.optim.Muon(
         theirs.parameters(), lr=0.02, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=30
     )
@@ -68,7 +69,7 @@ def test_agrees_with_the_muon_of_torch_where_both_orthogonalise_well():
 
 def test_a_step_is_an_orthogonal_matrix_of_the_size_of_an_adamw_step():
     module = nn.Linear(64, 16, bias=False)
-    optimizer = muon(module, iterations=5, **(SETTINGS | {"weight_decay": 0.0}))
+    optimizer = muon(module, ns_steps=5, **(SETTINGS | {"weight_decay": 0.0}))
     before = module.weight.detach().clone()
     module.weight.grad = torch.randn(16, 64)
     optimizer.step()
@@ -77,10 +78,9 @@ def test_a_step_is_an_orthogonal_matrix_of_the_size_of_an_adamw_step():
     assert 0.05 < step.square().mean().sqrt() < 0.3
 
 
-def test_stacked_matrices_are_made_orthogonal_one_by_one():
-    layer = nn.Linear(8, 24, bias=False)
-    layer.stacked = 3
-    optimizer = muon(layer, iterations=5, **(SETTINGS | {"weight_decay": 0.0}))
+def test_stacked_matrices_are_orthogonalised_separately():
+    layer = StackedLinear(8, 8, stacked=3)
+    optimizer = muon(layer, ns_steps=5, **(SETTINGS | {"weight_decay": 0.0}))
     before = layer.weight.detach().clone()
     layer.weight.grad = torch.randn(24, 8) * torch.tensor([1.0, 100.0, 0.01]).repeat_interleave(8)[:, None]
     optimizer.step()
@@ -89,10 +89,10 @@ def test_stacked_matrices_are_made_orthogonal_one_by_one():
         assert torch.allclose(step, polar(gradient), atol=0.1)
 
 
-def test_embeddings_decoder_norms_and_biases_are_left_to_adamw():
+def test_embeddings_decoder_norms_and_biases_are_updated_by_adamw():
     encoder = Transformer(50, layers=2, hidden_size=16, heads=2, intermediate_size=32, convolution=1)
     model = nn.ModuleDict({"encoder": encoder, "head": MaskedLMHead(encoder.embedding)})
-    optimizer = muon(model, iterations=3, **SETTINGS)
+    optimizer = muon(model, ns_steps=3, **SETTINGS)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     orthogonal = {names[id(p)] for group in optimizer.param_groups if group["stacked"] for p in group["params"]}
     rest = {names[id(p)] for group in optimizer.param_groups if not group["stacked"] for p in group["params"]}
@@ -106,11 +106,11 @@ def test_embeddings_decoder_norms_and_biases_are_left_to_adamw():
     assert {group["lr"] for group in optimizer.param_groups if not group["stacked"]} == {0.01}
 
 
-def test_the_state_goes_through_a_checkpoint():
+def test_the_state_survives_a_checkpoint():
     def trained(steps, state=None):
         torch.manual_seed(1)
         model = nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 8), nn.LayerNorm(8))
-        optimizer = muon(model, iterations=3, **SETTINGS)
+        optimizer = muon(model, ns_steps=3, **SETTINGS)
         if state is not None:
             model.load_state_dict(state[0])
             optimizer.load_state_dict(state[1])
@@ -126,9 +126,28 @@ def test_the_state_goes_through_a_checkpoint():
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
 
 
+def test_a_state_with_the_former_name_of_the_steps_is_loaded():
+    def fresh():
+        layer = nn.Linear(8, 8)
+        optimizer = muon(layer, ns_steps=3, **SETTINGS)
+        layer(torch.ones(2, 8)).square().sum().backward()
+        return optimizer
+
+    optimizer, again = fresh(), fresh()
+    optimizer.step()
+    state = optimizer.state_dict()
+    for group in state["param_groups"]:
+        if group["stacked"]:
+            group["iterations"] = group.pop("ns_steps")
+    again.load_state_dict(state)
+    assert "iterations" not in {name for group in again.param_groups for name in group}
+    assert [group["ns_steps"] for group in again.param_groups if group["stacked"]] == [3]
+    again.step()
+
+
 def test_a_closure_is_called_once_and_its_loss_returned():
     layer = nn.Linear(4, 4)
-    optimizer = muon(layer, iterations=3, **SETTINGS)
+    optimizer = muon(layer, ns_steps=3, **SETTINGS)
     calls = []
 
     def closure():
@@ -145,6 +164,6 @@ def test_a_closure_is_called_once_and_its_loss_returned():
     assert not torch.equal(before, layer.weight)
 
 
-def test_iterations_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="iterations is 6; it lies between 1 and 5"):
-        muon(nn.Linear(4, 4), iterations=6, **SETTINGS)
+def test_steps_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="ns_steps is 6; it lies between 1 and 5"):
+        muon(nn.Linear(4, 4), ns_steps=6, **SETTINGS)

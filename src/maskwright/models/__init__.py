@@ -1,9 +1,28 @@
 """Encoders and heads: tokens -> hidden states -> predictions. Plain torch."""
 
+from typing import TYPE_CHECKING
+
 from maskwright.models.cnn.model import CNN
-from maskwright.models.heads import MaskedLMHead
+from maskwright.models.complete import complete
+from maskwright.models.encoder import BaseEncoder, Encoder
+from maskwright.models.heads import MaskedLMHead, masked_lm_head
 from maskwright.models.lstm.model import LSTM
 from maskwright.models.mlp.model import MLP
+from maskwright.models.pretrained.load import Pretrained
 from maskwright.models.transformer.model import Transformer
 
-__all__ = ["CNN", "LSTM", "MLP", "MaskedLMHead", "Transformer"]
+__all__ = [
+    "CNN",
+    "LSTM",
+    "MLP",
+    "BaseEncoder",
+    "Encoder",
+    "MaskedLMHead",
+    "Pretrained",
+    "Transformer",
+    "complete",
+    "masked_lm_head",
+]
+
+if TYPE_CHECKING:  # mypy checks each against the protocol
+    _FULFIL: list[type[Encoder]] = [CNN, LSTM, MLP, Pretrained, Transformer]

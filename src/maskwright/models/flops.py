@@ -1,4 +1,4 @@
-"""How much arithmetic a model takes, and how much the device can do."""
+"""The FLOPs of a model, and the FLOP/s of a device."""
 
 import time
 
@@ -7,16 +7,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from maskwright.models.encoder import Encoder
 
-def forward_flops(module: nn.Module, *inputs: Tensor | None) -> int:
-    """Floating-point operations of the matrix products of `module(*inputs)`; nothing is computed.
 
-    Everything else that a model does (norms, activations, softmax) is left out, as is usual for model
-    FLOPs utilisation (Chowdhery et al., 2022). A training step of all parameters takes three times as many.
+def forward_flops(module: nn.Module | Encoder, *inputs: Tensor | None) -> int:
+    """Returns the FLOPs of the matrix products in `module(*inputs)`, without computing anything.
+
+    All other operations (norms, activations, softmax) are left out, as is usual for model FLOPs utilization
+    (Chowdhery et al., 2022). A training step of all parameters takes three times as many.
 
     Args:
-        inputs: of any device; only their shapes matter.
+        inputs: tensors on any device; only their shapes matter.
     """
+    assert isinstance(module, nn.Module)
     state = {name: tensor.to("meta") for name, tensor in (*module.named_parameters(), *module.named_buffers())}
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"), counter:
@@ -25,12 +28,12 @@ def forward_flops(module: nn.Module, *inputs: Tensor | None) -> int:
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:
-    """Floating-point operations a second of products of square matrices on this device, now.
+    """Measures the FLOP/s of products of square matrices on this device.
 
-    That of the fastest of the products that fit into about `seconds`: others may have been disturbed.
+    The rate is that of the fastest product in about `seconds`; slower ones may have been disturbed.
     """
     size = 1024 if device.type == "cpu" else 8192
-    generator = torch.Generator(device).manual_seed(0)  # no draw of the run's own
+    generator = torch.Generator(device).manual_seed(0)  # leaves the random state of the run as it is
     a, b = torch.randn(2, size, size, device=device, generator=generator).to(dtype)
     times: list[float] = []
     began = time.perf_counter()

@@ -1,8 +1,11 @@
-"""Hidden states -> predictions, only where they are asked for."""
+"""Heads for masked tokens: hidden states -> predictions, at the masked positions only."""
+
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.models.encoder import Encoder
 from maskwright.models.layers.cross_entropy import linear_cross_entropy
 
 # positions whose logits exist at the same time: on a CPU they stay in its caches
@@ -29,13 +32,13 @@ class MaskedLMHead(nn.Module):
         nn.init.trunc_normal_(self.dense.weight, std=initial_std, a=-3 * initial_std, b=3 * initial_std)
 
     def forward(self, hidden_BKH: Tensor) -> Tensor:
-        """Logits (B, K, V) of the hidden states (B, K, H) of the positions that are asked for."""
+        """Returns logits (B, K, V) of hidden states (B, K, H)."""
         return self.decoder(self._transform(hidden_BKH))
 
     def loss(self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy in nats of the valid targets (B, K), and which are predicted right (B, K).
+        """Returns mean cross-entropy in nats of the valid targets (B, K), and which are predicted correctly (B, K).
 
-        What `forward` and a cross-entropy would give, without the logits of all K positions at once.
+        The result is that of `forward` and a cross-entropy, without the logits of all K positions at once.
         """
         transformed_NH = self._transform(hidden_BKH).flatten(0, 1)
         loss, right = linear_cross_entropy(
@@ -50,3 +53,13 @@ class MaskedLMHead(nn.Module):
 
     def _transform(self, hidden_BKH: Tensor) -> Tensor:
         return self.norm(F.gelu(self.dense(hidden_BKH)))
+
+
+def masked_lm_head(encoder: Encoder, **settings: Any) -> MaskedLMHead:
+    """Returns the pretrained head of an encoder for masked tokens if it has one, else a new head on its embeddings.
+
+    Args:
+        settings: the settings of a new head, see `MaskedLMHead`.
+    """
+    own = encoder.own_head()
+    return MaskedLMHead(encoder.embedding, **settings) if own is None else own

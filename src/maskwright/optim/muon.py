@@ -1,4 +1,4 @@
-"""Muon (Jordan et al., 2024): momentum whose matrices are made orthogonal before they are applied."""
+"""Muon (Jordan et al., 2024): momentum whose matrices are orthogonalised before they are applied."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,26 +18,26 @@ _POLYNOMIALS = (
 )
 
 
-def orthogonalize(matrices: Tensor, iterations: int) -> Tensor:
+def orthogonalize(matrices: Tensor, ns_steps: int) -> Tensor:
     """The orthogonal factors, roughly, of the polar decompositions of matrices (N, R, C).
 
     Args:
-        iterations: how many of the polynomials are applied, from 1 to 5: the last ones, since singular
-            values are scaled by a closer bound than the norm of the matrix, the root of its Gram matrix's.
+        ns_steps: number of polynomials that are applied, from 1 to 5: the last ones, since singular values are
+            scaled by a closer bound than the norm of the matrix, the root of the norm of its Gram matrix.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     gram = x @ x.mT
     bound = 1.04 * torch.linalg.matrix_norm(gram, keepdim=True) + 1e-14  # of the largest eigenvalue
     x, gram = x / bound.sqrt(), gram / bound
-    polynomials = _POLYNOMIALS[-iterations:]
+    polynomials = _POLYNOMIALS[-ns_steps:]
     # Two polynomials of the small Gram matrix meet the large one in one product. With more, errors of half
     # precision would grow to any size in directions that the matrix does not have.
-    for first in range(0, iterations, 2):
+    for first in range(0, ns_steps, 2):
         if first:
             gram = x @ x.mT
         factor = _polynomial(gram, *polynomials[first])
-        if first + 1 < iterations:
+        if first + 1 < ns_steps:
             factor = factor @ _polynomial(factor @ gram @ factor, *polynomials[first + 1])
         x = factor @ x
     return x.mT if tall else x
@@ -51,32 +51,39 @@ def _polynomial(gram: Tensor, a: float, b: float, c: float) -> Tensor:
 
 
 class Muon(AdamW):
-    """Muon in the groups that say how many matrices are `stacked` in a parameter, AdamW (fused) in the others.
+    """Muon for parameter groups with `stacked` matrices, and AdamW (fused) for the others.
 
     A step of Muon adds lr * 0.2 * sqrt(max(R, C)) times an orthogonal matrix to a matrix (R, C), which
     makes its entries as large as those of AdamW's steps (Liu et al., 2025), so both take similar rates.
 
     Args:
         groups: parameter groups. In a group with `stacked` N each parameter is (N * R, C): N matrices that
-            share a product, each made orthogonal by itself. Such a group also has `momentum`, the share of
-            the past in its mean of the gradients, of which Nesterov's form is taken, and `iterations` of the
-            orthogonalisation, from 1 to 5.
+            share a product, each orthogonalised by itself. Such a group also has `momentum`, the decay of the
+            (Nesterov) mean of the gradients, and `ns_steps`, the number of steps of the orthogonalisation, from 1
+            to 5.
         lr, betas, eps: of AdamW.
     Raises:
-        ValueError: there are fewer or more iterations.
+        ValueError: `ns_steps` is not between 1 and 5.
     """
 
     def __init__(self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float):
         for group in groups:
             group.setdefault("stacked", 0)
-            if group["stacked"] and not 1 <= group["iterations"] <= len(_POLYNOMIALS):
-                raise ValueError(f"iterations is {group['iterations']}; it lies between 1 and {len(_POLYNOMIALS)}")
+            if group["stacked"] and not 1 <= group["ns_steps"] <= len(_POLYNOMIALS):
+                raise ValueError(f"ns_steps is {group['ns_steps']}; it lies between 1 and {len(_POLYNOMIALS)}")
         super().__init__(groups, lr=lr, betas=betas, eps=eps, fused=True)
         self._step_supports_amp_scaling = False  # gradients are to be unscaled before
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Also loads states in which `ns_steps` has its former name."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            if "iterations" in group:
+                group["ns_steps"] = group.pop("iterations")
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step of all groups."""
+        """Takes one step in all groups."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -106,7 +113,7 @@ class Muon(AdamW):
             updates.append(parameter.grad.lerp(mean, group["momentum"]).unflatten(0, (group["stacked"], -1)))
         rows, columns = updates[0].shape[1:]
         dtype = torch.bfloat16 if updates[0].is_cuda else torch.float32
-        steps = orthogonalize(torch.cat(updates).to(dtype), group["iterations"]).to(parameters[0].dtype)
+        steps = orthogonalize(torch.cat(updates).to(dtype), group["ns_steps"]).to(parameters[0].dtype)
         size = 0.2 * max(rows, columns) ** 0.5
         torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         changes = [step.flatten(0, 1) for step in steps.split(group["stacked"])]

@@ -1,14 +1,17 @@
 """Optimizers over all parameters of a module, with weight decay on matrices only.
 
-Each function takes the module and answers a torch optimizer. Vectors (norms, biases) are never
-decayed: shrinking them regularises nothing and moves the model's scale.
+Each function takes the module and returns a torch optimizer. Vectors (norms, biases) are never
+decayed: shrinking them regularises nothing, and changes the scale of the model.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from maskwright.core.roles import roles_of
+from maskwright.core.types import PositiveRate
 from maskwright.optim.muon import Muon
 
 
@@ -21,17 +24,21 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def adamw(module: nn.Module, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> Optimizer:
+def adamw(
+    module: nn.Module, lr: PositiveRate, betas: tuple[float, float], eps: float, weight_decay: float
+) -> Optimizer:
     """AdamW (Loshchilov and Hutter, 2019): decay apart from the gradient, scaled by the learning rate."""
     return AdamW(parameter_groups(module, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
-def adam(module: nn.Module, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> Optimizer:
+def adam(
+    module: nn.Module, lr: PositiveRate, betas: tuple[float, float], eps: float, weight_decay: float
+) -> Optimizer:
     """Adam (Kingma and Ba, 2015): decay as an L2 penalty in the gradient."""
     return Adam(parameter_groups(module, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
-def sgd(module: nn.Module, lr: float, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
+def sgd(module: nn.Module, lr: PositiveRate, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
     """Stochastic gradient descent with momentum."""
     groups = parameter_groups(module, weight_decay)
     return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
@@ -39,37 +46,32 @@ def sgd(module: nn.Module, lr: float, momentum: float, nesterov: bool, weight_de
 
 def muon(
     module: nn.Module,
-    lr: float,
-    adamw_lr: float,
+    lr: PositiveRate,
+    adamw_lr: PositiveRate,
     momentum: float,
-    iterations: int,
+    ns_steps: Annotated[int, Ge(1), Le(5)],
     betas: tuple[float, float],
     eps: float,
     weight_decay: float,
 ) -> Optimizer:
-    """Muon (Jordan et al., 2024) for the matrices of linear layers inside the module, AdamW for the rest.
+    """Muon (Jordan et al., 2024) for matrices between hidden states, AdamW for the rest.
 
-    The rest is what stands between tokens and hidden states (embeddings and the decoder that shares their
-    weights), what reads classes out of them (`reads_out`), and vectors.
-    Matrices of one shape are orthogonalised together.
+    Layers declare which those are, see `core.roles`. The rest are embeddings and the decoder that shares their
+    weights, the readouts of labels, vectors, and weights of layers that are not linear. Matrices of one shape are
+    orthogonalised together.
 
     Args:
         lr: of the matrices.
+        momentum: of the matrices, see `Muon`.
+        ns_steps: of the orthogonalisation, see `orthogonalize`; named as in `torch.optim.Muon`.
         adamw_lr, betas, eps: of the rest.
     """
-    embeddings = {id(layer.weight) for layer in module.modules() if isinstance(layer, nn.Embedding)}
     matrices: dict[tuple[int, ...], list[Tensor]] = {}
-    chosen: set[int] = set()
-    for layer in module.modules():
-        if (
-            isinstance(layer, nn.Linear)
-            and layer.weight.requires_grad
-            and not getattr(layer, "reads_out", False)
-            and id(layer.weight) not in embeddings | chosen
-        ):
-            chosen.add(id(layer.weight))
-            matrices.setdefault((getattr(layer, "stacked", 1), *layer.weight.shape), []).append(layer.weight)
-    settings = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "iterations": iterations}
+    for weight, role in roles_of(module).items():
+        if role.kind == "matrix" and weight.requires_grad:
+            matrices.setdefault((role.stacked, *weight.shape), []).append(weight)
+    chosen = {id(weight) for weights in matrices.values() for weight in weights}
+    settings = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "ns_steps": ns_steps}
     groups: list[dict[str, Any]] = [
         {"params": parameters, "stacked": stacked, **settings} for (stacked, *_), parameters in matrices.items()
     ]

@@ -1,12 +1,16 @@
 """Learning rate as a function of progress.
 
-A schedule answers the factor on the optimizer's learning rate at `progress`, the share of the run
+A schedule returns the factor on the optimizer's learning rate at `progress`, the share of the run
 that is done, in [0, 1]: of its steps, or of its time where it is bounded by a clock. Each starts with
 a linear warm-up over the first `warmup` of the run.
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+ShareOfRun = Annotated[float, Ge(0), Lt(1)]
 
 
 class Constant:
@@ -18,9 +22,9 @@ class Constant:
         ValueError: a share is out of range.
     """
 
-    def __init__(self, warmup: float = 0.0):
+    def __init__(self, warmup: ShareOfRun = 0.0):
         if not 0 <= warmup < 1:
-            raise ValueError(f"schedule.warmup is {warmup}; it is a share of the run, at least 0 and below 1")
+            raise ValueError(f"warmup is {warmup}; it is a share of the run, at least 0 and below 1")
         self.warmup = warmup
 
     def __call__(self, progress: float) -> float:
@@ -36,10 +40,10 @@ class Constant:
 class _Decaying(Constant):
     """Warm-up, then down to `final` times the full rate."""
 
-    def __init__(self, warmup: float = 0.0, final: float = 0.0):
+    def __init__(self, warmup: ShareOfRun = 0.0, final: Annotated[float, Ge(0), Le(1)] = 0.0):
         super().__init__(warmup)
         if not 0 <= final <= 1:
-            raise ValueError(f"schedule.final is {final}; it is a factor on the learning rate from 0 to 1")
+            raise ValueError(f"final is {final}; it is a factor on the learning rate from 0 to 1")
         self.final = final
 
     def after_warmup(self, share: float) -> float:
@@ -74,19 +78,19 @@ class WarmupStableDecay(_Decaying):
 
     def __init__(
         self,
-        warmup: float = 0.0,
-        final: float = 0.0,
-        cooldown: float = 0.2,
+        warmup: ShareOfRun = 0.0,
+        final: Annotated[float, Ge(0), Le(1)] = 0.0,
+        cooldown: Annotated[float, Gt(0), Le(1)] = 0.2,
         shape: Literal["1-sqrt", "linear"] = "1-sqrt",
     ):
         super().__init__(warmup, final)
         if not 0 < cooldown <= 1 - warmup:
             raise ValueError(
-                f"schedule.cooldown is {cooldown} and schedule.warmup is {warmup}; "
+                f"cooldown is {cooldown} and warmup is {warmup}; "
                 "together they are shares of one run and at most 1, and cooldown lies above 0"
             )
         if shape not in ("1-sqrt", "linear"):
-            raise ValueError(f"schedule.shape is '{shape}'; it is one of '1-sqrt', 'linear'")
+            raise ValueError(f"shape is '{shape}'; it is one of '1-sqrt', 'linear'")
         self.cooldown, self.shape = cooldown, shape
 
     def decay(self, share: float) -> float:

@@ -1,4 +1,4 @@
-"""CNN."""
+"""Convolutions over tokens."""
 
 from maskwright.models.cnn.model import CNN
 

@@ -3,11 +3,15 @@
 Shapes: B examples, T positions, H hidden size, V vocabulary.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.core.types import PositiveCount
+from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.embedder import Embedder
-from maskwright.models.transformer.model import gather
+from maskwright.models.layers.gather import gather
 
 
 class CNN(Embedder):
@@ -18,7 +22,7 @@ class CNN(Embedder):
         layers, hidden_size: the shape.
         kernel_size: positions that a layer's kernel covers, an odd number.
         dilation: each layer's kernel is this many times as wide as that of the layer below it.
-        dropout: of the embeddings and behind each layer.
+        dropout: of the embeddings and after each layer.
         initial_std: of the normal that the embeddings start from.
     Raises:
         ValueError: `kernel_size` is even.
@@ -27,30 +31,34 @@ class CNN(Embedder):
     def __init__(
         self,
         vocabulary_size: int,
-        layers: int,
-        hidden_size: int,
-        kernel_size: int = 3,
-        dilation: int = 2,
+        layers: PositiveCount,
+        hidden_size: PositiveCount,
+        kernel_size: PositiveCount = 3,
+        dilation: PositiveCount = 2,
         dropout: float = 0.0,
         initial_std: float = 0.02,
     ):
+        self.check_settings(kernel_size=kernel_size)
         super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {kernel_size}; it is odd, with as many neighbours on each side")
         self.layers = nn.ModuleList(_Block(hidden_size, kernel_size, dilation**i, dropout) for i in range(layers))
         self.final_norm = nn.LayerNorm(hidden_size)
 
-    def forward(
-        self, input_ids: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
+    @classmethod
+    def check_settings(cls, *, kernel_size: int = 3, **_: Any) -> None:
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {kernel_size}; it is odd, with as many neighbours on each side")
+
+    def encode(
+        self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
     ) -> Tensor:
-        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+        """Hidden states (B, T, H) of embeddings (B, T, H), or (B, K, H) at positions (B, K).
 
         Args:
-            attention: None, or (B, T) bool, False at padding, which then is as nothing.
+            attention_mask: None, or (B, T) bool, False at padding, which is read as zeros, as beyond the row.
         """
-        hidden = self.embed(input_ids)
+        seen, hidden = padding_only(attention_mask), hidden_BTH
         for layer in self.layers:
-            hidden = layer(hidden, attention)
+            hidden = layer(hidden, seen)
         hidden = self.final_norm(hidden)
         return hidden if positions is None else gather(hidden, positions)
 

@@ -1,4 +1,4 @@
-"""How words are written, for encoders that read lower case alone (Collobert et al., 2011, section 4.1).
+"""The case of words, for encoders whose tokenizer lowercases (Collobert et al., 2011, section 4.1).
 
 Shapes: B texts, K words.
 """
@@ -12,11 +12,11 @@ _SIZE, _REACH = 16, 2
 
 
 class Case(IntEnum):
-    """How a word is written."""
+    """The case of a word."""
 
     NO_LETTERS = 0
     LOWER = 1
-    FIRST = 2  # its first letter is a capital, and not all are
+    FIRST = 2  # the first letter is a capital, but not all are
     CAPITALS = 3  # several letters, all capitals
     OTHER = 4  # a capital inside
 
@@ -36,7 +36,7 @@ class CaseFeatures(nn.Module):
     """The case of each word, and of the two words on either side, as features.
 
     Attributes:
-        size: of the features.
+        size: the number of features.
     """
 
     size = 4 * _SIZE

@@ -1,18 +1,19 @@
-"""Neighbouring embeddings mixed before the first layer."""
+"""Mixes neighbouring embeddings before the first layer."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.varlen_attention import Sequences
 
 
 class Convolution(nn.Module):
     """Adds to each position a sum of its neighbours, weighted channel by channel.
 
-    An encoder has to learn to look at neighbours before it can learn anything from context, and stays at
-    the unigram entropy until it has; here it need not. A depthwise convolution, as in the attention of
-    Primer (So et al., 2021), but once, on the embeddings. It starts as the identity.
+    Without it, an encoder must first learn to attend to neighbours before it can learn anything from context,
+    and its loss stays at the unigram entropy until then. This is a depthwise convolution, as in the attention
+    of Primer (So et al., 2021), but applied once, to the embeddings. It starts as the identity.
 
     Args:
         reach: neighbours on each side.
@@ -23,36 +24,33 @@ class Convolution(nn.Module):
         self.reach = reach
         self.weights = nn.ParameterList(torch.zeros(hidden_size) for _ in range(2 * reach))
 
-    def forward(self, hidden_BTH: Tensor, attention: Tensor | Sequences | None) -> Tensor:
-        """(B, T, H), where each position takes in those neighbours that `attention` lets it see.
-
-        Args:
-            attention: as of `Transformer.forward`.
-        """
+    def forward(self, hidden_BTH: Tensor, attention_mask: AttentionMask) -> Tensor:
+        """Returns (B, T, H), where each position is mixed with the neighbours that the mask lets it attend to."""
         length, reach = hidden_BTH.shape[1], self.reach
         padded = F.pad(hidden_BTH, (0, 0, reach, reach))
-        if isinstance(attention, Sequences):
-            attention = attention.numbers(hidden_BTH.shape[0])
+        sees = attention_mask
+        if isinstance(sees, Sequences):
+            sees = sees.numbers(hidden_BTH.shape[0])
         mixed_BTH = hidden_BTH
         for weight_H, offset in zip(self.weights, (*range(-reach, 0), *range(1, reach + 1)), strict=True):
             if abs(offset) >= length:
                 continue
             neighbour_BTH = padded[:, reach + offset : reach + offset + length]
-            if attention is not None:
-                neighbour_BTH = neighbour_BTH * _sees(attention, offset)[..., None]
+            if sees is not None:
+                neighbour_BTH = neighbour_BTH * _sees(sees, offset)[..., None]
             mixed_BTH = torch.addcmul(mixed_BTH, neighbour_BTH, weight_H)
         return mixed_BTH
 
 
-def _sees(attention: Tensor, offset: int) -> Tensor:
-    """(B, T): whether each position sees the one `offset` behind it; what is outside the row counts as unseen.
+def _sees(mask: Tensor, offset: int) -> Tensor:
+    """Returns whether each position (B, T) sees the one `offset` after it; positions outside the row are not seen.
 
     Args:
-        attention: bool (B, T) or (B, T, T); or int (B, T), numbers from 1 on of sequences that see themselves.
+        mask: bool (B, T) or (B, T, T); or int (B, T), the number, from 1 on, of the sequence that a position is in.
     """
-    if attention.ndim == 3:
-        before, behind = max(-offset, 0), max(offset, 0)
-        return F.pad(attention.diagonal(offset, 1, 2), (before, behind))
-    reach, length = abs(offset), attention.shape[1]
-    there = F.pad(attention, (reach, reach))[:, reach + offset : reach + offset + length]
-    return there if attention.dtype == torch.bool else there == attention
+    if mask.ndim == 3:
+        before, after = max(-offset, 0), max(offset, 0)
+        return F.pad(mask.diagonal(offset, 1, 2), (before, after))
+    reach, length = abs(offset), mask.shape[1]
+    neighbour = F.pad(mask, (reach, reach))[:, reach + offset : reach + offset + length]
+    return neighbour if mask.dtype == torch.bool else neighbour == mask

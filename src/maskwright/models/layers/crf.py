@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-_NEVER = -1e4  # of a transition that the scheme forbids; finite, so that gradients stay numbers
+_NEVER = -1e4  # the score of a transition that the scheme forbids; finite, so that gradients are finite too
 
 
 class LinearChainCRF(nn.Module):
@@ -50,8 +50,8 @@ class LinearChainCRF(nn.Module):
             emissions: (B, K, C).
             tags: (B, K) in [0, C), also at padding. An I- tag that does not follow its own, because the word before
                 it has no token, counts as B-.
-            valid: (B, K) bool, False at the padding behind each text.
-            opens: (B,) bool, False where a row goes on with a text, and so with whatever tag.
+            valid: (B, K) bool, False at the padding after each text.
+            opens: (B,) bool, False where a row continues a text, and may therefore begin with any tag.
         """
         emissions = emissions.float()
         begin, transition = self._scores(opens)

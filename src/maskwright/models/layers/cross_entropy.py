@@ -12,9 +12,9 @@ def linear_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy over the valid rows of `hidden @ weight.T + bias`, and where its argmax is right.
 
-    The gradient of the logits is known as soon as they are, so each chunk of rows is projected once, and
-    what it adds to the three gradients is taken on the spot (Hsu et al., 2024, Liger kernels): of the logits,
-    those of `chunk` rows are all that ever exists. Products compute in autocast's type where it is on.
+    The gradient of the logits is known as soon as the logits are. Each chunk of rows is therefore projected only
+    once, and its contribution to the three gradients is added at once (Hsu et al., 2024, Liger kernels). The logits
+    of at most `chunk` rows exist at any time. Products are computed in the type of autocast if that is enabled.
 
     Args:
         hidden: (N, H).
@@ -27,7 +27,7 @@ def linear_cross_entropy(
         The loss in nats, a scalar, 0 where no row is valid; and (N,) bool.
     """
     device = hidden.device.type
-    # norms answer float32 under autocast, so it is asked itself what products are to compute in
+    # norms return float32 under autocast, so the type of the products is taken from autocast itself
     low = torch.is_autocast_enabled(device) and hidden.dtype != torch.float64
     dtype = torch.get_autocast_dtype(device) if low else hidden.dtype
     learns = torch.is_grad_enabled()
@@ -89,7 +89,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Any, ...]:
         gradients = ctx.saved_tensors
-        # multiplying by 1 takes a pass over the vocabulary; a GPU is not asked, since it would have to answer
+        # multiplying by 1 would cost a pass over the vocabulary; comparing on a GPU would make the host wait
         if loss_gradient.is_cuda or loss_gradient != 1:
             gradients = tuple(None if gradient is None else gradient * loss_gradient for gradient in gradients)
         return *gradients, None, None, None, None, None

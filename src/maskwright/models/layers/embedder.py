@@ -1,19 +1,20 @@
-"""What base encoders begin with: tokens -> normalised embeddings."""
+"""The first step of the base encoders: tokens -> normalised embeddings."""
 
 from torch import Tensor, nn
 
+from maskwright.models.encoder import BaseEncoder
+from maskwright.models.layers.attention_mask import AttentionMask
 
-class Embedder(nn.Module):
-    """An encoder's embeddings; the classes below it say what happens to them.
+
+class Embedder(BaseEncoder):
+    """An encoder with embeddings, a layer norm and dropout; subclasses add the layers.
 
     Args:
         vocabulary_size: V.
         hidden_size: H.
-        dropout: of the embeddings, and wherever a class below it says.
+        dropout: of the embeddings, and wherever a subclass applies it.
         initial_std: of the normal that the embeddings start from.
     """
-
-    separates_documents = False  # of one row
 
     def __init__(self, vocabulary_size: int, hidden_size: int, dropout: float, initial_std: float):
         super().__init__()
@@ -23,6 +24,6 @@ class Embedder(nn.Module):
         self.embedding_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
 
-    def embed(self, input_ids: Tensor) -> Tensor:
+    def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """(B, T, H) of input_ids (B, T)."""
         return self.dropout(self.embedding_norm(self.embedding(input_ids)))

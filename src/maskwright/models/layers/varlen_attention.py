@@ -1,4 +1,4 @@
-"""Attention inside documents that are packed into the same rows, without a mask of B * T * T."""
+"""Attention within documents that are packed into the same rows, without a mask (B, T, T)."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 
-_STEP = 64  # the number of sequences is rounded up to a multiple, so that compiled code meets few of them
+_STEP = 64  # the number of sequences is rounded up to a multiple, so that code is compiled for few of them
 
 
 @dataclass(frozen=True)
@@ -15,17 +15,17 @@ class Sequences:
     """Where the sequences of a flattened batch begin and end.
 
     Attributes:
-        ends: (S + 1,) int32, cumulative lengths from 0 to B * T; empty sequences may stand at the end.
-        longest: T; no sequence has more positions.
+        ends: (S + 1,) int32, cumulative lengths from 0 to B * T; there may be empty sequences at the end.
+        max_length: T; no sequence has more positions.
     """
 
     ends: Tensor
-    longest: int
+    max_length: int
 
     def numbers(self, rows: int) -> Tensor:
-        """(B, T) of `rows` B: which sequence each position is in, from 1 on."""
-        position = torch.arange(rows * self.longest, device=self.ends.device, dtype=self.ends.dtype)
-        return torch.searchsorted(self.ends, position, right=True).view(rows, self.longest)
+        """Returns for B `rows` the number of the sequence that each position is in, (B, T), from 1 on."""
+        position = torch.arange(rows * self.max_length, device=self.ends.device, dtype=self.ends.dtype)
+        return torch.searchsorted(self.ends, position, right=True).view(rows, self.max_length)
 
     def attend(self, query_BTND: Tensor, key_BTND: Tensor, value_BTND: Tensor) -> Tensor:
         """(B, T, N, D): attention in which each position sees its own sequence (flash attention, Dao, 2023)."""
@@ -35,8 +35,8 @@ class Sequences:
             value_BTND.flatten(0, 1),
             self.ends,
             self.ends,
-            self.longest,
-            self.longest,
+            self.max_length,
+            self.max_length,
         )
         assert isinstance(mixed, Tensor)
         return mixed.view_as(query_BTND)
@@ -52,9 +52,15 @@ def sequence_ends(documents: np.ndarray) -> np.ndarray:
     return ends
 
 
-def runs_flash(device: torch.device, head_size: int) -> bool:
-    """Whether flash attention computes what autocast makes of tensors on this device, in heads of this size."""
-    if device.type != "cuda" or not torch.is_autocast_enabled(device.type) or head_size % 8 or head_size > 256:
+def runs_flash(device: torch.device, head_size: int | None) -> bool:
+    """Whether flash attention runs on this device, in autocast's current type, in heads of this size.
+
+    Args:
+        head_size: see `Encoder`; None for an encoder that does not use it.
+    """
+    if head_size is None or head_size % 8 or head_size > 256:
+        return False
+    if device.type != "cuda" or not torch.is_autocast_enabled(device.type):
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0) and torch.get_autocast_dtype(device.type) in (
         torch.bfloat16,

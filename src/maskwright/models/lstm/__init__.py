@@ -1,4 +1,4 @@
-"""LSTM."""
+"""A bidirectional LSTM."""
 
 from maskwright.models.lstm.model import LSTM
 

@@ -8,8 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from maskwright.core.types import PositiveCount
+from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.embedder import Embedder
-from maskwright.models.transformer.model import gather
+from maskwright.models.layers.gather import gather
 
 
 class LSTM(Embedder):
@@ -25,31 +27,40 @@ class LSTM(Embedder):
     """
 
     def __init__(
-        self, vocabulary_size: int, layers: int, hidden_size: int, dropout: float = 0.0, initial_std: float = 0.02
+        self,
+        vocabulary_size: int,
+        layers: PositiveCount,
+        hidden_size: PositiveCount,
+        dropout: float = 0.0,
+        initial_std: float = 0.02,
     ):
+        self.check_settings(hidden_size=hidden_size)
         super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
-        if hidden_size % 2:
-            raise ValueError(f"hidden_size is {hidden_size}; an LSTM of two directions takes an even one")
         self.layers = nn.ModuleList(
             nn.LSTM(hidden_size, hidden_size // 2, batch_first=True, bidirectional=True) for _ in range(layers)
         )
 
-    def forward(
-        self, input_ids: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
+    @classmethod
+    def check_settings(cls, *, hidden_size: int = 2, **_: Any) -> None:
+        if hidden_size % 2:
+            raise ValueError(f"hidden_size is {hidden_size}; an LSTM of two directions takes an even one")
+
+    def encode(
+        self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
     ) -> Tensor:
-        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+        """Hidden states (B, T, H) of embeddings (B, T, H), or (B, K, H) at positions (B, K).
 
         Args:
-            attention: None, or (B, T) bool, False at the padding behind each row.
+            attention_mask: None, or (B, T) bool, False at the padding after each row.
         """
-        hidden: Any = self.embed(input_ids)
-        lengths = None if attention is None else attention.sum(dim=1).cpu()
+        seen, hidden = padding_only(attention_mask), hidden_BTH
+        lengths = None if seen is None else seen.sum(dim=1).cpu()
         for layer in self.layers:
-            packed = hidden
+            packed: Any = hidden
             if lengths is not None:  # else the backward direction would read the padding first
                 packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
             packed, _ = layer(packed)
             if lengths is not None:
-                packed, _ = pad_packed_sequence(packed, batch_first=True, total_length=input_ids.shape[1])
+                packed, _ = pad_packed_sequence(packed, batch_first=True, total_length=hidden_BTH.shape[1])
             hidden = self.dropout(packed)
         return hidden if positions is None else gather(hidden, positions)

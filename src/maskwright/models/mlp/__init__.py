@@ -1,4 +1,4 @@
-"""MLP."""
+"""A window of neighbours and a multi-layer perceptron."""
 
 from maskwright.models.mlp.model import MLP
 

@@ -6,8 +6,10 @@ Shapes: B examples, T positions, H hidden size, V vocabulary.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.core.types import Count, PositiveCount
+from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.embedder import Embedder
-from maskwright.models.transformer.model import gather
+from maskwright.models.layers.gather import gather
 
 
 class MLP(Embedder):
@@ -17,42 +19,42 @@ class MLP(Embedder):
         vocabulary_size: V.
         layers, hidden_size: the shape.
         window: neighbours on each side.
-        dropout: of the embeddings and behind each layer.
+        dropout: of the embeddings and after each layer.
         initial_std: of the normal that the embeddings start from.
     """
 
     def __init__(
         self,
         vocabulary_size: int,
-        layers: int,
-        hidden_size: int,
-        window: int = 2,
+        layers: PositiveCount,
+        hidden_size: PositiveCount,
+        window: Count = 2,
         dropout: float = 0.0,
         initial_std: float = 0.02,
     ):
         super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
         self.window = window
-        seen = [(2 * window + 1) * hidden_size, *[hidden_size] * (layers - 1)]  # what each layer looks at
-        self.layers = nn.ModuleList(nn.Linear(width, hidden_size) for width in seen)
+        widths = [(2 * window + 1) * hidden_size, *[hidden_size] * (layers - 1)]  # of what each layer reads
+        self.layers = nn.ModuleList(nn.Linear(width, hidden_size) for width in widths)
         self.final_norm = nn.LayerNorm(hidden_size)
 
-    def forward(
-        self, input_ids: Tensor, attention: Tensor | None = None, positions: Tensor | None = None
+    def encode(
+        self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
     ) -> Tensor:
-        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+        """Hidden states (B, T, H) of embeddings (B, T, H), or (B, K, H) at positions (B, K).
 
         Args:
-            attention: None, or (B, T) bool, False at padding, which then is as nothing.
+            attention_mask: None, or (B, T) bool, False at padding, which is read as zeros, as beyond the row.
         """
-        hidden = self.embed(input_ids)
-        if attention is not None:
-            hidden = hidden * attention[..., None]
+        seen, hidden = padding_only(attention_mask), hidden_BTH
+        if seen is not None:
+            hidden = hidden * seen[..., None]
         padded = F.pad(hidden, (0, 0, self.window, self.window))
         around = padded.unfold(1, 2 * self.window + 1, 1)  # (B, T, H, neighbours)
         if positions is not None:
             index = positions[:, :, None, None].expand(-1, -1, *around.shape[2:])
             around, hidden = around.gather(1, index), gather(hidden, positions)
         for number, layer in enumerate(self.layers):
-            seen = hidden if number else around.flatten(2)
-            hidden = hidden + self.dropout(F.gelu(layer(seen)))
+            read = hidden if number else around.flatten(2)
+            hidden = hidden + self.dropout(F.gelu(layer(read)))
         return self.final_norm(hidden)

@@ -1,5 +1,5 @@
-"""Pretrained."""
+"""Encoders of the Hugging Face hub."""
 
-from maskwright.models.pretrained.load import Pretrained
+from maskwright.models.pretrained.load import Pretrained, saved_architecture
 
-__all__ = ["Pretrained"]
+__all__ = ["Pretrained", "saved_architecture"]

@@ -1,0 +1,136 @@
+"""The protocol of encoders, and the base class of those in this package.
+
+Shapes: B examples, T positions, K of them, H hidden size, V vocabulary.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from maskwright.models.layers.attention_mask import AttentionMask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from maskwright.models.heads import MaskedLMHead
+
+
+class Encoder(Protocol):
+    """Tokens -> hidden states, in two steps: tokens -> embeddings -> hidden states.
+
+    An encoder is also an `nn.Module`; those methods of a module that are called elsewhere are listed too.
+
+    Attributes:
+        brings_tokenizer: whether it has pretrained weights, which belong to a tokenizer of their own.
+        hidden_size: H.
+        max_length: the most positions of a row; None if there is no limit.
+        keeps_documents_apart: whether it accepts an `attention_mask` (B, T, T).
+        head_size: the size of its attention heads if it accepts `Sequences`; else None.
+        unexpected_keys: the names of weights that were loaded but are not used.
+    """
+
+    brings_tokenizer: ClassVar[bool]
+    hidden_size: int
+    max_length: int | None
+    keeps_documents_apart: bool
+    head_size: int | None
+    unexpected_keys: "Sequence[str]"
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The token embedding, with weight (V, H), which a head for masked tokens shares."""
+
+    def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
+        """Embeddings (B, T, H) of input_ids (B, T), as the first layer takes them."""
+
+    def encode(
+        self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states (B, T, H) of embeddings (B, T, H), or (B, K, H) at positions (B, K)."""
+
+    def __call__(
+        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Calls `embed`, then `encode`, as `forward` does."""
+
+    def layers_in_order(self) -> list[nn.Module]:
+        """The layers, from the first to the last; an empty list if they are unknown."""
+
+    def parameter_depths(self) -> dict[str, int]:
+        """The depth of each parameter by its name: 0 below the first layer, n in the n-th layer or after it."""
+
+    def own_head(self) -> "MaskedLMHead | None":
+        """The head for masked tokens that was pretrained with the encoder; None if there is none."""
+
+    def save_architecture(self, run_dir: Path) -> None:
+        """Writes what is needed, besides a checkpoint and the settings, to build the encoder again."""
+
+    def parameters(self, recurse: bool = True) -> "Iterator[nn.Parameter]": ...
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> "Iterator[tuple[str, nn.Parameter]]": ...
+
+    def compile(self, *args: Any, **kwargs: Any) -> None: ...
+
+
+class BaseEncoder(nn.Module):
+    """The base class of encoders in this package, with defaults for the members of the `Encoder` protocol.
+
+    A subclass sets `hidden_size`, `embedding` and `layers`, and defines `embed` and `encode`.
+
+    Attributes:
+        below_layers: the names of its modules and parameters below the first layer. Those that are neither here nor
+            in `layers` come after the last layer.
+    """
+
+    brings_tokenizer: ClassVar[bool] = False
+    below_layers: ClassVar[tuple[str, ...]] = ("embedding", "embedding_norm")
+    keeps_documents_apart: bool = False
+    max_length: int | None = None
+    head_size: int | None = None
+    unexpected_keys: "Sequence[str]" = ()
+    hidden_size: int
+    layers: nn.ModuleList
+
+    @classmethod
+    def check_settings(cls, **settings: Any) -> None:
+        """Checks that settings of its constructor fit together, without building it; any of them may be left out.
+
+        Raises:
+            ValueError: they do not; the message names them.
+        """
+
+    def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
+        raise NotImplementedError
+
+    def encode(
+        self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+    ) -> Tensor:
+        raise NotImplementedError
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
+        return self.encode(self.embed(input_ids, attention_mask), attention_mask, positions)
+
+    def layers_in_order(self) -> list[nn.Module]:
+        return list(self.layers)
+
+    def parameter_depths(self) -> dict[str, int]:
+        depths = {}
+        for name, _ in self.named_parameters():
+            part, *inside = name.split(".")
+            if part == "layers":
+                depths[name] = int(inside[0]) + 1
+            else:
+                depths[name] = 0 if part in self.below_layers else len(self.layers)
+        return depths
+
+    def own_head(self) -> "MaskedLMHead | None":
+        return None
+
+    def save_architecture(self, run_dir: Path) -> None:
+        """Writes nothing: settings and weights are sufficient."""
