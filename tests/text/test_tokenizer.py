@@ -7,7 +7,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from maskwright.core.errors import UserError
-from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained, alphabet
+from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
+from maskwright.text.tokenizer.trained import alphabet
 from tests.conftest import ROOT, make_text
 
 TEXTS = [make_text(seed) + " (so they say)" for seed in range(100)]

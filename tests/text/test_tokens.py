@@ -40,7 +40,7 @@ def write(folder, tokenizer_folder, workers=1, **options) -> Tokens:
     return Tokens.open(folder / "train")
 
 
-def test_what_is_read_is_what_was_written(folder, tmp_path):
+def test_tokens_are_read_as_they_were_written(folder, tmp_path):
     tokens, tokenizer = write(tmp_path / "a", folder), Tokenizer.load(folder)
     begin = 0
     for text, end in zip(TEXTS, tokens.ends, strict=True):
@@ -52,17 +52,17 @@ def test_what_is_read_is_what_was_written(folder, tmp_path):
     assert tokens.ids.dtype == np.uint16
 
 
-def test_processes_do_not_change_the_result(folder, tmp_path):
+def test_tokens_do_not_depend_on_the_number_of_processes(folder, tmp_path):
     one, two = write(tmp_path / "one", folder), write(tmp_path / "two", folder, workers=2)
     for name in ("ids", "flags", "ends"):
         assert (getattr(one, name) == getattr(two, name)).all()
 
 
-def test_ids_can_be_wide(folder, tmp_path):
+def test_ids_may_be_stored_as_uint32(folder, tmp_path):
     assert write(tmp_path / "wide", folder, id_type="uint32").ids.dtype == np.uint32
 
 
-def test_entropy_is_that_of_the_tokens(folder, tmp_path):
+def test_unigram_entropy_is_that_of_the_tokens(folder, tmp_path):
     tokens, tokenizer = write(tmp_path / "a", folder), Tokenizer.load(folder)
     _, counts = np.unique(tokens.ids[tokens.ids != tokenizer.sep_id], return_counts=True)
     shares = counts / counts.sum()
@@ -102,7 +102,7 @@ def test_words_and_documents_of_a_block(folder, tmp_path):
         real = documents[row][documents[row] >= 0]
         assert set(np.diff(real)) <= {0, 1}
         assert real[0] == 0
-        # a document ends behind its separator; the block's own closes its last document
+        # a document ends after its separator; the last [SEP] of the block closes its last document
         separators = np.flatnonzero(ids[row] == tokenizer.sep_id)
         assert real[-1] == len(separators) - 1 - (separators[-2:-1] == separators[-1:] - 1).sum()
     # inside a block, a word starts where the tokenizer says so
@@ -112,7 +112,7 @@ def test_words_and_documents_of_a_block(folder, tmp_path):
     assert ((np.diff(inside, axis=1) == 1) == content[:, 1:].astype(bool))[both].all()
 
 
-def test_unknown_tokens_are_not_to_be_masked(folder, tmp_path):
+def test_unknown_tokens_are_not_maskable(folder, tmp_path):
     tokenizer = Tokenizer.load(folder)
     unknown = tokenizer.backend.token_to_id("[UNK]")
     ids = np.array([7, unknown, 8, 9, tokenizer.sep_id], dtype=np.uint16)
