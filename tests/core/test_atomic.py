@@ -11,7 +11,7 @@ from maskwright.core.atomic import fingerprint, write_file, write_once
 from maskwright.core.errors import UserError
 
 
-def test_writes_once(tmp_path):
+def test_a_folder_is_written_once(tmp_path):
     calls = []
 
     def write(folder: Path) -> None:
@@ -23,7 +23,7 @@ def test_writes_once(tmp_path):
     assert len(calls) == 1
 
 
-def test_an_error_leaves_nothing(tmp_path):
+def test_an_error_leaves_no_folder(tmp_path):
     def fail(folder: Path) -> None:
         (folder / "half").write_text("half")
         raise RuntimeError("half-way")
@@ -33,7 +33,7 @@ def test_an_error_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.lock"]
 
 
-def test_a_full_device_is_named(tmp_path):
+def test_a_full_device_is_reported(tmp_path):
     def fail(folder: Path) -> None:
         (folder / "half").write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -44,7 +44,7 @@ def test_a_full_device_is_named(tmp_path):
     assert not list(tmp_path.glob(".x-*"))
 
 
-def test_a_file_is_replaced_whole_or_stays(tmp_path):
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path):
     path = tmp_path / "x"
     write_file(path, lambda new: new.write_text("one"))
 
@@ -58,7 +58,7 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_writer_leaves_nothing_that_is_trusted(tmp_path):
+def test_a_killed_writer_leaves_nothing_that_a_later_one_trusts(tmp_path):
     script = f"""
 import time
 from pathlib import Path
@@ -83,13 +83,13 @@ write_once(Path({str(tmp_path)!r}) / "x", write)
     assert not list(tmp_path.glob(".x-*"))
 
 
-def test_fingerprints_follow_the_settings():
+def test_fingerprints_depend_on_the_settings_and_not_on_their_order():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
 
 
-def test_a_script_that_its_own_processes_import_is_told_what_it_lacks(tmp_path):
-    """It would wait for ever: its processes ask for what it prepares with their help."""
+def test_a_script_without_a_main_guard_is_refused(tmp_path):
+    """It would deadlock: its worker processes import it, and ask for the folder that they are to help prepare."""
     script = tmp_path / "script.py"
     script.write_text(
         "from pathlib import Path\n"

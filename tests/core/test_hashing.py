@@ -19,7 +19,7 @@ def test_numpy_and_torch_agree():
     assert (hashing.uniform(ours) == hashing.uniform(theirs).numpy()).all()
 
 
-def test_what_gpus_compute_is_the_same():
+def test_the_operations_for_gpus_give_the_same_numbers():
     keys = torch.from_numpy(np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 1000))
     assert torch.equal(hashing._mix_tensor(keys), hashing.mix(keys))
     for number in (0, 1, 2**32 - 1, torch.arange(1000) - 500):
@@ -33,12 +33,12 @@ def test_what_gpus_compute_is_the_same():
     assert torch.equal(keys, before)
 
 
-def test_start_depends_on_each_number_and_on_their_order():
+def test_start_depends_on_each_number_and_on_the_order_of_the_numbers():
     keys = {hashing.start(*numbers) for numbers in ([], [0], [1], [0, 0], [0, 1], [1, 0], [1, 1], [-1])}
     assert len(keys) == 8
 
 
-def test_uniform_is_open_and_flat():
+def test_uniform_numbers_are_evenly_distributed_in_an_open_interval():
     numbers = hashing.uniform(hashing.fold(np.zeros(100_000, np.int64), np.arange(100_000)))
     assert 0 < numbers.min() < numbers.max() < 1
     counts, _ = np.histogram(numbers, 20, (0, 1))

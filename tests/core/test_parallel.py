@@ -35,6 +35,6 @@ def test_a_stream_is_not_read_ahead_without_bound():
     results.close()
 
 
-def test_errors_arrive():
+def test_errors_of_workers_are_raised():
     with pytest.raises(ValueError, match="item 0"):
         list(parallel_map(_fail, range(3), 2))

@@ -17,7 +17,7 @@ class Thing:
 HERE = f"{__name__}.Thing"
 
 
-def test_builds_nested_and_partial():
+def test_nested_and_partial_components_are_built():
     thing = build({"_target_": HERE, "size": 3, "inner": {"_target_": HERE, "size": 4}}, "thing", rate=0.5)
     assert (thing.size, thing.rate, thing.inner.size) == (3, 0.5, 4)
     part = build({"_target_": HERE, "_partial_": True, "kind": "b"}, "thing")
@@ -36,22 +36,22 @@ def test_builds_nested_and_partial():
         ({"_target_": HERE, "size": "big"}, r"thing\.size='big': Input should be a valid integer"),
         ({"_target_": HERE, "size": 1, "kind": "c"}, r"thing\.kind='c'"),
         ({"_target_": HERE, "size": 1, "inner": {"_target_": HERE}}, r"thing\.inner\.size is missing"),
-        ({"_target_": HERE, "size": -1}, "thing: size is negative"),
+        ({"_target_": HERE, "size": -1}, r"thing\.size is negative"),
         ({"_target_": "maskwright.nothing"}, r"thing\._target_='maskwright\.nothing' cannot be imported"),
         ({"size": 1}, "thing has no _target_"),
     ],
 )
-def test_what_does_not_fit_is_named(node, message):
+def test_errors_name_the_key(node, message):
     with pytest.raises(UserError, match=message):
         build(node, "thing")
 
 
-def test_verify_does_not_call():
+def test_verify_does_not_call_the_target():
     assert verify({"_target_": HERE, "size": -1}, "thing") is Thing
     assert verify({"_target_": HERE}, "thing", ["size"]) is Thing
 
 
-def test_types():
+def test_values_are_checked_against_annotations():
     check_type(1, float, "x")
     check_type(None, int | None, "x")
     check_type([0.9, 0.98], tuple[float, float], "x")

@@ -1,1 +1,1 @@
-"""What every other package may use: hashing, errors, paths, the terminal, atomic writes, processes, ranks."""
+"""Utilities that every other package may use: hashing, errors, paths, terminal, atomic writes, processes, ranks."""

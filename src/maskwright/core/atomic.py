@@ -1,4 +1,4 @@
-"""Folders and files that are either whole or not there."""
+"""Folders and files that are either complete or absent."""
 
 import hashlib
 import json
@@ -16,28 +16,28 @@ from maskwright.core.errors import UserError, is_disk_full
 
 
 def fingerprint(settings: Any) -> str:
-    """16 hexadecimal digits that differ where the settings (plain containers) differ."""
+    """Returns 16 hexadecimal digits that differ where the settings (plain containers) differ."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Answers `folder`, after filling it with `write(temporary folder)` where it does not exist yet.
+    """Returns `folder`, after filling it with `write(temporary folder)` if it does not exist yet.
 
-    The folder appears under its name only when it is complete and on disk: whoever is killed half-way
-    leaves nothing that is trusted. Processes that want the same folder wait for the first.
+    The folder appears under its name only when it is complete and on disk: a process that is killed half-way
+    leaves nothing that a later one would trust. Processes that need the same folder wait for the first.
 
     Raises:
         UserError: the device has no space left.
-        RuntimeError: a process that another one has just started imports its script, which asks for the folder
-            again; it would wait for ever for the one that waits for it.
+        RuntimeError: a worker process imports the script that started it, and the script asks for the folder again.
+            The worker would wait for its parent, which waits for the worker.
     """
     if folder.is_dir():
         return folder
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError(
-            "Corpora are prepared in several processes, each of which imports the script that is run. Put what the "
-            'script does behind `if __name__ == "__main__":`, or set hardware.preparation_workers=1.'
+            "Corpora are prepared in several processes, each of which imports the script that is run. Put the body "
+            'of the script under `if __name__ == "__main__":`, or set hardware.preparation_workers=1.'
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +66,9 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes one file whole or not at all: `write(temporary path)` beside it, then a rename.
+    """Writes one file completely or not at all: `write(temporary path)` in the same folder, then a rename.
 
-    A file that stood under the name stays until the new one is complete.
+    An existing file of that name stays until the new one is complete.
     """
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:

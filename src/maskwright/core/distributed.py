@@ -1,7 +1,7 @@
-"""Ranks: which process this is, how many there are, and what they tell each other.
+"""Ranks: which process this is, how many there are, and how they exchange values.
 
-Nothing else in the package asks for a rank or for the number of processes. torch is imported where it is used:
-processes that only prepare a corpus do without.
+Nothing else in the package asks for a rank or for the number of processes. torch is imported where it is used,
+because processes that only prepare a corpus do not need it.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -17,8 +17,8 @@ class Rank(NamedTuple):
     """One process of a run.
 
     Attributes:
-        number: from 0.
-        world_size: how many processes there are, one a device.
+        number: counted from 0.
+        world_size: how many processes there are, one per device.
     """
 
     number: int
@@ -26,7 +26,7 @@ class Rank(NamedTuple):
 
 
 def rank_of(trainer: "Trainer | None") -> Rank:
-    """The rank of this process among those of a trainer; 0 of 1 without one."""
+    """Returns the rank of this process in a trainer; rank 0 of 1 without a trainer."""
     return Rank(0, 1) if trainer is None else Rank(trainer.global_rank, trainer.world_size)
 
 
@@ -36,7 +36,7 @@ def is_main(trainer: "Trainer") -> bool:
 
 
 def sum_over_ranks(tensor: "Tensor") -> "Tensor":
-    """The sum of a tensor over all ranks, on each of them; the tensor itself is changed."""
+    """Returns the sum of a tensor over all ranks, on each of them. The tensor is changed in place."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():
@@ -45,7 +45,7 @@ def sum_over_ranks(tensor: "Tensor") -> "Tensor":
 
 
 def gather(value: Value) -> list[Value]:
-    """The values of all ranks, in their order, on each of them. Any value that pickles."""
+    """Returns the values of all ranks, in the order of the ranks, on each of them. Values must be picklable."""
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
@@ -56,5 +56,5 @@ def gather(value: Value) -> list[Value]:
 
 
 def from_main(value: Value, trainer: "Trainer") -> Value:
-    """The value of rank 0, on all ranks."""
+    """Returns the value of rank 0, on all ranks."""
     return trainer.strategy.broadcast(value) if trainer.world_size > 1 else value

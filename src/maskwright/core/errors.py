@@ -1,4 +1,4 @@
-"""What to tell a user whose input cannot be used."""
+"""Errors with messages for users, and the parts of such messages."""
 
 import difflib
 import errno
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake of the user's, or of the user's machine, that the message explains whole.
+    """An error in the user's input or on the user's machine, which the message explains completely.
 
-    A message names the key or file, what was found there, and what would be right. A door prints
-    it without a traceback and exits with status 2.
+    A message names the key or file, what was found there, and what would be right. A command prints it without a
+    traceback and exits with status 2.
     """
 
 
 class Interrupted(Exception):
-    """Training was asked to stop by a signal, and did so between two steps, after saving itself.
+    """Training was stopped by a signal, between two steps and after a checkpoint was saved.
 
     Args:
-        message: what stands where, and how to go on.
+        message: where the checkpoint is, and how to continue from it.
         signal: the number of the signal.
     """
 
@@ -27,17 +27,17 @@ class Interrupted(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` for the known name that resembles `name` most, else an empty string."""
+    """Returns `" Did you mean 'x'?"` for the known name that is most similar to `name`, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether `error`, or an error that it was raised from, says that a device has no space left."""
+    """Returns whether `error`, or an error that it was raised from, says that a device has no space left."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        # libraries written in C++ and Rust keep the words and lose the number
+        # libraries written in C++ and Rust keep the message and lose the error number
         if "No space left on device" in str(error):
             return True
         error = error.__cause__ or error.__context__

@@ -1,9 +1,9 @@
-"""A counter-based hash: random numbers that are a pure function of what they are for.
+"""A counter-based hash: random numbers that are a pure function of their key.
 
-Everything random in masks and in example order is drawn from here, keyed by (seed, epoch, example,
-position), so it does not depend on batch size, workers, devices, or on what was drawn before.
+All randomness in masks and in the order of examples comes from here, keyed by (seed, epoch, example, position). It
+therefore does not depend on batch size, workers, devices, or on what was drawn before.
 
-The functions take NumPy arrays or torch tensors of int64 alike and stay on their device.
+The functions take int64 NumPy arrays or torch tensors, and return the same type on the same device.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _ALL = (1 << 64) - 1
 
 
 def _signed(value: int) -> int:
-    """The two's complement of a 64-bit pattern: neither library multiplies unsigned everywhere."""
+    """Returns the two's complement of a 64-bit pattern; not every device multiplies unsigned integers."""
     value &= _ALL
     return value - (1 << 64) if value >> 63 else value
 
@@ -34,24 +34,24 @@ def mix(x: Any) -> Any:
 
 
 def fold(key: Any, number: Any) -> Any:
-    """A new key from int64 keys and the next int64 number, or Python integer, that they depend on.
+    """Returns new int64 keys that depend on `key` and on `number`, int64 or a Python integer.
 
-    Arguments broadcast.
+    The arguments broadcast.
     """
     single = isinstance(number, (int, np.integer))
     number = int(number) if single else number
     if not on_host(key):
         return _mix_tensor(key + (_signed(number * _GOLDEN) if single else number * _INT64_GOLDEN))
-    # a product of single numbers would warn that it wraps around
+    # NumPy would warn that a product of scalars overflows
     product = np.uint64(number * _GOLDEN & _ALL) if single else _unsigned(number) * np.uint64(_GOLDEN)
     return _like(key, _mix_in_place(np.asarray(_unsigned(key) + product)))
 
 
 def on_host(x: Any) -> bool:
-    """Whether an array or tensor is at hand for NumPy, which is faster on a CPU, and for a look at its values."""
+    """Returns whether NumPy, which is faster on a CPU, can compute with an array or tensor, and read its values."""
     if isinstance(x, np.ndarray):
         return True
-    import torch  # not at the top: processes that only prepare a corpus do without
+    import torch  # not at the top: processes that only prepare a corpus do not need it
 
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
@@ -70,7 +70,7 @@ def _like(x: Any, bits: np.ndarray) -> Any:
 
 
 def _mix_in_place(x: np.ndarray) -> np.ndarray:
-    shifted = np.empty_like(x)  # memory that is new costs more than the arithmetic
+    shifted = np.empty_like(x)  # allocating memory costs more than the arithmetic
     np.bitwise_xor(x, np.right_shift(x, np.uint64(30), out=shifted), out=x)
     np.multiply(x, np.uint64(_FACTOR_1), out=x)
     np.bitwise_xor(x, np.right_shift(x, np.uint64(27), out=shifted), out=x)
@@ -79,14 +79,14 @@ def _mix_in_place(x: np.ndarray) -> np.ndarray:
 
 
 def _mix_tensor(x: Any) -> Any:
-    # int64 shifts right with the sign; the masks make the shifts logical
+    # int64 shifts are arithmetic; the masks make them logical
     x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * _INT64_FACTOR_1
     x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * _INT64_FACTOR_2
     return x ^ ((x >> 31) & 0x1FFFFFFFF)
 
 
 def start(*numbers: int) -> int:
-    """A first key, an int64, from Python integers such as a seed and the name of a stream."""
+    """Returns an initial key, an int64, from Python integers such as a seed and the name of a stream."""
     key = _GOLDEN
     for number in numbers:
         x = (key + number * _GOLDEN) & _ALL
@@ -97,7 +97,7 @@ def start(*numbers: int) -> int:
 
 
 def uniform(key: Any) -> Any:
-    """float64 in the open interval (0, 1) from int64 keys, with 52 random bits."""
+    """Returns float64 in the open interval (0, 1) from int64 keys, with 52 random bits."""
     bits = (key >> 12) & 0xFFFFFFFFFFFFF
     if hasattr(bits, "double"):  # torch would turn integers into float32
         return bits.double().add_(0.5).mul_(2.0**-52)

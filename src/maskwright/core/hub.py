@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached."""
+"""Access to the Hugging Face hub."""
 
 import logging
 import socket
@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 
 def go_offline_without_network() -> None:
-    """Makes the hub's libraries use what was downloaded before where the hub's name cannot be looked up.
+    """Makes the hub's libraries use earlier downloads if the name of the hub cannot be resolved.
 
-    Else they would try again for half a minute. A proxy may know the name, so with one they go on trying.
+    Otherwise they would retry for half a minute. A proxy may resolve the name, so with a proxy nothing is changed.
     """
     import huggingface_hub.constants
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell of each attempt, twice
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would log each attempt, twice
     address = urlsplit(huggingface_hub.constants.ENDPOINT)
     if address.scheme in urllib.request.getproxies():
         return

@@ -1,4 +1,4 @@
-"""A function over a stream, on several processes, in order, with bounded memory."""
+"""Maps a function over a stream with several processes, in order, with bounded memory."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """Returns how many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -24,9 +24,9 @@ def parallel_map(
     initializer: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[Result]:
-    """`map(function, items)` in order, computed by `workers` processes; 1 computes in this one.
+    """Yields `map(function, items)` in order, computed by `workers` processes; 1 computes in this process.
 
-    At most two items per worker are under way, so a stream of any length passes through.
+    At most two items per worker are in flight, so the stream may have any length.
 
     Args:
         initializer: called with `arguments` once in each process before its first item.
@@ -52,7 +52,7 @@ def parallel_map(
 
 
 def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     if initializer is not None:
         initializer(*arguments)

@@ -1,4 +1,4 @@
-"""Names of what lies elsewhere: in installed packages (`pkg://package/path`, as Hydra has it), or on the hub."""
+"""Names of files in installed packages (`pkg://package/path`, as in Hydra) and of repositories on the hub."""
 
 import importlib.util
 import re
@@ -7,16 +7,16 @@ from pathlib import Path
 from maskwright.core.errors import UserError
 
 PACKAGE = "pkg://"
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # what may be a name on the hub
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # a possible name on the hub
 
 
 def on_disk(name: str, key: str) -> str:
-    """A name as it is, or, of `pkg://package/path`, the path on this disk.
+    """Returns the local path for `pkg://package/path`, and any other name unchanged.
 
     Args:
-        key: of the config, for messages.
+        key: the config key, for messages.
     Raises:
-        UserError: the package is not installed, or ships no such thing.
+        UserError: the package is not installed, or contains no such file.
     """
     if not name.startswith(PACKAGE):
         return name

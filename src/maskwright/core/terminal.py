@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar for a person, a line now and then for a log file."""
+"""Progress on the terminal: a progress bar in a terminal, occasional lines in a log file."""
 
 import sys
 import time
@@ -12,15 +12,15 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 def console() -> Console:
-    """The terminal of the process, looked up late so that a redirected stdout is respected.
+    """Returns a console for the current stdout, so that a redirected stdout is respected.
 
-    Square brackets are text, as they are in what is shown.
+    Square brackets are printed as they are, not read as markup.
     """
     return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
 
 
 class Bar:
-    """Counts finished pieces of work out of `total`, or of an unknown number where it is None."""
+    """Counts finished items out of `total`, or out of an unknown number if that is None."""
 
     def __init__(self, description: str, total: int | None):
         self.description, self.total = description, total
@@ -40,7 +40,7 @@ class Bar:
             self._live.start()
 
     def advance(self, by: int = 1, fields: str | None = None, done: int | None = None) -> None:
-        """Adds `by` pieces, or sets the number finished to `done`; `fields` is text shown beside them."""
+        """Adds `by` items, or sets the number of finished items to `done`; `fields` is text shown beside it."""
         self.done = self.done + by if done is None else done
         self.fields = self.fields if fields is None else fields
         if self._live is not None:
@@ -57,7 +57,7 @@ class Bar:
         self._line = line
 
     def close(self) -> None:
-        """Leaves the last state on the screen."""
+        """Closes the bar; its last state stays on the screen."""
         if self._live is not None:
             self._live.stop()
         else:
@@ -66,7 +66,7 @@ class Bar:
 
 @contextmanager
 def bar(description: str, total: int | None = None) -> Iterator[Bar]:
-    """A bar that closes when its block ends, also by an error."""
+    """Opens a bar, which is closed at the end of the block even if an error is raised."""
     shown = Bar(description, total)
     try:
         yield shown

@@ -1,1 +1,1 @@
-"""The config as typed, frozen objects, and the rules that tie two settings together."""
+"""The config as typed, frozen objects, and the rules between settings of different groups."""

@@ -1,152 +1,170 @@
-"""Config -> objects, with errors that name the key."""
+"""Builds objects from components, with errors that name the key."""
 
 import functools
+import importlib
 import inspect
+import re
 import typing
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
-import hydra.utils
+from annotated_types import Ge
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.core.renamed import new_key, new_target
+from maskwright.settings.component import Component, is_node
+from maskwright.settings.signature import parameters, type_hints
 
-_RESERVED = ("_target_", "_partial_")
+Node = Component | Mapping[str, Any]
 
 
-def build(node: dict[str, Any], path: str, **given: Any) -> Any:
-    """Calls the `_target_` of a config node with its keys and with `given` arguments.
+def build(node: Node, path: str, **given: Any) -> Any:
+    """Calls the target of a component with its arguments and with those in `given`.
 
     Args:
-        path: dotted place of the node in the config, for messages.
+        path: the dotted key of the component in the config, for messages.
     Raises:
-        UserError: `verify` refuses the node, or the target refuses a value.
+        UserError: `verify` refuses the component, or the target does not accept a value.
     """
     target = verify(node, path, given)
-    keys = {
-        key: build(value, f"{path}.{key}") if _is_node(value) else value
-        for key, value in node.items()
-        if key not in _RESERVED
+    component = _component(node, path)
+    arguments = {
+        key: build(value, f"{path}.{key}") if isinstance(value, Component) else value
+        for key, value in component.arguments.items()
     }
-    if node.get("_partial_"):
-        return functools.partial(target, **keys, **given)
+    if component.partial:
+        return functools.partial(target, **arguments, **given)
     try:
-        return target(**keys, **given)
+        return target(**arguments, **given)
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(_with_key(path, str(error), target)) from error
 
 
-def verify(node: Any, path: str, given: Iterable[str] = ()) -> Any:
-    """The target of a config node, after comparing the node with the target's signature.
+def _with_key(path: str, message: str, target: Any) -> str:
+    """What a class says is wrong, with the key before it: that of an argument where the message begins with one."""
+    argument = re.match(r"\w+", message)
+    known = argument is not None and argument[0] in parameters(target)[0]
+    return f"{path}.{message}" if known else f"{path}: {message}"
+
+
+def verify(node: Node, path: str, given: Iterable[str] = ()) -> Any:
+    """Returns the target of a component, after comparing its arguments with the signature of the target.
 
     Args:
-        given: names of arguments that the config does not have to have.
+        given: names of arguments that do not come from the config.
     Raises:
-        UserError: the target does not exist, a key is unknown to it or missing, or a value is of
-            another type than it takes.
+        UserError: the target does not exist, a key is unknown or missing, or a value has the wrong type.
     """
-    target = find_target(node, path)
-    keys = {key: value for key, value in node.items() if key not in _RESERVED}
+    component = _component(node, path)
+    target = find_target(component, path)
     named, takes_any = parameters(target)
     options = [name for name in named if name not in given]
-    for key in keys:
+    for key in component:
         if key not in options and not takes_any:
-            raise UserError(
-                f"{path}.{key} is no setting of {target.__name__}.{nearest(key, options)} "
-                f"Its settings are: {', '.join(options)}."
-            )
-    # what is built with _partial_ gets its first argument later
-    own = inspect.signature(target).parameters  # a class may itself give what the one above it needs
-    for name in options[1:] if node.get("_partial_") else options:
-        if name in own and named[name].default is inspect.Parameter.empty and name not in keys:
+            raise UserError(unknown_key(f"{path}.{key}", target.__name__, options))
+    own = inspect.signature(target).parameters  # a class may itself pass the arguments that its base class needs
+    for name in options[1:] if component.partial else options:
+        if name in own and named[name].default is inspect.Parameter.empty and name not in component:
             raise UserError(f"{path}.{name} is missing; {target.__name__} needs it.")
-    hints = _hints(target)
-    for key, value in keys.items():
-        if _is_node(value):
+    hints = type_hints(target)
+    for key, value in component.arguments.items():
+        if isinstance(value, Component):
             verify(value, f"{path}.{key}")
         elif key in hints:
             check_type(value, hints[key], f"{path}.{key}")
     return target
 
 
-def find_target(node: Any, path: str) -> Any:
-    """The class or function that a config node names.
+def find_target(node: Node, path: str) -> Any:
+    """Returns the class or function that a component names.
 
     Raises:
-        UserError: the node names none, or one that cannot be imported.
+        UserError: the node names no target, or one that cannot be imported.
     """
-    if not _is_node(node):
-        raise UserError(f"{path} has no _target_: choose one of the options of conf/{path.replace('.', '/')}/.")
+    target = _component(node, path).target
     try:
-        return hydra.utils.get_object(node["_target_"])
+        return _located(target)
     except Exception as error:
-        raise UserError(f"{path}._target_='{node['_target_']}' cannot be imported: {error}") from error
+        if (instead := new_target(target)) is not None:
+            raise UserError(f"{path}._target_='{target}' is now '{instead}'.") from error
+        raise UserError(f"{path}._target_='{target}' cannot be imported: {error}") from error
 
 
-def takes(node: Any, path: str, name: str) -> bool:
-    """Whether the target of a config node has a parameter of a name that the config need not set.
+def _located(path: str) -> Any:
+    """Returns the object at a dotted path. As in Hydra, attributes of a package precede modules of that name."""
+    first, *others = path.split(".")
+    found, reached = importlib.import_module(first), first
+    for name in others:
+        reached = f"{reached}.{name}"
+        if not hasattr(found, name) and inspect.ismodule(found):
+            importlib.import_module(reached)
+        found = getattr(found, name)
+    return found
+
+
+def takes(node: Node, path: str, name: str) -> bool:
+    """Returns whether the target of a component has a parameter of this name.
 
     Raises:
-        UserError: the node has no target, or one that does not exist.
+        UserError: the node names no target, or one that does not exist.
     """
     return name in parameters(find_target(node, path))[0]
 
 
-def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:
-    """The named parameters of a function or class, and whether it takes others too.
-
-    Those of a class that hands its **kwargs on to a class of ours are its own and those of that class. What other
-    libraries do with theirs is not known.
-    """
-    named: dict[str, inspect.Parameter] = {}
-    takes_any = False
-    for owner in _owners(target):
-        own = inspect.signature(owner).parameters.values()
-        named = {p.name: p for p in own if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} | named
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in own)
-    named.pop("self", None)
-    return named, takes_any
-
-
-def _owners(target: Any) -> list[Any]:
-    """What a target's parameters stand in: itself, or, of a class, as many `__init__` as hand **kwargs on."""
-    if not inspect.isclass(target):
-        return [target]
-    owners: list[Any] = []
-    for owner in target.__mro__:
-        if (init := vars(owner).get("__init__")) is None or owner is object:
-            continue
-        if owners and not owner.__module__.startswith("maskwright."):
-            break
-        owners.append(init)
-        if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(init).parameters.values()):
-            break
-    return owners or [target]
-
-
-def _is_node(value: Any) -> bool:
-    return isinstance(value, dict) and "_target_" in value
-
-
-def _hints(target: Any) -> dict[str, Any]:
-    hints: dict[str, Any] = {}
-    for owner in _owners(target):
-        try:
-            hints = typing.get_type_hints(owner, include_extras=True) | hints
-        except NameError:  # a library's annotations that only its type checker can resolve
-            continue
-    return hints
+def unknown_key(key: str, owner: str, options: Iterable[str]) -> str:
+    """Returns the message for a key that does not exist."""
+    if (instead := new_key(key)) is not None:
+        return f"{key} is now {instead}."
+    options = list(options)
+    return (
+        f"{key} is no setting of {owner}.{nearest(key.rpartition('.')[2], options)} "
+        f"Its settings are: {', '.join(options)}."
+    )
 
 
 def check_type(value: Any, annotation: Any, path: str) -> None:
     """Raises a UserError unless a plain value fits a Python annotation."""
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except Exception:  # pydantic takes its configuration only where it builds the type itself
+    except Exception:  # pydantic accepts a configuration only for types that have none of their own
         adapter = TypeAdapter(annotation)
+    least = _least(annotation)
+    if least is not None and isinstance(value, bool):
+        raise UserError(f"{path}={value!r} is not a whole number of at least {least}.")
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        raise UserError(f"{path}={value!r}: {wrong['msg']}.") from None
+        if least is not None and not (isinstance(value, int) and value >= least):
+            raise UserError(f"{path}={value!r} is not a whole number of at least {least}.") from None
+        raise UserError(wrong_value(path, {**error.errors()[0], "input": value})) from None
+
+
+def _least(annotation: Any) -> int | None:
+    """Returns the lower bound of an annotation of integers; None if it has none."""
+    if typing.get_origin(annotation) is not Annotated or typing.get_args(annotation)[0] is not int:
+        return None
+    return next((bound.ge for bound in typing.get_args(annotation)[1:] if isinstance(bound, Ge)), None)  # type: ignore[return-value]
+
+
+def wrong_value(key: str, error: Mapping[str, Any]) -> str:
+    """Returns the message for a value that a key cannot have.
+
+    Args:
+        error: one of the `errors()` of a pydantic ValidationError.
+    """
+    context = error.get("ctx", {})
+    least = context.get("ge", context["gt"] + 1 if "gt" in context else None)
+    value = f"{key}={error['input']!r}"
+    if isinstance(least, int):
+        return f"{value} is not a whole number of at least {least}."
+    return f"{value}: {error['msg'].removeprefix('Value error, ')}."
+
+
+def _component(node: Node, path: str) -> Component:
+    if isinstance(node, Component):
+        return node
+    if not is_node(node):
+        raise UserError(f"{path} has no _target_: choose one of the options of conf/{path.replace('.', '/')}/.")
+    return Component.from_node(node)

@@ -1,0 +1,49 @@
+"""Keys and targets that were renamed: error messages give the new names, and older checkpoints are still read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+KEYS = {
+    "hardware.accumulate": "hardware.accumulate_grad_batches",
+    "optimizer.iterations": "optimizer.ns_steps",
+    "task.finetuning.thaw": "task.finetuning.gradual_unfreezing",
+    "data.parts": "data.sources",
+}
+TARGETS = {
+    "maskwright.data.text.TextData": "maskwright.data.packed.TextData",
+    "maskwright.masking.Collocations": "maskwright.annotations.Collocations",
+    "maskwright.masking.Entities": "maskwright.annotations.Entities",
+    "maskwright.masking.Frequency": "maskwright.annotations.Frequency",
+    "maskwright.masking.Lexicon": "maskwright.annotations.Lexicon",
+    "maskwright.masking.Tfidf": "maskwright.annotations.Tfidf",
+    # one class per task, whether it is learned alone or together with masked tokens
+    "maskwright.tasks.MultitaskClassification": "maskwright.tasks.Classification",
+    "maskwright.tasks.MultitaskRegression": "maskwright.tasks.Regression",
+    "maskwright.tasks.MultitaskTagging": "maskwright.tasks.Tagging",
+}
+
+
+def new_key(key: str) -> str | None:
+    """Returns the current name of a key if the key, or a group that contains it, was renamed; else None."""
+    for old, new in KEYS.items():
+        if key == old or key.startswith(f"{old}."):
+            return new + key.removeprefix(old)
+    return None
+
+
+def new_target(target: str) -> str | None:
+    """Returns the current path of a class or function of this project if it has moved; else None."""
+    return TARGETS.get(target)
+
+
+def with_new_names(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Returns a plain config that an older version saved, with the names of this version."""
+    renamed: dict[str, Any] = {}
+    for key, value in config.items():
+        here = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            value = with_new_names(value, here)
+        elif key == "_target_":
+            value = TARGETS.get(value, value)
+        renamed[KEYS[here].rpartition(".")[2] if here in KEYS else key] = value
+    return renamed

@@ -1,0 +1,35 @@
+"""The groups `mask` and `evaluation_mask`: what is masked, how much of it, and what replaces it."""
+
+from typing import ClassVar
+
+from pydantic import StrictBool, field_validator
+
+from maskwright.settings.base import Settings, broken_value
+from maskwright.settings.component import Component
+
+CONSTANT = "maskwright.masking.Constant"
+
+
+class MaskSettings(Settings):
+    """See the comments in `conf/mask`."""
+
+    parts_of: ClassVar[str | None] = "a mask"
+
+    units: Component
+    weights: Component
+    ratio: float | Component  # a number is short for a constant ratio
+    corruption: Component
+    dynamic: StrictBool
+
+    @field_validator("ratio")
+    @classmethod
+    def _is_a_share(cls, ratio: float | Component) -> float | Component:
+        if not isinstance(ratio, Component) and not 0 < ratio <= 1:
+            raise broken_value(f"is {ratio}; a share of the tokens lies above 0 and is at most 1")
+        return ratio
+
+    @property
+    def parts(self) -> dict[str, Component]:
+        """Units, weights, ratio and corruption, by the names of the masker's arguments."""
+        ratio = self.ratio if isinstance(self.ratio, Component) else Component(CONSTANT, {"value": self.ratio})
+        return {"units": self.units, "weights": self.weights, "ratio": ratio, "corruption": self.corruption}

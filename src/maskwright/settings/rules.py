@@ -1,0 +1,150 @@
+"""Rules between settings of different groups, checked before any work is done."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from maskwright.core.errors import UserError, nearest
+from maskwright.settings.build import find_target, takes
+from maskwright.settings.commands import TrainSettings
+from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
+
+_SPLITS = ("validation", "test")
+
+
+def check(settings: TrainSettings) -> None:
+    """Applies all rules.
+
+    Raises:
+        UserError: settings do not fit together; the message names their keys.
+    """
+    for rule in RULES:
+        rule(settings)
+
+
+def tokens_are_those_of_the_model(settings: TrainSettings) -> None:
+    model, tokenizer = settings.model, settings.tokenizer
+    if brings_tokenizer(model) and trains_tokenizer(tokenizer):
+        raise UserError(
+            f"model.name={model['name']} was trained with its own tokenizer, but another would be trained here. "
+            f"Set tokenizer=pretrained tokenizer.name={model['name']}"
+        )
+
+
+def data_suits_the_task(settings: TrainSettings) -> None:
+    """Tasks that learn from labels need labelled examples, all others packed blocks."""
+    label_kind, labelled = _spec(settings).label_kind, takes(settings.data, "data", "target")
+    if labelled != (label_kind is not None):
+        wanted, made = ("labelled examples" if yes else "packed blocks" for yes in (label_kind, labelled))
+        raise UserError(
+            f"task={find_target(settings.task, 'task').__name__} learns from {wanted}, but data._target_ makes "
+            f"{made}. Leave the choice of data/batches to the task."
+        )
+
+
+def metrics_exist(settings: TrainSettings) -> None:
+    """The best checkpoint, sweeps and early stopping are based on a metric of the task, in its better direction."""
+    splits = {"objective": _SPLITS}
+    for key, metric, mode_key, mode in watched(settings):
+        if key == "objective" or not metric.startswith("train/"):
+            _check_metric(settings, key, metric, mode_key, mode, splits.get(key, _SPLITS[:1]))
+
+
+def _check_metric(
+    settings: TrainSettings, key: str, metric: str, mode_key: str, mode: str, splits: Sequence[str]
+) -> None:
+    spec = _spec(settings)
+    known = [f"{split}/{own.name}" for split in splits for own in spec.metrics]
+    name = metric.partition("/")[2]
+    if "/".join(metric.split("/")[:2]) not in known:  # the name of a class may follow
+        raise UserError(
+            f"{key}='{metric}' is no metric.{nearest(metric, known)} The metrics are: {', '.join(known)}."
+        )
+    better = spec.metric(name.split("/")[0]).better
+    if mode != better:
+        raise UserError(
+            f"{mode_key}={mode}, but a {'lower' if better == 'min' else 'higher'} {metric} is better. Set "
+            f"{mode_key}={better}."
+        )
+
+
+def metrics_of_labels_exist(settings: TrainSettings, labels: Sequence[str]) -> None:
+    """A metric of a single class, or of a kind of entity, is one that the data has.
+
+    Args:
+        labels: the names of the classes, or of the kinds of entities.
+    """
+    scores = [metric.name for metric in _spec(settings).metrics if metric.of_labels]
+    for key, metric, _, _ in watched(settings):
+        _, score, *label = metric.split("/", 2)
+        if label and (label[0] not in labels or score not in scores):
+            raise UserError(
+                f"{key}='{metric}' is no metric.{nearest(label[0], labels)} precision, recall and f1 are reported "
+                f"for: {', '.join(labels) or 'no classes'}."
+            )
+
+
+def watched(settings: TrainSettings) -> Iterator[tuple[str, str, str, str]]:
+    """Yields each key that names a metric, the metric, the key of its better direction, and that direction.
+
+    Callbacks that are not Lightning's are not checked.
+    """
+    yield "objective", settings.objective, "objective_mode", settings.objective_mode
+    for name, node in settings.callbacks.items():
+        kind = None if node is None else find_target(node, f"callbacks.{name}")
+        if node is not None and isinstance(kind, type) and issubclass(kind, (ModelCheckpoint, EarlyStopping)):
+            path = f"callbacks.{name}"
+            if node.get("monitor"):
+                mode = node.get("mode", "min")
+                yield f"{path}.monitor", str(node["monitor"]), f"{path}.mode", mode
+
+
+def a_batch_can_be_shared(settings: TrainSettings) -> None:
+    """Each device and each micro-batch gets the same number of the blocks of a step."""
+    hardware, data = settings.hardware, settings.data
+    number = hardware.accumulate_grad_batches * hardware.devices
+    if data.get("batch_size", number) % number:
+        raise UserError(
+            f"data.batch_size={data['batch_size']} blocks cannot be shared evenly by "
+            f"hardware.devices={hardware.devices} in "
+            f"hardware.accumulate_grad_batches={hardware.accumulate_grad_batches} micro-batches each: it is no "
+            f"multiple of {number}."
+        )
+
+
+def ids_fit_their_type(settings: TrainSettings) -> None:
+    vocabulary_size = settings.tokenizer.get("vocabulary_size", 0)
+    if settings.data["id_type"] == "uint16" and vocabulary_size > 2**16:
+        raise UserError(
+            f"tokenizer.vocabulary_size={vocabulary_size} does not fit data.id_type=uint16, which numbers "
+            "65,536 tokens. Set data.id_type=auto or uint32."
+        )
+
+
+def the_machine_has_the_device(settings: TrainSettings) -> None:
+    if settings.hardware.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError("hardware.accelerator=gpu, but no GPU is visible. Use hardware=auto or hardware=cpu.")
+
+
+def one_device_trains(settings: TrainSettings) -> None:
+    if (devices := settings.hardware.devices) != 1:
+        raise UserError(
+            f"hardware.devices={devices}: training on several devices is not supported yet. Set it to 1."
+        )
+
+
+RULES = (
+    tokens_are_those_of_the_model,
+    data_suits_the_task,
+    metrics_exist,
+    a_batch_can_be_shared,
+    ids_fit_their_type,
+    the_machine_has_the_device,
+    one_device_trains,
+)
+
+
+def _spec(settings: TrainSettings) -> Any:
+    return find_target(settings.task, "task").spec(settings.task.arguments)
