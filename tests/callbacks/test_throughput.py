@@ -19,19 +19,19 @@ def summary(result):
     return json.loads((result.run_dir / "summary.json").read_text())
 
 
-def test_padding_is_counted_where_it_stands(run):
+def test_the_share_of_padding_is_logged(run):
     few = ("data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2")
     result = run(*few, "trainer.max_steps=30", "trainer.log_every_n_steps=30", "trainer.val_check_interval=30")
     blocks = result.data.blocks["train"]
     _, seen = shuffling.stream(np.arange(30 * 8), len(blocks), result.data.seed)
     padding = sum((blocks.read(np.array([block]))["documents"] < 0).sum() for block in seen)
-    assert padding > 0  # the last block, once an epoch
+    assert padding > 0  # in the last block, once per epoch
     [row] = metrics(result)
     assert float(row["train/padding"]) == pytest.approx(padding / (30 * 8 * 32))
     assert summary(result)["padding"] == pytest.approx(padding / (30 * 8 * 32))
 
 
-def test_waiting_for_data_is_seen(run, monkeypatch):
+def test_the_share_of_waiting_for_data_is_logged(run, monkeypatch):
     read = text.PackedBlocks.read
 
     def slow(*arguments):
@@ -45,7 +45,7 @@ def test_waiting_for_data_is_seen(run, monkeypatch):
     assert found["data_wait"] * found["seconds"]["training"] > 0.399  # two of six waits end before the clock runs
 
 
-def test_utilization_is_the_models_arithmetic_at_the_rate_of_products(run):
+def test_utilization_is_the_flops_of_the_model_relative_to_the_rate_of_matrix_products(run):
     result = run("mask=token", "data.batch_size=8", "trainer.log_every_n_steps=1")
     task, throughput = result.task, next(c for c in result.trainer.callbacks if hasattr(c, "matmul_rate"))
     batch = result.data.sample(8)

@@ -14,7 +14,7 @@ LONG = "This is a sentence of more than eight words in all."
         (f"First. {LONG[:-1]}", []),
     ],
 )
-def test_sentences_are_whole_and_of_a_fitting_length(text, expected):
+def test_only_whole_sentences_of_a_suitable_length_are_used(text, expected):
     assert list(sentences([text], each=2)) == expected
 
 

@@ -1,4 +1,4 @@
-"""Scores of classes against scikit-learn."""
+"""Scores of classes, compared with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,10 @@ from sklearn.metrics import precision_recall_fscore_support
 from maskwright.tasks.classification import class_scores, macro
 
 
-@pytest.mark.parametrize("there", [(0, 1, 2, 3), (0, 1), (2,)], ids=str)
-def test_scores_are_those_of_scikit_learn(there):
-    rng = np.random.default_rng(len(there))
-    targets, predicted = rng.choice(there, 60), rng.choice([*there[:2], 1], 60)
+@pytest.mark.parametrize("present", [(0, 1, 2, 3), (0, 1), (2,)], ids=str)
+def test_scores_equal_those_of_scikit_learn(present):
+    rng = np.random.default_rng(len(present))
+    targets, predicted = rng.choice(present, 60), rng.choice([*present[:2], 1], 60)
     scores = class_scores(torch.tensor(predicted), torch.tensor(targets), 4)
     each = precision_recall_fscore_support(targets, predicted, labels=range(4), average=None, zero_division=0)
     for name, expected in zip(("precision", "recall", "f1"), each, strict=False):

@@ -1,13 +1,14 @@
-"""Which parameters learn, when, and how fast."""
+"""Which parameters are trained, when, and with which learning rate."""
 
 import pytest
 import torch
 import transformers
 from torch import nn
 
-from maskwright.models import LSTM, Transformer
+from maskwright.models import Transformer, complete
+from maskwright.models.layers.linear import ReadoutLinear
 from maskwright.optim import adamw, muon
-from maskwright.tasks.finetuning import FineTuning, depths_of
+from maskwright.tasks.finetuning import FineTuning
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def encoder():
 
 
 def learning(encoder: nn.Module) -> set[str]:
-    """The parts that learn: the embeddings, or the layer's number."""
+    """Returns the modules that are trained: their names, or the numbers of layers."""
     return {
         name.split(".")[1] if name.startswith("layers.") else name.split(".")[0]
         for name, parameter in encoder.named_parameters()
@@ -27,29 +28,19 @@ def learning(encoder: nn.Module) -> set[str]:
 EMBEDDINGS = {"embedding", "embedding_norm", "convolution"}
 
 
-def test_depths_rise_from_embeddings_to_the_last_norm(encoder):
-    depths, last = depths_of(encoder)
-    named = {name: depths[id(parameter)] for name, parameter in encoder.named_parameters()}
-    assert last == 3
-    assert named["embedding.weight"] == named["embedding_norm.weight"] == 0
-    assert {depth for name, depth in named.items() if name.startswith("convolution.")} == {0}
-    assert [named[f"layers.{i}.attention.output.weight"] for i in range(3)] == [1, 2, 3]
-    assert named["final_norm.weight"] == 3
-    assert depths_of(LSTM(50, 2, 16))[1] == 2
-
-
 @pytest.mark.parametrize("kind", ["Deberta", "DebertaV2", "MPNet", "XLM"])
-def test_what_all_layers_read_is_below_them(kind):
+def test_modules_that_all_layers_read_are_below_the_layers(kind):
     sizes = {"XLM": {"emb_dim": 16, "n_layers": 3, "n_heads": 2}}.get(
         kind, {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
     )
     positions = {"relative_attention": True, "pos_att_type": "p2c|c2p"} if "Deberta" in kind else {}
     config = getattr(transformers, f"{kind}Config")(vocab_size=50, **sizes, **positions)
     model = transformers.AutoModel.from_config(config).train()
-    FineTuning(freeze=3).apply(model, 1.0)
+    encoder = complete(model)
+    FineTuning(freeze=3).apply(encoder, 1.0)
     still = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert not {name for name in still if "pooler" not in name}
-    FineTuning(freeze=2).apply(model, 1.0)
+    FineTuning(freeze=2).apply(encoder, 1.0)
     learns = {
         name for name, parameter in model.named_parameters() if parameter.requires_grad and "pooler" not in name
     }
@@ -66,13 +57,13 @@ def test_what_all_layers_read_is_below_them(kind):
         ("encoder", set()),
     ],
 )
-def test_frozen_parts_do_not_learn(encoder, freeze, expected):
+def test_frozen_modules_are_not_trained(encoder, freeze, expected):
     FineTuning(freeze=freeze).apply(encoder, 1.0)
     assert learning(encoder) == expected
 
 
-def test_layers_thaw_from_the_last_one_down(encoder):
-    settings = FineTuning(thaw=0.8)
+def test_layers_are_unfrozen_from_the_last_to_the_first(encoder):
+    settings = FineTuning(gradual_unfreezing=0.8)
     for progress, expected in [
         (0.0, set()),
         (0.2, {"2", "final_norm"}),
@@ -84,26 +75,25 @@ def test_layers_thaw_from_the_last_one_down(encoder):
         assert learning(encoder) == expected
 
 
-def test_the_share_of_layers_that_learn(encoder):
+def test_learning_returns_the_share_of_trained_layers(encoder):
     assert [FineTuning(freeze=freeze).learning(3, 1.0) for freeze in (0, "embeddings", 2, "encoder")] == [
         1,
         1,
         pytest.approx(1 / 3),
         0,
     ]
-    assert FineTuning(thaw=0.8).learning(3, 0.4) == pytest.approx(2 / 3)
+    assert FineTuning(gradual_unfreezing=0.8).learning(3, 0.4) == pytest.approx(2 / 3)
     assert [FineTuning(freeze=freeze).learning(0, 1.0) for freeze in (0, "encoder")] == [1, 0]
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_rates_fall_with_depth_and_the_head_has_its_own(encoder, kind):
-    module = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(16, 2)})
-    module["head"].reads_out = True
+def test_learning_rates_decay_towards_lower_layers_and_the_head_has_its_own(encoder, kind):
+    module = nn.ModuleDict({"encoder": encoder, "head": ReadoutLinear(16, 2)})
     common = {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
     if kind == "adamw":
         optimizer = adamw(module, lr=1.0, **common)
     else:
-        optimizer = muon(module, lr=1.0, adamw_lr=1.0, momentum=0.9, iterations=3, **common)
+        optimizer = muon(module, lr=1.0, adamw_lr=1.0, momentum=0.9, ns_steps=3, **common)
     before = {id(p) for group in optimizer.param_groups for p in group["params"]}
     FineTuning(layer_decay=0.5, head_lr=7.0, head_weight_decay=0.3).regroup(optimizer, encoder)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -121,9 +111,9 @@ def test_rates_fall_with_depth_and_the_head_has_its_own(encoder, kind):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"freeze": -1}, {"thaw": 1.5}, {"layer_decay": 0.0}, {"head_lr": 0.0}],
+    [{"freeze": -1}, {"gradual_unfreezing": 1.5}, {"layer_decay": 0.0}, {"head_lr": 0.0}],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match=rf"finetuning\.{next(iter(wrong))} is"):
+    with pytest.raises(ValueError, match=rf"^{next(iter(wrong))} is"):
         FineTuning(**wrong)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maskwright.masking import Constant, Corruption, Masker, Tokens, Uniform
+from maskwright.masking import Constant, Corruption, Masker, Tokens, Uniform, Vocabulary
 from maskwright.models import MaskedLMHead, Transformer
 from maskwright.models.layers.varlen_attention import sequence_ends
 from maskwright.optim import muon
@@ -14,7 +14,8 @@ VOCABULARY = 50
 def task() -> MaskedLanguageModeling:
     torch.manual_seed(0)
     encoder = Transformer(VOCABULARY, 1, 16, 2, 16)
-    masker = Masker(Tokens(), Uniform(), Constant(0.3), Corruption(0.8, 0.1, 0.1), 4, list(range(5, VOCABULARY)), 0)
+    vocabulary = Vocabulary(VOCABULARY, 4, range(5, VOCABULARY))
+    masker = Masker(Tokens(), Uniform(), Constant(0.3), Corruption(0.8, 0.1, 0.1), vocabulary, seed=0)
     return MaskedLanguageModeling(
         head=MaskedLMHead(encoder.embedding),
         masker=masker,
@@ -64,7 +65,7 @@ def test_a_batch_with_nothing_to_predict_has_loss_and_gradients_zero(task):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_step_on_a_gpu_makes_the_host_wait_for_nothing(task, apart):
+def test_a_step_on_a_gpu_does_not_make_the_host_wait(task, apart):
     task.cuda()
     task.cross_document_attention = not apart
     batch = make_batch([[-1, *range(20), -1], [-1, *range(5), *[-1] * 16]])
@@ -88,11 +89,11 @@ def test_a_step_on_a_gpu_makes_the_host_wait_for_nothing(task, apart):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_attention_follows_padding_and_documents(task):
+def test_attention_is_masked_at_padding_and_between_documents(task):
     batch = make_batch([[-1, 0, 1, -1]])
-    assert task.attention(batch) is None
+    assert task.attention_mask(batch) is None
     batch["attention_mask"] = torch.tensor([[True, True, True, False]])
-    assert task.attention(batch) is batch["attention_mask"]
+    assert task.attention_mask(batch) is batch["attention_mask"]
     task.cross_document_attention = False
     batch["documents"] = torch.tensor([[0, 0, 1, -1]])
-    assert task.attention(batch)[0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert task.attention_mask(batch)[0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]

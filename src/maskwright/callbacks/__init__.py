@@ -1,4 +1,4 @@
-"""What happens beside training."""
+"""Lightning callbacks: checkpoints, early ends, pictures, throughput and progress."""
 
 from maskwright.callbacks.checkpoints import Checkpoints, WholeCheckpoints
 from maskwright.callbacks.curve import LossCurve

@@ -1,4 +1,4 @@
-"""The checkpoints of a run."""
+"""Checkpoints of a run."""
 
 import shutil
 from pathlib import Path
@@ -13,15 +13,15 @@ from maskwright.core.atomic import write_file
 
 
 class Checkpoints(ModelCheckpoint):
-    """`best.ckpt` by a metric and `last.ckpt`, at each validation.
+    """Writes `best.ckpt`, by a metric, and `last.ckpt` at each validation.
 
-    A run that is resumed in a directory of its own takes the best checkpoint so far along, so that its
-    directory is whole and its best is that of the whole training.
+    A run that is resumed in a new directory copies the best checkpoint so far into it. The directory is then
+    complete, and its best checkpoint is the best of the whole training.
 
     Args:
         dirpath: the folder of the checkpoints.
         monitor: the metric.
-        mode: `min` or `max`, which is better.
+        mode: whether lower (`min`) or higher (`max`) values are better.
     """
 
     def __init__(self, dirpath: str, monitor: str, mode: str):
@@ -35,7 +35,7 @@ class Checkpoints(ModelCheckpoint):
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning writes `last.ckpt` only where a better `best.ckpt` was written."""
+        """Writes `last.ckpt` even if there is no better `best.ckpt`, which Lightning does not."""
         super().on_validation_end(trainer, pl_module)
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
@@ -56,10 +56,10 @@ class Checkpoints(ModelCheckpoint):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all.
+    """Writes a checkpoint completely or not at all.
 
-    Lightning writes to the system's temporary folder and moves the file from there, which between two
-    devices is a copy that a full disk or a kill cuts off.
+    Lightning writes to the system's temporary folder and moves the file from there. Between two devices this is a
+    copy, which a full disk or a killed process leaves incomplete.
     """
 
     def save_checkpoint(

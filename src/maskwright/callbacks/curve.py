@@ -1,4 +1,4 @@
-"""The losses of a run as a picture."""
+"""Draws the losses of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -6,18 +6,19 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from maskwright.core.atomic import write_file
+from maskwright.core.distributed import is_main
 from maskwright.core.errors import is_disk_full
 
 
 class LossCurve(Callback):
-    """Draws training and validation loss against steps when training ends, however it ends.
+    """Draws training and validation loss over steps when training ends, even if it ends by an error.
 
-    The points travel in checkpoints, so the picture of a resumed run shows the whole of it.
+    The points are stored in checkpoints, so the picture of a resumed run shows the whole training.
 
     Args:
-        path: the PNG to write.
+        path: the PNG file to write.
     Attributes:
-        points: of `train` and `validation`, pairs of step and loss in nats.
+        points: pairs of step and loss in nats, for `train` and `validation`.
         baseline: a loss to compare with, drawn as a line; None draws none.
     """
 
@@ -40,15 +41,15 @@ class LossCurve(Callback):
             points.append((trainer.global_step, float(loss)))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
+        if is_main(trainer):
             self.draw()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if trainer.is_global_zero and not is_disk_full(exception):
+        if is_main(trainer) and not is_disk_full(exception):
             self.draw()
 
     def draw(self) -> None:
-        """Writes the picture, unless there is no point yet."""
+        """Writes the picture, unless there are no points yet."""
         if not any(self.points.values()):
             return
         from matplotlib.figure import Figure  # takes a second to import

@@ -1,4 +1,4 @@
-"""How a run ends: at its last step, by Ctrl-C, or by a loss that is no number."""
+"""How a run ends: at its last step, by Ctrl-C, or by a loss that is not finite."""
 
 import signal
 from pathlib import Path
@@ -12,7 +12,7 @@ from maskwright.core.errors import Interrupted, UserError
 
 
 class ValidateAtEnd(Callback):
-    """Validates, and so saves, after the last step even where the interval does not end there."""
+    """Validates, and therefore saves, after the last step, even if no validation interval ends there."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if trainer.global_step >= trainer.max_steps > 0:
@@ -20,10 +20,10 @@ class ValidateAtEnd(Callback):
 
 
 class Interrupt(Callback):
-    """On Ctrl-C or SIGTERM finishes the step, saves a checkpoint and raises `Interrupted`.
+    """Finishes the step on Ctrl-C or SIGTERM, saves a checkpoint and raises `Interrupted`.
 
-    A second signal stops at once. Stopping between steps is what makes the checkpoint exact: in the
-    middle of one, half of the weights would be updated.
+    A second signal stops at once. The checkpoint is exact because it is saved between two steps; within a step,
+    only some of the weights may have been updated.
 
     Args:
         path: where the checkpoint is written.
@@ -33,7 +33,7 @@ class Interrupt(Callback):
         self.path = path
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
-        self._validated = -1  # the step at which validation ended last
+        self._validated = -1  # the step of the last validation
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,7 +42,7 @@ class Interrupt(Callback):
     def _receive(self, number: int, frame: Any) -> None:
         self.received = signal.Signals(number)
         self._restore()
-        print(f"\n{self.received.name}: finishing what is under way; once more stops at once.", flush=True)
+        print(f"\n{self.received.name}: finishing the current step; a second one stops at once.", flush=True)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -58,7 +58,7 @@ class Interrupt(Callback):
         self._validated = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        # a signal that came during validation, at whose end a checkpoint was written
+        # for a signal during validation, which has written a checkpoint at its end
         if self.received is not None and self._validated == trainer.global_step and self.path.exists():
             self._stop(trainer)
 
@@ -69,8 +69,8 @@ class Interrupt(Callback):
     def _stop(self, trainer: Trainer) -> None:
         assert self.received is not None
         raise Interrupted(
-            f"Stopped by {self.received.name} behind step {trainer.global_step}. "
-            f"Go on with the same command and ckpt_path={self.path}",
+            f"Stopped by {self.received.name} after step {trainer.global_step}. "
+            f"Continue with the same command and ckpt_path={self.path}",
             self.received,
         )
 
@@ -79,14 +79,14 @@ class Interrupt(Callback):
 
 
 class NonFiniteLossError(UserError):
-    """The training loss became infinite or not a number."""
+    """The training loss became infinite or NaN."""
 
 
 class FiniteLoss(Callback):
-    """Stops a run whose loss is no longer a finite number, before anything of it is saved.
+    """Stops a run whose loss is no longer finite, before such weights are saved.
 
-    On a GPU the losses are looked at only now and then, so that the host need not wait for the device
-    at each step; what is reported is the first bad step all the same.
+    On a GPU, the losses are checked only at the logging interval, so that the host need not wait for the device at
+    each step. The step that is reported is the first with a bad loss nevertheless.
 
     Args:
         last_good: the checkpoint that the message names, if it exists.
@@ -94,7 +94,7 @@ class FiniteLoss(Callback):
 
     def __init__(self, last_good: Path):
         self.last_good = last_good
-        self.first_bad: Tensor | None = None  # the first step with a bad loss, -1 where there is none
+        self.first_bad: Tensor | None = None  # the first step with a bad loss; -1 if there is none
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         loss = outputs["loss"]
@@ -109,10 +109,10 @@ class FiniteLoss(Callback):
         self._check()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keeps a checkpoint from being written whose weights the last step has ruined."""
+        """Prevents saving weights that the last step has made infinite or NaN."""
         self._check()
         if not torch.stack([parameter.isfinite().all() for parameter in pl_module.parameters()]).all():
-            self._refuse(f"The weights are not finite behind step {trainer.global_step}.")
+            self._refuse(f"The weights are not finite after step {trainer.global_step}.")
 
     def _check(self) -> None:
         if self.first_bad is not None and (step := int(self.first_bad)) >= 0:

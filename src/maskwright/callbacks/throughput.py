@@ -1,11 +1,12 @@
-"""How fast a run trains, and what keeps it from being faster."""
+"""Measures how fast a run trains, and what limits it."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from maskwright.core.distributed import rank_of
 from maskwright.models.flops import matmul_rate
 from maskwright.tasks import Task
 
@@ -13,22 +14,23 @@ _TYPES = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
 
 
 class Throughput(Callback):
-    """Logs, of the steps since the last line of metrics; validation is not counted:
+    """Logs the speed of the steps since metrics were last logged, without validation.
 
-    `train/tokens_per_second`, over all devices, padding included;
-    `train/utilization`, the share of the time that the model's matrix products alone would take, at the rate
-    of such products that is measured on the device before the first step;
-    `train/data_wait`, the share of the time in which the loop waited for its loader;
-    `train/padding`, the share of padding among the positions.
+    - `train/tokens_per_second`: over all devices, padding included.
+    - `train/utilization`: the share of the time that the matrix products of the model would take alone, at the rate
+      of matrix products that is measured on the device before the first step.
+    - `train/data_wait`: the share of the time that was spent waiting for the loader.
+    - `train/padding`: the share of the positions that are padding.
 
     Attributes:
         tokens: positions trained on so far in this process, padding included, over all devices.
-        seconds: the time that took, and `waited` the part of it spent waiting for the loader.
+        seconds: the time that these took.
+        waited: the part of `seconds` that was spent waiting for the loader.
     """
 
     def __init__(self) -> None:
         self.tokens, self.seconds, self.waited = 0, 0.0, 0.0
-        self.matmul_rate = 0.0  # operations a second of one device
+        self.matmul_rate = 0.0  # FLOP/s of one device
         self._flops = 0.0
         self._padding: torch.Tensor | int = 0
         self._window = (0, 0.0, 0.0, 0.0, 0)
@@ -46,11 +48,10 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, Task)
-        self.tokens += batch["input_ids"].numel() * trainer.world_size
-        self._flops += pl_module.training_flops()
+        self.tokens += batch["input_ids"].numel() * rank_of(trainer).world_size
+        self._flops += cast(Task, pl_module).training_flops()
         if "attention_mask" in batch:
-            self._padding = self._padding + (~batch["attention_mask"]).sum() * trainer.world_size
+            self._padding = self._padding + (~batch["attention_mask"]).sum() * rank_of(trainer).world_size
         now = time.monotonic()
         self.seconds += now - self._began
         self._began = now
@@ -76,7 +77,7 @@ class Throughput(Callback):
         self._began = 0.0
 
     def summary(self) -> dict[str, float]:
-        """Tokens per second, utilisation, and shares of waiting and padding, since training began here."""
+        """Returns tokens per second, utilization, and the shares of waiting and padding, in this process."""
         return {
             "tokens_per_second": self.tokens_per_second,
             "utilization": self._flops / self.seconds / self.matmul_rate if self.seconds else 0.0,
@@ -86,10 +87,10 @@ class Throughput(Callback):
 
     @property
     def tokens_per_second(self) -> float:
-        """The mean since training began in this process."""
+        """The mean over the training in this process."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
 
 def _loader_waited(trainer: Trainer) -> float:
-    """Seconds that the training loader has been waited for; 0 for loaders that do not count them."""
+    """Returns the seconds spent waiting for the training loader; 0 for loaders that do not count them."""
     return getattr(trainer.train_dataloader, "waited", 0.0)

@@ -1,4 +1,4 @@
-"""Training on the terminal."""
+"""Progress of the training on the terminal."""
 
 import time
 from typing import Any
@@ -7,20 +7,21 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
 from maskwright.callbacks.throughput import Throughput
+from maskwright.core.distributed import is_main
 from maskwright.core.terminal import Bar
 
-_SECONDS_BETWEEN_LOOKS = 0.5  # a look at the loss makes the host wait for the device
+_SECONDS_BETWEEN_LOOKS = 0.5  # reading the loss makes the host wait for the device
 
 
 class TrainingBar(Callback):
-    """Steps done (or seconds, of a run bounded by the clock), loss, accuracy, tokens per second, time left."""
+    """Shows finished steps (or seconds, if the run is limited by time), metrics, throughput and time left."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
         self._looked = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
+        if not is_main(trainer):
             return
         self._clock = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
         if trainer.max_steps > 0:

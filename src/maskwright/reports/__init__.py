@@ -1,1 +1,1 @@
-"""What a run tells when it ends."""
+"""Reports at the end of a run: tables, pictures and files."""

@@ -1,4 +1,4 @@
-"""What a model puts into the gaps of a few held-out sentences."""
+"""The words that a model fills into the gaps of a few held-out sentences."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from rich.table import Table
+from torch import nn
 
-from maskwright.tasks import MaskedLanguageModeling
+from maskwright.models import Encoder
 from maskwright.text.tokenizer import Tokenizer
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -20,8 +21,8 @@ class Fill:
     """One gap.
 
     Attributes:
-        sentence: the text, its hidden word written as the mask token.
-        word: what stood there.
+        sentence: the text, with the mask token in place of the hidden word.
+        word: the hidden word.
         guesses: pairs of a token and its probability, best first.
     """
 
@@ -31,9 +32,12 @@ class Fill:
 
 
 def sentences(texts: Iterable[str], each: int, words: tuple[int, int] = (8, 25)) -> Iterator[str]:
-    """Up to `each` whole sentences of each text, of a fitting number of words, spread over the text.
+    """Yields up to `each` whole sentences of each text, spread over the text.
 
-    The first, often a title run together with a sentence, is left out where there are others.
+    The first sentence, which often begins with a title, is skipped if there are others.
+
+    Args:
+        words: the fewest and the most words of a sentence.
     """
     for text in texts:
         fitting = [
@@ -46,13 +50,16 @@ def sentences(texts: Iterable[str], each: int, words: tuple[int, int] = (8, 25))
 
 @torch.no_grad()
 def fill(
-    task: MaskedLanguageModeling, tokenizer: Tokenizer, texts: Iterable[str], number: int, each: int
+    encoder: Encoder, head: nn.Module, tokenizer: Tokenizer, texts: Iterable[str], number: int, each: int
 ) -> list[Fill]:
-    """The five best guesses for one word in each of `number` sentences, at most `each` of a text.
+    """Returns the five best guesses for one word in each of `number` sentences, at most `each` from one text.
 
-    The word is the middle one of those of four letters or more that are one token of the vocabulary.
+    The word is the middle one among those of four letters or more that are a single token.
+
+    Args:
+        encoder, head: in evaluation mode.
     """
-    task.eval()
+    device = next(encoder.parameters()).device
     fills: list[Fill] = []
     for sentence in sentences(texts, each):
         if len(fills) == number:
@@ -68,8 +75,8 @@ def fill(
         gap = whole[len(whole) // 2]
         ids = [tokenizer.cls_id, *encoding.ids, tokenizer.sep_id]
         ids[gap + 1] = tokenizer.mask_id
-        asked = torch.tensor([[gap + 1]], device=task.device)
-        logits = task.head(task.encoder(torch.tensor([ids], device=task.device), None, asked))[0, 0].float()
+        asked = torch.tensor([[gap + 1]], device=device)
+        logits = head(encoder(torch.tensor([ids], device=device), None, asked))[0, 0].float()
         logits[tokenizer.special_ids] = -torch.inf
         best = logits.softmax(-1).topk(5)
         guesses = [
@@ -83,7 +90,7 @@ def fill(
 
 
 def table(fills: list[Fill]) -> Table:
-    """The fills, one row a sentence."""
+    """Returns the fills as a table, one row per sentence."""
     shown = Table(title="Held-out sentences and the model's five best fills", show_lines=True)
     shown.add_column("sentence", ratio=3)
     shown.add_column("hidden")

@@ -1,4 +1,4 @@
-"""Pictures of a run, where its loggers show them."""
+"""Sends pictures to the loggers of a run."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 
 def log(name: str, path: Path, trainer: Trainer) -> None:
-    """Shows a PNG file under this name in TensorBoard and W&B, where the run logs to them."""
+    """Logs a PNG file under this name to TensorBoard and W&B, if the run uses them."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             from matplotlib.image import imread  # takes a second to import

@@ -1,4 +1,4 @@
-"""summary.json: what a run was, what it reached, and what it took."""
+"""summary.json: the results of a run, what they cost, and on which machine they were obtained."""
 
 import importlib.metadata
 import json
@@ -18,20 +18,20 @@ _PACKAGES = ("lightning", "hydra-core", "datasets", "tokenizers", "transformers"
 
 
 def write(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Writes the summary whole or not at all."""
+    """Writes the summary completely or not at all."""
     text = json.dumps(plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_file(run_dir / "summary.json", lambda path: path.write_text(text))
 
 
 def plain(value: Any) -> Any:
-    """The value with null for numbers that JSON does not know."""
+    """Returns the value with None in place of numbers that JSON cannot represent."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def circumstances() -> dict[str, Any]:
-    """The command, the code and the machine."""
+    """Returns the command, the version of the code, and the machine."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     return {
         "command": " ".join(sys.argv),
@@ -44,7 +44,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def _git_revision() -> str | None:
-    """The commit of the code, with `+changes` where the working tree differs from it."""
+    """Returns the commit of the code, with `+changes` if the working tree differs from it."""
 
     def git(*arguments: str) -> str:
         here = Path(__file__).parent

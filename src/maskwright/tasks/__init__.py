@@ -1,20 +1,23 @@
-"""LightningModules: one objective a file."""
+"""LightningModules: one training objective per file."""
 
-from maskwright.tasks.classification import Classification, Regression
+from maskwright.tasks.classification import Classification
 from maskwright.tasks.finetuning import FineTuning
+from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.mlm import MaskedLanguageModeling
-from maskwright.tasks.multitask import MultitaskClassification, MultitaskRegression, MultitaskTagging
+from maskwright.tasks.regression import Regression
+from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.tagging import Tagging
 from maskwright.tasks.task import Task
 
 __all__ = [
+    "Baseline",
     "Classification",
     "FineTuning",
+    "LabelledTask",
     "MaskedLanguageModeling",
-    "MultitaskClassification",
-    "MultitaskRegression",
-    "MultitaskTagging",
+    "Metric",
     "Regression",
     "Tagging",
     "Task",
+    "TaskSpec",
 ]

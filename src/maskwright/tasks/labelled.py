@@ -1,167 +1,209 @@
-"""What tasks that learn from labels share: masks while training, predictions while evaluating."""
+"""The base class of tasks that learn from labels: masks in training, predictions, and a second loss."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskwright.core.distributed import gather
+from maskwright.data.corpus import Corpus
+from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masked, Masker, Nothing
 from maskwright.models.flops import forward_flops
-from maskwright.tasks.finetuning import FineTuning, depths_of
+from maskwright.tasks.finetuning import FineTuning
+from maskwright.tasks.means import Means
+from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.task import Task
+from maskwright.tasks.token_prediction import MEANS, METRICS, head_flops, share, token_loss, token_metrics
 
-_LENGTHS = (16, 32, 48)  # operations are a polynomial of the length; three values tell its coefficients
+_LENGTHS = (16, 32, 48)  # FLOPs are a quadratic polynomial of the length, which three values determine
 
 
 class LabelledTask(Task):
-    """Learns from labels, and keeps what it predicts when it is evaluated.
+    """Learns from labels, alone or together with the masked tokens of the same texts.
+
+    The loss is the loss of the labels, plus `mlm_weight` times the loss of the masked tokens. If labels are learned
+    alone, they are predicted from masked texts. If masked tokens are predicted too, the labels are predicted from
+    the unmasked texts, in a second pass through the encoder.
 
     Args:
-        masker: masks the training batches, and no others.
-        finetuning: which parameters learn, and how fast; None lets all learn alike.
+        labels: the labels to learn.
+        masker: masks the training batches; evaluation batches are not masked for labels.
+        finetuning: which parameters are trained, and how fast; None trains all of them alike.
+        mlm_weight: the weight of the loss of masked tokens; None does not predict them.
+        head, evaluation_masker: for masked tokens, see `MaskedLanguageModeling`; None without `mlm_weight`.
         task: see `Task`.
     Raises:
-        ValueError: more layers are to be frozen than there are, or the mask goes by predictions of tokens, and
-            there are none.
+        ValueError: more layers are to be frozen than there are; the mask learns from predicted tokens, but none are
+            predicted; the weight is negative; or tokens are to be predicted, but the mask hides none.
     Attributes:
-        predicted: what was predicted in the last evaluation, as the class below says.
+        baseline_name: what the loss of the baseline is, and its units.
+        predicted: the predictions of the last evaluation, in a form that the subclass defines.
     """
 
-    predicts_tokens = False  # beside labels
+    averaged = ()
+    baseline_name: ClassVar[str]
+    labels: LabelSpec
+    fixed_settings: ClassVar[tuple[str, ...]] = tuple(
+        f"finetuning.{name}" for name in ("freeze", "layer_decay", "head_lr", "head_weight_decay")
+    )
 
-    def __init__(self, masker: Masker, finetuning: FineTuning | None = None, **task: Any):
-        super().__init__(**task)
-        self.masker, self.finetuning = masker, finetuning or FineTuning()
+    def __init__(
+        self,
+        labels: LabelSpec,
+        masker: Masker,
+        finetuning: FineTuning | None = None,
+        mlm_weight: float | None = None,
+        head: nn.Module | None = None,
+        evaluation_masker: Masker | None = None,
+        **task: Any,
+    ):
+        super().__init__(masker=masker, **task)
+        self.labels, self.finetuning = labels, finetuning or FineTuning()
         self.finetuning.check(self.encoder)
-        if hasattr(masker.weights, "observe") and not self.predicts_tokens:
+        self.weights = {"label": 1.0} | ({} if mlm_weight is None else {"mlm": mlm_weight})
+        if "mlm" in self.weights:
+            self._check_tokens()
+            self.head, self.evaluation_masker = head, evaluation_masker
+            self.token_means = Means(MEANS)
+        elif masker.learns:
             raise ValueError(
-                f"{type(masker.weights).__name__} goes by which hidden tokens are predicted right, and "
+                f"{type(masker.weights).__name__} learns from which masked tokens are predicted correctly, but "
                 f"{type(self).__name__} predicts none; choose another mask, or task=multitask"
             )
         self.predicted: Any = None
         self._seen: list[tuple[np.ndarray, ...]] = []
         self._shape = (0, 0)
+        self._masked = 0  # the most tokens that the last training step masked in a row
         self._polynomial: np.ndarray | None = None
-        self._layers = depths_of(self.encoder)[1]
+        self._layers = len(self.encoder.layers_in_order())
+
+    def _check_tokens(self) -> None:
+        if self.weights["mlm"] < 0:
+            raise ValueError(f"mlm_weight is {self.weights['mlm']}; it must be at least 0")
+        if isinstance(self.masker.units, Nothing):  # type: ignore[union-attr]
+            raise ValueError(
+                "mask=none hides no token, but this task predicts hidden ones too; choose another mask"
+            )
+
+    @classmethod
+    def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
+        spec = super().spec(settings)
+        if settings.get("mlm_weight") is None:
+            return spec
+        of_tokens = tuple(Metric(f"mlm_{metric.name}", metric.better) for metric in METRICS)
+        return replace(spec, metrics=(*spec.metrics, *of_tokens), predicts_tokens=True)
+
+    # Methods for subclasses to implement
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of a batch with these ids, and which of its targets are predicted right."""
+        """Returns the loss of a batch with these ids, and which of its targets are predicted correctly."""
         raise NotImplementedError
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """What `measure` is to get of a batch."""
+        """Returns the predictions for a batch, as `measure` takes them."""
         raise NotImplementedError
 
-    def measure(self, split: str, seen: list[np.ndarray]) -> dict[str, float]:
-        """The metrics of a split.
+    def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
+        """Returns the metrics of a split.
 
         Args:
-            seen: what `predict_batch` answered, of all batches and devices one behind the other.
+            seen: the return values of `predict_batch`, concatenated over all batches and ranks.
         """
         raise NotImplementedError
 
-    def learn(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor]:
-        """The loss of a training batch under its mask, and which of its targets are predicted right."""
-        return self.score(batch, masked.input_ids)
+    # Training
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        if self.finetuning.thaw:
-            self._thaw()
-        micro = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
-        if micro % self.trainer.accumulate_grad_batches == 0:
-            self.masker.begin_step(self.trainer.global_step)
+    def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        assert self.masker is not None
+        if self.finetuning.gradual_unfreezing:
+            self._unfreeze()
         masked = self.masker(batch, self.progress())
         self._shape = masked.input_ids.shape[0], masked.input_ids.shape[1]
-        loss, right = self.learn(batch, masked)
-        self.log_step(loss, right.float().mean() if len(right) else None)
+        self._masked = masked.positions.shape[1]
         if not isinstance(self.masker.units, Nothing):
             self.log("train/masked", masked.valid.sum() / (batch["words"] >= 0).sum().clamp(min=1))
-        return loss * batch["weight"][0]  # of this piece of the step
+        if "mlm" not in self.weights:
+            loss, right = self.score(batch, masked.input_ids)
+        else:
+            label_loss, right = self.score(batch, batch["input_ids"])
+            mlm_loss, hit, _ = self._token_loss(batch, masked)
+            self.masker.observe(masked, hit)
+            self.log("train/label_loss", label_loss)
+            self.log("train/mlm_loss", mlm_loss)
+            loss = self.weights["label"] * label_loss + self.weights["mlm"] * mlm_loss
+        return loss, right.float().mean() if len(right) else None
+
+    def _token_loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
+        hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
+        assert self.head is not None
+        return token_loss(self.head, hidden, masked)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        return super().training_step(batch, batch_idx) * batch["weight"][0]  # the micro-batch's weight in the step
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self._unfreeze()
+
+    def _unfreeze(self) -> None:
+        self.finetuning.apply(self.encoder, self.progress())
+
+    def configure_optimizers(self) -> Any:
+        self.finetuning.apply(self.encoder, 1.0)  # the optimizer gets all parameters that are ever trained
+        return super().configure_optimizers()
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        if "mlm" in self.weights:
+            # after the head for labels: an optimizer knows parameters by their order, and checkpoints have this one
+            self._modules["head"] = self._modules.pop("head")
+        optimizer = super().make_optimizer()
+        self.finetuning.regroup(optimizer, self.encoder)
+        return optimizer
+
+    # Evaluation
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         # NumPy has no bfloat16
         found = (t.float() if t.is_floating_point() else t for t in self.predict_batch(batch))
         self._seen.append(tuple(tensor.cpu().numpy() for tensor in found))
+        if "mlm" in self.weights:
+            assert self.evaluation_masker is not None
+            loss, right, count = self._token_loss(batch, self.evaluation_masker(batch))
+            self.token_means.update({"loss": loss, "accuracy": share(right, count)}, count)
 
-    test_step = validation_step
-
-    def on_validation_epoch_end(self) -> None:
-        self._measure("validation")
-
-    def on_test_epoch_end(self) -> None:
-        self._measure("test")
-
-    def _measure(self, split: str) -> None:
+    def evaluation_metrics(self, split: str) -> dict[str, Any]:
         columns = [np.concatenate(column) for column in zip(*self._seen, strict=True)]
         self._seen = []
-        if self.trainer.world_size > 1:
-            others: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(others, columns)
-            columns = [np.concatenate(column) for column in zip(*others, strict=True)]
-        found = {f"{split}/{name}": value for name, value in self.measure(split, columns).items()}
-        self.log_dict(found, sync_dist=True)  # all devices found the same
+        metrics: dict[str, Any] = self.measure([np.concatenate(c) for c in zip(*gather(columns), strict=True)])
+        if "mlm" in self.weights:
+            of_tokens = token_metrics(self.token_means.compute())
+            metrics |= {f"mlm_{name}": value for name, value in of_tokens.items()}
+        return metrics
 
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        self._thaw()
-
-    def _thaw(self) -> None:
-        self.finetuning.apply(self.encoder, self.progress())
-
-    def configure_optimizers(self) -> Any:
-        self.finetuning.apply(self.encoder, 1.0)  # what learns at any time has a place in the optimizer
-        return super().configure_optimizers()
-
-    def make_optimizer(self) -> torch.optim.Optimizer:
-        optimizer = super().make_optimizer()
-        self.finetuning.regroup(optimizer, self.encoder)
-        return optimizer
+    def baseline(self, data: Corpus) -> Baseline:
+        assert data.labels is not None
+        return Baseline(data.labels.baseline, self.baseline_name)
 
     def training_flops(self) -> int:
+        """See `Task`. The FLOPs of an encoder that depend on its data count as 0."""
         rows, length = self._shape
         if self._polynomial is None:
             self._polynomial = np.polyfit(_LENGTHS, [self._count(number) for number in _LENGTHS], 2)
-        # backward, layers that learn take twice what they took forward
-        share = self.finetuning.learning(self._layers, self.progress())
-        return round((1 + 2 * share) * rows * float(np.polyval(self._polynomial, length)))
+        # the backward pass of trained layers takes twice the FLOPs of their forward pass
+        learning = self.finetuning.learning(self._layers, self.progress())
+        of_label = round((1 + 2 * learning) * rows * float(np.polyval(self._polynomial, length)))
+        if "mlm" not in self.weights:
+            return of_label
+        assert self.head is not None
+        # masked tokens take another pass through the encoder
+        return 2 * of_label + 3 * head_flops(self.head, rows, self._masked, self.encoder.hidden_size)
 
     def _count(self, length: int) -> int:
         try:
             return forward_flops(self.encoder, torch.zeros(1, length, dtype=torch.long), None)
         except (RuntimeError, NotImplementedError, ValueError):
             return 0
-
-
-def weigh(
-    class_weights: list[float] | Literal["balanced"] | None, names: list[str], counts: list[int]
-) -> Tensor | None:
-    """(C,) the weight of each class in the loss; None where all weigh the same.
-
-    Args:
-        class_weights: the numbers, or `balanced`, one over their frequency, of 1 on the average example.
-        counts: how often each occurs in training.
-    Raises:
-        ValueError: there are not as many weights as classes, or one is not above 0.
-    """
-    if class_weights is None:
-        return None
-    if class_weights == "balanced":
-        there = torch.tensor(counts, dtype=torch.float32)
-        return torch.where(there > 0, there.sum() / (there.clamp(min=1) * (there > 0).sum()), 0)
-    weights = torch.tensor(class_weights, dtype=torch.float32)
-    if len(weights) != len(names) or (weights <= 0).any():
-        raise ValueError(
-            f"class_weights is {class_weights}; it is 'balanced', or a number above 0 for each of "
-            f"{', '.join(names)}"
-        )
-    return weights
-
-
-def linear(hidden_size: int, outputs: int) -> nn.Linear:
-    """The last map of a head, which starts at zero: every answer is as likely as every other."""
-    layer = nn.Linear(hidden_size, outputs)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    layer.reads_out = True  # type: ignore[assignment]  # Muon is for matrices between hidden states
-    return layer

@@ -1,70 +1,101 @@
-"""A tag for each word of a text."""
+"""Tagging of the words of a text, such as named entity recognition."""
 
-from collections import Counter
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.corpora.labels import iob2, kinds_of
+from maskwright.data.corpus import Corpus
 from maskwright.models.layers.case import CaseFeatures
 from maskwright.models.layers.crf import LinearChainCRF
-from maskwright.models.transformer.model import gather
-from maskwright.tasks.labelled import LabelledTask, linear, weigh
+from maskwright.models.layers.gather import gather
+from maskwright.models.layers.linear import ReadoutLinear
+from maskwright.reports import predictions
+from maskwright.tasks.class_weights import ClassWeights, weigh
+from maskwright.tasks.entities import entity_scores
+from maskwright.tasks.labelled import LabelledTask
+from maskwright.tasks.spec import Metric
 
-Chunk = tuple[str, int, int]  # kind, first word, and the one behind the last
+
+@dataclass(frozen=True)
+class TaggedWords:
+    """All words of a split, one text after the other.
+
+    Attributes:
+        ends: (D,) the index after the last word of each text.
+        tags, predicted: (W,) int64, the tags of the corpus and of the model.
+        probabilities: (W,) the probabilities of the predicted tags, given the whole text.
+    """
+
+    ends: np.ndarray
+    tags: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+
+    def by_text(self, column: np.ndarray) -> list[np.ndarray]:
+        """Returns a column, split into texts."""
+        return np.split(column, self.ends[:-1])
 
 
 class Tagging(LabelledTask):
-    """Tags the words of a text by the hidden states of their first tokens.
+    """Predicts the tag of each word of a text from the hidden state of its first token.
 
     Args:
-        names: of the C tags, in IOB2.
-        crf: whether a linear-chain CRF scores whole sequences instead of each tag by itself.
-        case: whether the head also sees how words are written, see `CaseFeatures`.
-        dropout: of the hidden states.
-        class_weights: of each tag in the training loss, see `weigh`; without a CRF.
-        label_smoothing: share of the target that is spread over all tags; without a CRF.
+        labels: the names of the C tags, in IOB2.
+        crf: whether a linear-chain CRF scores whole sequences, rather than each tag independently.
+        case: whether the head also gets the case of each word, see `CaseFeatures`.
+        dropout: the dropout of the hidden states.
+        class_weights: the weight of each tag in the training loss, see `weigh`; not with a CRF.
+        label_smoothing: the share of the target probability that is spread over all tags; not with a CRF.
         task: see `LabelledTask`.
     Raises:
-        ValueError: what is for tags by themselves is set beside a CRF, or a weight is not above 0.
+        ValueError: class weights or label smoothing are combined with a CRF, or a weight is not above 0.
     Attributes:
-        predicted: after an evaluation, (W,) the tags of all words of the split, one text behind the other.
-        probability: (W,) of each of them, given its whole text.
+        predicted: after an evaluation, `TaggedWords`.
     """
 
-    target = "tags"
-    metrics: tuple[str, ...] = ("loss", "accuracy", "precision", "recall", "f1")
+    label_kind = "tags"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("loss", "min"),
+        Metric("accuracy", "max"),
+        *(Metric(name, "max", of_labels=True) for name in ("precision", "recall", "f1")),
+    )
+    primary = "f1"
+    label_weights: ClassVar[tuple[str, ...]] = ("output.", "crf.")
+    fixed_settings = (*LabelledTask.fixed_settings, "crf", "case")
+    baseline_name = "entropy of the tags, nats (guessing by frequency)"
 
     def __init__(
         self,
-        names: list[str],
-        class_counts: list[int],
         crf: bool = False,
         case: bool = False,
         dropout: float = 0.1,
-        class_weights: list[float] | Literal["balanced"] | None = None,
+        class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
         **task: Any,
     ):
         super().__init__(**task)
         if crf and (class_weights is not None or label_smoothing):
             raise ValueError(
-                f"crf=true scores whole sequences, and class_weights={class_weights} label_smoothing="
-                f"{label_smoothing} are for tags by themselves; leave them at null and 0"
+                f"crf=true scores whole sequences, but class_weights={class_weights} label_smoothing="
+                f"{label_smoothing} are for independent tags; leave them at null and 0"
             )
-        self.names, self.label_smoothing = names, label_smoothing
+        names = self.labels.names
+        self.label_smoothing = label_smoothing
         self.dropout = nn.Dropout(dropout)
         self.case = CaseFeatures() if case else None
-        features = self.encoder.hidden_size + (CaseFeatures.size if case else 0)  # type: ignore[operator]
-        self.output = linear(features, len(names))  # type: ignore[arg-type]
+        features = self.encoder.hidden_size + (CaseFeatures.size if case else 0)
+        self.output = ReadoutLinear(features, len(names))
         self.crf = LinearChainCRF(names) if crf else None
-        self.register_buffer("class_weights", weigh(class_weights, names, class_counts), persistent=False)
+        self.register_buffer("class_weights", weigh(class_weights, self.labels), persistent=False)
 
     def forward(self, batch: dict[str, Tensor], input_ids: Tensor | None = None) -> Tensor:
-        """(B, K, C) of the words of a batch, whose ids may be others than its own: masked ones."""
+        """Returns scores (B, K, C) of the words of a batch; `input_ids` replaces its ids, e.g. by masked ones."""
         input_ids = batch["input_ids"] if input_ids is None else input_ids
         hidden = gather(self.encoder(input_ids, batch.get("attention_mask")), batch["positions"])
         if self.case is not None:
@@ -93,69 +124,70 @@ class Tagging(LabelledTask):
         else:
             tags = self.crf.decode(scores, valid, batch["opens"])
             shares = self.crf.marginals(scores, valid, batch["opens"])
-            of_batch = self.crf.loss(scores, batch["targets"], valid, batch["opens"])  # the mean of its words
+            of_batch = self.crf.loss(scores, batch["targets"], valid, batch["opens"])  # the mean over its words
             losses = of_batch.expand(valid.shape)
         probability = shares.gather(2, tags[..., None])[..., 0]
-        return texts[valid], batch["places"][valid], tags[valid], losses[valid], probability[valid]
+        gold = batch["gold"]
+        known = gold >= 0
+        row, place = known.nonzero(as_tuple=True)
+        found = texts[valid], batch["places"][valid], tags[valid], losses[valid], probability[valid]
+        return *found, batch["texts"][row], place, gold[known]
 
-    def measure(self, split: str, seen: list[np.ndarray]) -> dict[str, float]:
-        """A word without tokens counts as O."""
+    def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
+        """See `LabelledTask`. The prediction for a word without tokens is O."""
         texts, places, tags = (column.astype(np.int64) for column in seen[:3])
-        wanted = self.trainer.datamodule.rows[split].targets  # type: ignore[attr-defined]
-        at = wanted.begins[texts] + places
-        self.predicted = np.full(len(wanted.tags), self.names.index("O") if "O" in self.names else 0)
-        self.probability = np.ones(len(wanted.tags), np.float32)
-        self.predicted[at], self.probability[at] = tags, seen[4]
-        runs = list(zip(wanted.begins[:-1], wanted.begins[1:], strict=True))
-        spelled = [
-            [[self.names[tag] for tag in column[first:last].tolist()] for first, last in runs]
-            for column in (wanted.tags, self.predicted)
-        ]
+        losses, probabilities = seen[3:5]
+        words = self._words(*(column.astype(np.int64) for column in seen[5:]))
+        at = np.concatenate([[0], words.ends])[texts] + places
+        words.predicted[at], words.probabilities[at] = tags, probabilities
+        self.predicted = words
+        spelled = [self._spelled(words, column) for column in (words.tags, words.predicted)]
         whole, of_kinds = entity_scores(*spelled)
-        of_kinds = {kind: dict.fromkeys(whole, 0.0) for kind in kinds_of(self.names)} | of_kinds
+        of_kinds = {kind: dict.fromkeys(whole, 0.0) for kind in self.labels.kinds} | of_kinds
         return {
-            "loss": float(seen[3].mean()) if len(seen[3]) else 0.0,
-            "accuracy": float((self.predicted == wanted.tags).mean()),
+            "loss": float(losses.mean()) if len(losses) else 0.0,
+            "accuracy": float((words.predicted == words.tags).mean()),
             **whole,
             **{f"{name}/{kind}": value for kind, values in of_kinds.items() for name, value in values.items()},
         }
 
+    def _words(self, texts: np.ndarray, places: np.ndarray, tags: np.ndarray) -> TaggedWords:
+        """Returns all words in the order of their texts, without predictions.
 
-def chunks(tags: list[str]) -> set[Chunk]:
-    """The chunks of one text's tags, of any scheme, as the evaluation script of CoNLL-2000 finds them."""
-    found: set[Chunk] = set()
-    kind, first = "", 0
-    for place, tag in enumerate([*iob2(tags, Counter()), "O"]):
-        if kind and not tag.startswith("I-"):
-            found.add((kind, first, place))
-            kind = ""
-        if tag.startswith("B-"):
-            kind, first = tag[2:], place
-    return found
+        Args:
+            texts, places, tags: (W,) the text of each word, its index in the text, and its tag.
+        """
+        order = np.lexsort((places, texts))
+        outside = self.labels.names.index("O") if "O" in self.labels.names else 0
+        return TaggedWords(
+            np.cumsum(np.bincount(texts, minlength=1)),
+            tags[order],
+            np.full(len(tags), outside),
+            np.ones(len(tags), np.float32),
+        )
 
+    def _spelled(self, words: TaggedWords, column: np.ndarray) -> list[list[str]]:
+        return [[self.labels.names[tag] for tag in tags.tolist()] for tags in words.by_text(column)]
 
-def entity_scores(
-    wanted: list[list[str]], predicted: list[list[str]]
-) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Precision, recall and F1 of whole entities, of all and of each kind, as conlleval and seqeval tell them.
-
-    Args:
-        wanted, predicted: tags of each text.
-    """
-    right: Counter[str] = Counter()
-    there: Counter[str] = Counter()
-    given: Counter[str] = Counter()
-    for own, other in zip(map(chunks, wanted), map(chunks, predicted), strict=True):
-        for counter, of in ((right, own & other), (there, own), (given, other)):
-            counter.update(kind for kind, _, _ in of)
-
-    def scores(right: int, there: int, given: int) -> dict[str, float]:
-        return {
-            "precision": right / max(given, 1),
-            "recall": right / max(there, 1),
-            "f1": 2 * right / max(given + there, 1),
-        }
-
-    return scores(right.total(), there.total(), given.total()), {
-        kind: scores(right[kind], there[kind], given[kind]) for kind in sorted(there | given)
-    }
+    def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
+        """Also prints scores by kind of entity and the most confident errors, and writes `predictions.jsonl`."""
+        super().report(split, metrics, data, folder)
+        words = self.predicted
+        columns = (self._spelled(words, words.tags), self._spelled(words, words.predicted))
+        shares = [[round(float(p), 6) for p in text] for text in words.by_text(words.probabilities)]
+        rows: list[dict[str, Any]] = [
+            {"words": text, "tags": tags, "predicted": predicted, "probabilities": probabilities}
+            for text, tags, predicted, probabilities in zip(data.words(split), *columns, shares, strict=True)
+        ]
+        predictions.write(rows, folder)
+        whole, of_kinds = entity_scores(*columns)
+        by_kind = {kind: list(scores.values()) for kind, scores in of_kinds.items()}
+        predictions.show_scores("entity", by_kind, whole=list(whole.values()))
+        predictions.show_confident_errors(
+            (tag, predicted, probability, predictions.around(row["words"], place))
+            for row in rows
+            for place, (tag, predicted, probability) in enumerate(
+                zip(row["tags"], row["predicted"], row["probabilities"], strict=True)
+            )
+            if predicted != tag
+        )

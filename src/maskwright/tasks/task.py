@@ -1,8 +1,9 @@
-"""What all tasks share: progress, dropout, the optimizer and its schedule."""
+"""The base class of all tasks: masks, evaluation, progress, dropout, the optimizer and its schedule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from lightning import LightningModule
@@ -13,28 +14,52 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from maskwright.core import hashing
+from maskwright.core.distributed import from_main, rank_of
+from maskwright.core.terminal import console
+from maskwright.data.corpus import Corpus
+from maskwright.data.label_spec import LabelKind, LabelSpec
+from maskwright.masking import Masker
+from maskwright.models import complete
+from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
+from maskwright.tasks.means import Means
+from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 
-MASKERS = ("masker.", "evaluation_masker.")  # how the names of what they have learned begin
+MASKERS = ("masker.", "evaluation_masker.")  # prefixes of the state of maskers in a state_dict
 
 
 class Task(LightningModule):
-    """An encoder that learns something.
+    """An encoder with a training objective, which a subclass defines by `learn` and `evaluate`.
 
     Attributes:
-        target: what the task's data has to hold: None for text alone, else see `LabelledData`.
-        metrics: the names of what an evaluation tells.
+        label_kind: the kind of labels that the data must have; None for text alone, in packed blocks.
+        metrics: the metrics of an evaluation.
+        primary: the name of the metric that models are compared by.
+        averaged: the metrics that `evaluate` returns; a class with other metrics overrides `evaluation_metrics`.
+        label_weights: prefixes of the names of weights that cannot be used for other labels.
+        fixed_settings: keys below `task` that must not change when a run is resumed, because they determine which
+            weights there are, or how the optimizer groups them.
+        head: the head for masked tokens; None if the task does not predict them.
+        labels: the labels that the task learns from; None if it learns from text alone.
     Args:
-        encoder: `forward(input_ids, attention, positions) -> (B, K, H)`.
-        optimizer: from a module to its optimizer.
-        schedule: from the run's progress in [0, 1] to the factor on the learning rate.
-        seed: of dropout.
-        cross_document_attention: whether documents packed into one block see each other.
-        hyperparameters: plain containers, kept in the checkpoints.
+        encoder: see `Encoder`; `complete` adds what it lacks.
+        optimizer: a function from a module to its optimizer.
+        schedule: a function from the progress of the run, in [0, 1], to the factor on the learning rate.
+        seed: the seed of dropout.
+        masker: masks the training batches; None if the task does not mask.
+        cross_document_attention: whether documents that are packed into one block attend to each other.
+        hyperparameters: plain containers, stored in the checkpoints.
     """
 
-    target: str | None = None
-    metrics: tuple[str, ...] = ()
+    label_kind: ClassVar[LabelKind | None] = None
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    primary: ClassVar[str] = "loss"
+    averaged: ClassVar[tuple[str, ...]] = ("loss",)
+    label_weights: ClassVar[tuple[str, ...]] = ()
+    fixed_settings: ClassVar[tuple[str, ...]] = ()
+
+    head: nn.Module | None
+    labels: LabelSpec | None
 
     def __init__(
         self,
@@ -42,28 +67,101 @@ class Task(LightningModule):
         optimizer: Callable[[nn.Module], Optimizer],
         schedule: Callable[[float], float],
         seed: int,
+        masker: Masker | None = None,
         cross_document_attention: bool = True,
         hyperparameters: dict[str, Any] | None = None,
     ):
         super().__init__()
-        self.encoder = encoder
+        self.encoder = complete(encoder)
         self.optimizer, self.schedule = optimizer, schedule
         self.seed, self.cross_document_attention = seed, cross_document_attention
+        self.masker = masker
+        self.head = None
+        self.labels = None
+        self.means = Means(self.averaged)
         self.save_hyperparameters(hyperparameters or {}, logger=False)
 
-    @cached_property
-    def has_dropout(self) -> bool:
-        """Whether a training step draws random numbers."""
-        # of modules that are no nn.Dropout, recurrent layers draw too, and heads of other libraries
-        return any(
-            isinstance(p := getattr(m, "p", getattr(m, "dropout", 0)), float) and p > 0 for m in self.modules()
-        )
+    @classmethod
+    def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
+        """Returns the specification of the task with these settings, the keys below `task`."""
+        return TaskSpec(cls.label_kind, cls.metrics, cls.primary, predicts_tokens=False)
+
+    # Methods for subclasses to implement
+
+    def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Returns the loss of a training batch, a scalar, and the accuracy of its predictions or None."""
+        raise NotImplementedError
+
+    def evaluate(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Returns means over the targets of a batch, by the names in `averaged`, and the number of targets."""
+        raise NotImplementedError
+
+    def evaluation_metrics(self, split: str) -> dict[str, Any]:
+        """Returns the metrics of a split by name, after all its batches have been evaluated."""
+        return self.means.compute()
+
+    def baseline(self, data: Corpus) -> Baseline | None:
+        """Returns the loss of guessing without looking at the input; None if it is unknown."""
+        return None
+
+    def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
+        """Prints the results of a split, right after its evaluation; may also write files.
+
+        Args:
+            metrics: the metrics of the run, by the names `<split>/<name>`.
+            folder: where files are written.
+        """
+        values = ((metric.name, metrics.get(f"{split}/{metric.name}")) for metric in self.metrics)
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in values if value is not None)
+        console().print(f"\n{split.capitalize()}: {shown}")
+
+    def training_flops(self) -> int:
+        """Returns the FLOPs of the matrix products in the last training step, as `forward_flops` counts them.
+
+        0 if they are not counted.
+        """
+        return 0
+
+    # Training and evaluation
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        if self.masker is not None and self._micro_batch() % self.trainer.accumulate_grad_batches == 0:
+            self.masker.begin_step(self.trainer.global_step)
+        loss, accuracy = self.learn(batch)
+        self.log("train/loss", loss)
+        if accuracy is not None:
+            self.log("train/accuracy", accuracy)
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            # a Python number: copying it to a GPU at each step would make the host wait
+            self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self.means.update(*self.evaluate(batch))
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("validation")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, split: str) -> None:
+        values = self.evaluation_metrics(split)
+        # all ranks have the same values; without `sync_dist`, Lightning would warn that they may differ
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True)
+
+    def _micro_batch(self) -> int:
+        """Returns how many micro-batches the run has begun before this one."""
+        return self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
 
     def progress(self, step: float | None = None) -> float:
-        """The share of the run that is done, in [0, 1].
+        """Returns the share of the run that is done, in [0, 1].
 
-        Of `trainer.max_steps`, at `step` or at the current one; or, where that is -1, of
-        `trainer.max_time`, by its clock.
+        It is the share of `trainer.max_steps` at `step`, by default the current step. If `trainer.max_steps` is -1,
+        it is the share of `trainer.max_time` that has elapsed.
         """
         trainer = self.trainer
         if trainer.max_steps > 0:
@@ -71,52 +169,47 @@ class Task(LightningModule):
         timer = next(c for c in trainer.callbacks if isinstance(c, Timer))  # type: ignore[attr-defined]
         elapsed, remaining = timer.time_elapsed(), timer.time_remaining()
         assert remaining is not None  # max_time is set where max_steps is not
-        share = min(elapsed / (elapsed + remaining), 1.0)
-        # clocks differ between devices, learning rates must not
-        return trainer.strategy.broadcast(share) if trainer.world_size > 1 else share
+        # clocks may differ between devices, but learning rates must not
+        return from_main(min(elapsed / (elapsed + remaining), 1.0), trainer)
 
-    def attention(self, batch: dict[str, Tensor]) -> Tensor | Sequences | None:
-        """Who may see whom: None where all see all; else (B, T), or, with documents kept apart, their
-        `Sequences` where flash attention runs and (B, T, T) where it does not."""
+    def attention_mask(self, batch: dict[str, Tensor]) -> AttentionMask:
+        """Returns which positions attend to which.
+
+        None if all attend to all, and (B, T) if some are padding. If documents are kept apart, their `Sequences`
+        where flash attention is available, else (B, T, T).
+        """
         if self.cross_document_attention:
             return batch.get("attention_mask")
         documents = batch["documents"]
         if (
             "sequence_ends" in batch
             and not self.has_dropout
-            and runs_flash(documents.device, getattr(self.encoder, "head_size", 1))
+            and runs_flash(documents.device, self.encoder.head_size)
         ):
             return Sequences(batch["sequence_ends"], documents.shape[1])
         return documents[:, :, None] == documents[:, None, :]
 
+    @cached_property
+    def has_dropout(self) -> bool:
+        """Whether a training step draws random numbers."""
+        # besides nn.Dropout, recurrent layers have dropout, and so do heads of other libraries
+        return any(
+            isinstance(p := getattr(m, "p", getattr(m, "dropout", 0)), float) and p > 0 for m in self.modules()
+        )
+
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        if self.has_dropout:  # dropout is a function of the step too, so that a resumed run draws the same
-            micro = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-            torch.manual_seed(hashing.start(self.seed, micro, self.global_rank))
+        if self.has_dropout:  # dropout depends on the step, so that a resumed run draws the same numbers
+            torch.manual_seed(hashing.start(self.seed, self._micro_batch() + 1, rank_of(self.trainer).number))
 
-    def training_flops(self) -> int:
-        """Floating-point operations of the last training step's products of matrices, as `forward_flops` counts.
-
-        An encoder that cannot be counted (it looks at its data) has 0.
-        """
-        raise NotImplementedError
-
-    def log_step(self, loss: Tensor, accuracy: Tensor | None) -> None:
-        """Logs a training step."""
-        self.log("train/loss", loss)
-        if accuracy is not None:
-            self.log("train/accuracy", accuracy)
-        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            # a number of the host's: copying it to a GPU at each step would make the host wait
-            self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
+    # The optimizer
 
     def make_optimizer(self) -> Optimizer:
-        """The optimizer of a run that begins."""
+        """Returns a new optimizer of all parameters that are trained."""
         return self.optimizer(self)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.make_optimizer()
-        # the middle of a step, so that neither the first nor the last has the rate 0
+        # the progress at the middle of a step, so that neither the first nor the last step has a rate of 0
         schedule = LambdaLR(optimizer, lambda step: self.schedule(self.progress(step + 0.5)))
         self._settings = [
             {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
@@ -124,7 +217,7 @@ class Task(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Lets the config have the last word: a checkpoint brings the settings of its own optimizer along."""
+        """Restores the optimizer settings of the config, which those of a resumed checkpoint have replaced."""
         factor = self.schedule(self.progress(self.trainer.global_step + 0.5))
         for group, settings in zip(self.trainer.optimizers[0].param_groups, self._settings, strict=True):
             group.update(settings)
@@ -137,27 +230,27 @@ class Task(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the norm; Lightning itself refuses to where a fused optimizer meets mixed precision."""
+        """Clips the norm of the gradients; Lightning refuses to do so for fused optimizers in mixed precision."""
         if not gradient_clip_val:
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            scaler.unscale_(optimizer)  # a fused optimizer leaves that to its step, which comes later
+            scaler.unscale_(optimizer)  # a fused optimizer would unscale only in its step
         torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Fits a checkpoint to a run whose settings are not those of the run that wrote it."""
-        # what a masker has learned goes on where it is of use, and else starts anew
+        """Adapts a checkpoint to a run with other settings than the run that wrote it."""
+        # the state of a masker is kept if it fits this run, and starts from the beginning otherwise
         saved, own = checkpoint["state_dict"], self.state_dict()
         for name in [name for name in {**saved, **own} if name.startswith(MASKERS)]:
             if name not in own:
                 del saved[name]
             elif name not in saved or saved[name].shape != own[name].shape:
                 saved[name] = own[name]
-        # micro-batches are counted anew where the run cuts its steps into another number of pieces
+        # micro-batches are recounted, since this run may cut its steps into another number of them
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         ready = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
         for counts in (progress["total"], progress["current"]):
-            behind = {name: counts["ready"] - counts[name] for name in ("started", "processed", "completed")}
+            lags = {name: counts["ready"] - counts[name] for name in ("started", "processed", "completed")}
             counts["ready"] = ready
-            counts.update({name: ready - lag for name, lag in behind.items()})
+            counts.update({name: ready - lag for name, lag in lags.items()})

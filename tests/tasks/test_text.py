@@ -1,16 +1,16 @@
-"""Texts that rows show in windows."""
+"""Texts that are spread over several rows."""
 
 import numpy as np
 
-from maskwright.tasks.classification import TextTask
+from maskwright.tasks.text import per_text
 
 
 def test_the_outputs_of_the_windows_of_a_text_are_averaged():
-    """Whatever the order in which they come: long rows are evaluated first, and on several devices."""
+    """In whatever order they come: long rows are evaluated first, and several devices may share them."""
     texts = np.array([7, 0, 7, 3, 7, 0])
     outputs = np.array([[0.2, 0.8], [1.0, 0.0], [0.5, 0.5], [0.4, 0.6], [0.8, 0.2], [0.0, 1.0]])
     targets = np.array([1, 0, 1, 1, 1, 0])
-    found = TextTask.per_text(None, [texts, outputs, targets])  # type: ignore[arg-type]  # needs no task
+    found = per_text(texts, outputs, targets)
     assert found["texts"].tolist() == [0, 3, 7]
     assert np.allclose(found["outputs"], [[0.5, 0.5], [0.4, 0.6], [0.5, 0.5]])
     assert found["targets"].tolist() == [0, 1, 1]

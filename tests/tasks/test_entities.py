@@ -6,7 +6,7 @@ import conlleval
 import pytest
 import seqeval.metrics
 
-from maskwright.tasks.tagging import chunks, entity_scores
+from maskwright.tasks.entities import chunks, entity_scores
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
@@ -21,11 +21,11 @@ TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
         ([], set()),
     ],
 )
-def test_chunks_are_those_of_conlleval(tags, expected):
+def test_chunks_equal_those_of_conlleval(tags, expected):
     assert chunks(tags) == expected
 
 
-def test_scores_by_hand():
+def test_scores_equal_those_computed_by_hand():
     wanted = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "O"]]
     predicted = [["B-PER", "O", "O", "B-LOC"], ["B-LOC", "B-PER"]]
     whole, scores = entity_scores(wanted, predicted)
@@ -41,8 +41,8 @@ def test_a_kind_may_be_named_all():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_scores_are_those_of_conlleval(tmp_path, seed):
-    """Of a file with a word, its tag and what was predicted in each line; of random tags, legal or not."""
+def test_scores_equal_those_of_conlleval(tmp_path, seed):
+    """For random tags, valid or not. conlleval reads a file with a word, its tag and its prediction in each line."""
     draw = random.Random(seed)
     wanted, predicted = ([[draw.choice(TAGS) for _ in range(length)] for length in range(1, 15)] for _ in range(2))
     path = tmp_path / "output.txt"
@@ -62,8 +62,8 @@ def test_scores_are_those_of_conlleval(tmp_path, seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_scores_are_those_of_seqeval(seed):
-    """Of random tags, legal or not."""
+def test_scores_equal_those_of_seqeval(seed):
+    """For random tags, valid or not."""
     draw = random.Random(seed)
     wanted, predicted = ([[draw.choice(TAGS) for _ in range(length)] for length in range(1, 12)] for _ in range(2))
     whole, scores = entity_scores(wanted, predicted)

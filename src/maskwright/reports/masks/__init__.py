@@ -1,0 +1,19 @@
+"""What a mask hides, to look at."""
+
+from maskwright.reports.masks.picture import WRITERS, Picture, legend, on_terminal, write
+from maskwright.reports.masks.segments import Segment, held_out, segments
+from maskwright.reports.masks.statistics import Statistics, statistics, table
+
+__all__ = [
+    "WRITERS",
+    "Picture",
+    "Segment",
+    "Statistics",
+    "held_out",
+    "legend",
+    "on_terminal",
+    "segments",
+    "statistics",
+    "table",
+    "write",
+]

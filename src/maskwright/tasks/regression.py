@@ -1,0 +1,75 @@
+"""Text regression."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional import mean_absolute_error, pearson_corrcoef, r2_score, spearman_corrcoef
+
+from maskwright.data.corpus import Corpus
+from maskwright.reports import predictions
+from maskwright.tasks.spec import Metric
+from maskwright.tasks.text import TextTask, per_text
+
+
+class Regression(TextTask):
+    """Predicts a number for a text, standardised by the mean and the standard deviation of the training split.
+
+    Args:
+        labels: holds the mean and the standard deviation.
+        task: see `TextTask`.
+    """
+
+    label_kind = "value"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *(Metric(name, "min") for name in ("loss", "rmse", "mae")),
+        *(Metric(name, "max") for name in ("r2", "pearson", "spearman")),
+    )
+    baseline_name = "variance, in units of itself (guessing the mean)"
+
+    def __init__(self, **task: Any):
+        super().__init__(outputs=1, **task)
+        self.mean, self.deviation = self.labels.mean, self.labels.std or 1.0
+
+    def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
+        targets = (batch["targets"] - self.mean) / self.deviation
+        loss = F.mse_loss(self(batch, input_ids)[:, 0].float(), targets)
+        return loss, targets.new_zeros(0)
+
+    def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        # a run in bf16-true rounds the floats of a batch, but not their bits
+        targets = batch["target_bits"].view(torch.float32)
+        return batch["texts"], self(batch).float() * self.deviation + self.mean, targets
+
+    def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
+        self.predicted = per_text(*seen)
+        predicted, targets = torch.tensor(self.predicted["outputs"][:, 0]), torch.tensor(self.predicted["targets"])
+        predicted, targets = predicted.double(), targets.double()
+        squared = ((predicted - targets) ** 2).mean()
+        values = {
+            "loss": squared / self.deviation**2,
+            "rmse": squared.sqrt(),
+            "mae": mean_absolute_error(predicted, targets),
+        }
+        if len(targets) > 1:
+            values |= {
+                "r2": r2_score(predicted, targets),
+                "pearson": pearson_corrcoef(predicted, targets),
+                "spearman": spearman_corrcoef(predicted, targets),
+            }
+        return {name: float(value) for name, value in values.items()}
+
+    def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
+        """Also prints the largest errors, and writes `predictions.jsonl`."""
+        super().report(split, metrics, data, folder)
+        texts, found = data.texts(split), self.predicted
+        rows = [
+            {"text": texts[number], "label": float(target), "predicted": float(value)}
+            for number, (value,), target in zip(found["texts"], found["outputs"], found["targets"], strict=True)
+        ]
+        predictions.write(rows, folder)
+        predictions.show_largest_errors(rows)

@@ -1,0 +1,53 @@
+"""The specification of a task, which is known before it is built."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from maskwright.data.label_spec import LabelKind
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that an evaluation logs as `<split>/<name>`.
+
+    Args:
+        better: whether lower (`min`) or higher (`max`) values are better.
+        of_labels: whether it is also logged for each class or kind of entity, as `<split>/<name>/<label>`.
+    """
+
+    name: str
+    better: Literal["min", "max"]
+    of_labels: bool = False
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a task with given settings needs and provides.
+
+    Attributes:
+        label_kind: the kind of labels that it learns from; None if it needs text alone.
+        metrics: the metrics of an evaluation.
+        primary: the name of the metric that models are compared by.
+        predicts_tokens: whether it has a head for masked tokens.
+    """
+
+    label_kind: LabelKind | None
+    metrics: tuple[Metric, ...]
+    primary: str
+    predicts_tokens: bool
+
+    def metric(self, name: str) -> Metric | None:
+        """Returns the metric of this name; None if there is none."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+class Baseline(NamedTuple):
+    """The loss of a model that ignores its input.
+
+    Attributes:
+        value: the loss, in its units.
+        name: how the loss is obtained, and its units.
+    """
+
+    value: float
+    name: str

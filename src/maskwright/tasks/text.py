@@ -1,0 +1,53 @@
+"""The base class of tasks that make one prediction per text."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from maskwright.models.layers.linear import ReadoutLinear
+from maskwright.models.layers.pooling import Pool, Pooling
+from maskwright.tasks.labelled import LabelledTask
+
+
+class TextTask(LabelledTask):
+    """Maps a text to a vector of outputs: an encoder, pooling of its hidden states, and a linear layer.
+
+    Args:
+        outputs: O, the number of outputs.
+        pooling: see `Pool`.
+        dropout: the dropout of the pooled vector.
+        task: see `LabelledTask`.
+    Attributes:
+        predicted: after an evaluation, `texts` (D,), `outputs` (D, O) and `targets` (D,), one entry per text.
+    """
+
+    label_weights: ClassVar[tuple[str, ...]] = ("output.",)
+    fixed_settings = (*LabelledTask.fixed_settings, "pooling")
+
+    def __init__(self, outputs: int, pooling: Pooling = "mean", dropout: float = 0.1, **task: Any):
+        super().__init__(**task)
+        self.pool = Pool(self.encoder.hidden_size, pooling)
+        self.dropout = nn.Dropout(dropout)
+        self.output = ReadoutLinear(self.encoder.hidden_size, outputs)
+
+    def forward(self, batch: dict[str, Tensor], input_ids: Tensor | None = None) -> Tensor:
+        """Returns outputs (B, O) for a batch; `input_ids` replaces its ids, e.g. by masked ones."""
+        input_ids = batch["input_ids"] if input_ids is None else input_ids
+        first = input_ids.new_zeros(len(input_ids), 1) if self.pool.kind == "cls" else None
+        hidden = self.encoder(input_ids, batch.get("attention_mask"), first)
+        return self.output(self.dropout(self.pool(hidden, batch.get("attention_mask"))))
+
+
+def per_text(texts: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the mean outputs and the target of each text, which may be spread over several rows (windows).
+
+    Args:
+        texts: (R,) the number of the text that each row shows.
+        outputs: (R, O).
+        targets: (R,).
+    """
+    own, first, of = np.unique(texts.astype(np.int64), return_index=True, return_inverse=True)
+    total = np.zeros((len(own), outputs.shape[1]))
+    np.add.at(total, of, outputs)
+    return {"texts": own, "outputs": total / np.bincount(of)[:, None], "targets": targets[first]}
