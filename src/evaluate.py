@@ -1,15 +1,15 @@
-"""Evaluate a finished run. `python src/evaluate.py --help` tells how."""
+"""Evaluate a finished run. See `python src/evaluate.py --help`."""
 
 from omegaconf import DictConfig
 
-from maskwright.cli import door
+from maskwright.cli import Invocation, command
 
 
-@door("evaluate")
-def main(cfg: DictConfig) -> None:
-    from maskwright.run.evaluate import evaluate  # imports what takes seconds; --help need not wait
+@command("evaluate")
+def main(cfg: DictConfig, invocation: Invocation) -> None:
+    from maskwright.run.evaluate import evaluate  # takes seconds to import, which --help does not need
 
-    evaluate(cfg)
+    evaluate(cfg, invocation.overrides, invocation.multirun)
 
 
 if __name__ == "__main__":

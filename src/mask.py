@@ -1,13 +1,13 @@
-"""Look at what a mask does to a text. `python src/mask.py --help` tells how."""
+"""Show what a mask does to a text. See `python src/mask.py --help`."""
 
 from omegaconf import DictConfig
 
-from maskwright.cli import door
+from maskwright.cli import Invocation, command
 
 
-@door("mask", literal=("text", "title"))
-def main(cfg: DictConfig) -> None:
-    from maskwright.run.preview import preview  # imports what takes seconds; --help need not wait
+@command("mask", literal=("text", "title"))
+def main(cfg: DictConfig, invocation: Invocation) -> None:
+    from maskwright.run.preview import preview  # takes seconds to import, which --help does not need
 
     preview(cfg)
 

@@ -1,17 +1,15 @@
-"""Train a model. `python src/train.py --help` tells how."""
+"""Train a model. See `python src/train.py --help`."""
 
 from omegaconf import DictConfig
 
-from maskwright.cli import door
+from maskwright.cli import Invocation, command
 
 
-@door("train")
-def main(cfg: DictConfig) -> float:
-    from maskwright.run.train import (
-        train,  # torch and Lightning take seconds to import; --help need not wait
-    )
+@command("train")
+def main(cfg: DictConfig, invocation: Invocation) -> float:
+    from maskwright.run.train import train  # takes seconds to import, which --help does not need
 
-    return train(cfg).objective
+    return train(cfg, invocation.overrides).objective
 
 
 if __name__ == "__main__":

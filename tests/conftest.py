@@ -1,4 +1,4 @@
-"""A small corpus, tiny settings, and a way to run what users run."""
+"""A small corpus, tiny settings, and fixtures that run what users run."""
 
 import csv
 import json
@@ -7,11 +7,11 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-# before torch is imported: two test processes share two cores
+# set before torch is imported, because two test processes share two cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["WANDB_MODE"] = "offline"
-os.environ["HF_ENDPOINT"] = "http://hub.invalid"  # a name that no network knows
+os.environ["HF_ENDPOINT"] = "http://hub.invalid"  # a name that cannot be resolved
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ TINY = (
     "logger=csv",
 )
 
-# settings of TINY that a choice does not know
+# keys of TINY that do not exist with a choice
 _TRANSFORMERS = ("model.heads", "model.intermediate_size")
 _PACKED = ("data.batch_size", "data.evaluation_batch_size")
 WITHOUT = {
@@ -83,7 +83,7 @@ _ENDS = ["without a word", "before the winter", "in 1984", "with great care, the
 
 
 def make_text(seed: int, sentences: int = 12) -> str:
-    """A document of simple sentences, the same for a seed everywhere."""
+    """Returns a document of simple sentences, which depends on the seed alone."""
     draw = random.Random(seed)
     return " ".join(
         f"{draw.choice(_SUBJECTS)} {draw.choice(_VERBS)} {draw.choice(_OBJECTS)} {draw.choice(_ENDS)}.".capitalize()
@@ -101,7 +101,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def reviews(tmp_path_factory) -> Path:
-    """160 texts that say in their last words whether they praise."""
+    """160 texts whose first words say whether they praise."""
     path = tmp_path_factory.mktemp("reviews") / "reviews.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -115,7 +115,7 @@ def reviews(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def names(tmp_path_factory) -> Path:
-    """Sentences with names in them, as columns, 60 for each split."""
+    """Sentences that contain names, as columns, 60 for each split."""
     folder = tmp_path_factory.mktemp("names")
     people, places = ["Ada", "Grace", "Alan", "Kurt"], ["London", "Paris", "Rome"]
     for split, name in enumerate(("eng.train", "eng.testa", "eng.testb")):
@@ -137,7 +137,7 @@ def names(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the original aclImdb, 30 texts of each kind."""
+    """A folder like the original aclImdb, with 30 texts of each kind."""
     folder = tmp_path_factory.mktemp("aclImdb")
     for split, label in (("train", "neg"), ("train", "pos"), ("train", "unsup"), ("test", "neg"), ("test", "pos")):
         (folder / split / label).mkdir(parents=True)
@@ -177,19 +177,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compose_train(*overrides: str):
-    """The config that `python src/train.py <overrides>` gets."""
-    return compose_door("train", *overrides)
+    """Returns the config that `python src/train.py <overrides>` gets."""
+    return compose_command("train", *overrides)
 
 
-def compose_door(name: str, *overrides: str):
-    """The config that `python src/<name>.py <overrides>` gets."""
+def compose_command(name: str, *overrides: str):
+    """Returns the config that `python src/<name>.py <overrides>` gets."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose(name, list(overrides))
 
 
 @pytest.fixture
 def run(corpus: Path, cache: Path, tmp_path: Path) -> Callable[..., Result]:
-    """Calls what `python src/train.py` calls, on the small corpus, with a tiny model; takes overrides."""
+    """A function that calls what `python src/train.py <overrides>` calls, on the small corpus with a tiny model."""
 
     def run_tiny(*overrides: str, run_dir: Path | None = None) -> Result:
         settings = {"data": "data=text", "data.source": f"data.source={corpus}"}

@@ -1,4 +1,4 @@
-"""The door as a user meets it: a process, its output and its exit status."""
+"""The command line as a user meets it: a process, its output and its exit status."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def train(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
     )
 
 
-def test_help_is_for_people(tmp_path):
+def test_help_shows_what_the_command_does_and_examples(tmp_path):
     result = train("--help", cwd=tmp_path)
     assert result.returncode == 0
     assert "Train a model on hidden words" in result.stdout
@@ -57,7 +57,7 @@ def test_help_is_for_people(tmp_path):
         ("data.block_size=0", "data.block_size=0 is not a whole number of at least 1."),
     ],
 )
-def test_mistakes_get_one_message(tmp_path, argument, message):
+def test_a_mistake_is_reported_in_one_message(tmp_path, argument, message):
     result = train(*argument.split(), f"data.cache_dir={tmp_path}/cache", cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
@@ -90,7 +90,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_summary(corpus, cache, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
-    assert "Stopped by SIGINT behind step" in errors
+    assert "Stopped by SIGINT after step" in errors
     assert f"ckpt_path={run_dir}/checkpoints/last.ckpt" in errors
     assert "Traceback" not in errors
     summary = json.loads((run_dir / "summary.json").read_text())
@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_summary(corpus, cache, tmp_path):
 
 
 def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache, tmp_path):
-    """The sweep of the README, smaller."""
+    """A smaller version of the sweep in the README."""
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
     settings = [*TINY, *data, "trainer.max_steps=2", "logger=wandb"]
     result = train("-m", "mask=token,wholeword", "seed=1,2", *settings, cwd=tmp_path)
@@ -120,7 +120,7 @@ def test_known_keys_are_those_of_the_composed_config():
     assert {"trainer.max_steps", "optimizer.lr", "model.layers", "evaluation_mask.ratio.value"} <= set(keys)
 
 
-def test_other_errors_of_composition_are_passed_on():
+def test_other_errors_of_composition_are_passed_on_unchanged():
     assert explain(ValueError("something else"), str(ROOT / "conf"), "train", []) == "something else"
 
 
@@ -135,5 +135,5 @@ def test_other_errors_of_composition_are_passed_on():
         ("other=[1,2]", "other=[1,2]"),
     ],
 )
-def test_texts_are_quoted_for_hydra(argument, expected):
+def test_free_text_is_quoted_for_hydra(argument, expected):
     assert quoted(argument, ("settings", "arms.")) == expected

@@ -1,32 +1,53 @@
-"""A door: a program of src/ that reads a config and calls one function of the package."""
+"""The command line: Hydra, help texts, error messages."""
 
 import functools
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from maskwright.core.errors import Interrupted, UserError, nearest
+from maskwright.core.renamed import new_key
+from maskwright.settings.options import listing
 
 USER_ERROR = 2  # exit status, as argparse has it
 SIGNALLED = 128  # and the signal's number added, as shells have it
 
 
-def door(
-    config_name: str, literal: tuple[str, ...] = ()
-) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Decorates `main(cfg)` of a program in src/ with Hydra, over `conf/<config_name>.yaml` beside src/.
+@dataclass(frozen=True)
+class Invocation:
+    """How a command was called, which its config does not say.
+
+    Attributes:
+        overrides: those of the command line.
+        multirun: whether this is a job of a sweep.
+    """
+
+    overrides: tuple[str, ...] = ()
+    multirun: bool = False
+
+
+Main = Callable[[DictConfig, Invocation], Any]
+
+
+def command(config_name: str, literal: tuple[str, ...] = ()) -> Callable[[Main], Callable[[], None]]:
+    """Decorates `main(cfg, invocation)` of a program with Hydra, over `conf/<config_name>.yaml` of its repository.
 
     What the user got wrong is said in one message, without a traceback.
 
@@ -35,46 +56,65 @@ def door(
             ends in a dot stands for all that begin with it.
     """
 
-    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        conf = str(Path(main.__code__.co_filename).resolve().parents[1] / "conf")
+    def decorate(main: Main) -> Callable[[], None]:
+        conf = str(_conf_of(Path(main.__code__.co_filename)))
 
         @functools.wraps(main)
         def job(cfg: DictConfig) -> Any:
             # what Slurm and docker send ends a run as Ctrl-C does, also while a corpus is being prepared
             signal.signal(signal.SIGTERM, _terminate)
-            # SystemExit is what Hydra passes on without a word of its own
-            try:
-                return main(cfg)
-            except UserError as error:
-                _say(str(error))
-                sys.exit(USER_ERROR)
-            except MissingMandatoryValue as error:
-                _say(f"{error.full_key} has no value yet. Give it one: {error.full_key}=...")
-                sys.exit(USER_ERROR)
-            except Interrupted as stop:
-                print(stop, file=sys.stderr, flush=True)
-                sys.exit(SIGNALLED + stop.signal)
-            except KeyboardInterrupt as stop:
-                print("\nStopped. Nothing half-written is kept.", file=sys.stderr, flush=True)
-                sys.exit(SIGNALLED + (stop.args[0] if stop.args else signal.SIGINT))
+            with _explained():
+                return main(cfg, _invocation())
 
         def enter() -> None:
             sys.argv[1:] = [quoted(argument, literal) for argument in sys.argv[1:]]
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
+            # the groups in the help texts of conf/hydra/help
+            OmegaConf.register_new_resolver("options", lambda: listing(Path(conf), config_name), replace=True)
             try:
                 hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
             except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException) as error:
-                _say(explain(error, conf, config_name, sys.argv[1:]))
-                sys.exit(USER_ERROR)
+                _fail(explain(error, conf, config_name, sys.argv[1:]))
             except ValueError as error:
                 if "Config group override" not in str(error):
                     raise
-                _say(f"{error} The value of a group is the name of one of its options.")
-                sys.exit(USER_ERROR)
+                _fail(f"{error} The value of a group is the name of one of its options.")
 
         return enter
 
     return decorate
+
+
+def _conf_of(program: Path) -> Path:
+    """The folder conf/ of the repository that a program is in."""
+    return next(folder / "conf" for folder in program.resolve().parents if (folder / "conf").is_dir())
+
+
+def _invocation() -> Invocation:
+    config = HydraConfig.get()
+    return Invocation(tuple(config.overrides.task), config.mode == RunMode.MULTIRUN)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Ends the program with a message and a status of its own where a user's mistake or a signal ends it."""
+    try:  # SystemExit is what Hydra passes on without a word of its own
+        yield
+    except UserError as error:
+        _fail(str(error))
+    except MissingMandatoryValue as error:
+        _fail(f"{error.full_key} has no value yet. Give it one: {error.full_key}=...")
+    except Interrupted as stop:
+        print(stop, file=sys.stderr, flush=True)
+        sys.exit(SIGNALLED + stop.signal)
+    except KeyboardInterrupt as stop:
+        print("\nStopped. Nothing half-written is kept.", file=sys.stderr, flush=True)
+        sys.exit(SIGNALLED + (stop.args[0] if stop.args else signal.SIGINT))
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(USER_ERROR)
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -99,10 +139,6 @@ def quoted(argument: str, literal: tuple[str, ...]) -> str:
     return f"{key}='{value}'"
 
 
-def _say(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
-
-
 def explain(error: Exception, conf: str, config_name: str, arguments: list[str]) -> str:
     """What a failed composition means: what exists, and what was probably meant."""
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -117,6 +153,8 @@ def explain(error: Exception, conf: str, config_name: str, arguments: list[str])
     if match is None:
         return said.strip()
     key = match.group(1)
+    if (instead := new_key(key)) is not None:
+        return f"{key} is now {instead}."
     groups, keys = known(conf, config_name, arguments)
     parent, _, last = key.rpartition(".")
     near = nearest(key, [*groups, *keys])
@@ -128,18 +166,21 @@ def explain(error: Exception, conf: str, config_name: str, arguments: list[str])
 
 
 def known(conf: str, config_name: str, arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The groups of conf/, and the dotted keys of the config under the arguments' choices of groups."""
-    root = Path(conf)
-    groups = sorted(
+    """The groups of conf/ and of --config-dir, and the dotted keys of the config under the arguments' choices."""
+    own = [Path(folder).resolve() for flag, folder in pairwise(arguments) if flag in ("--config-dir", "-cd")]
+    found = {
         str(folder.relative_to(root))
+        for root in (Path(conf), *own)
         for folder in root.rglob("*")
-        if folder.is_dir() and not str(folder.relative_to(root)).startswith("hydra")
-    )
+        if folder.is_dir()
+    }
+    groups = sorted(name for name in found if not name.startswith("hydra"))
+    searchpath = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
     GlobalHydra.instance().clear()
     with initialize_config_dir(conf, version_base="1.3"):
         choices = [a for a in arguments if a.split("=")[0].split("@")[0] in groups and "," not in a]
         try:
-            composed = compose(config_name, choices)
+            composed = compose(config_name, [*searchpath, *choices])
         except Exception:  # a choice is wrong as well
             composed = compose(config_name)
         container = OmegaConf.to_container(composed, resolve=False)

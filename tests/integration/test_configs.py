@@ -1,5 +1,6 @@
-"""Every option of every group composes, is what its target takes, and trains."""
+"""Every option of every group composes, fits its target, and trains."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from maskwright.settings.options import groups, listing
 from tests.conftest import ROOT, make_text
 
 CONF = ROOT / "conf"
@@ -22,7 +24,7 @@ KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
 
 @pytest.fixture
 def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
-    """What an option needs to run without network."""
+    """The overrides that an option needs to run without network."""
     wikitext = tmp_path / "wikitext"
     wikitext.mkdir()
     for split in ("train", "validation", "test"):
@@ -33,7 +35,7 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
     from_names = ["data=conll", f"data.source={names}", "data.published=null"]
     return {
         ("data", "csv"): [f"data.source={reviews}"],
-        ("data", "mixture"): [f"data.parts.imdb.source={films}", "data.parts.wikipedia.limit=25"],
+        ("data", "mixture"): [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],
         ("data", "imdb"): from_films,
         ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
         ("data/batches", "examples"): [*from_csv, "task=classification"],
@@ -44,7 +46,7 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         ("task", "multitask_tagging"): from_names,
         ("task", "tagging"): from_names,
         ("data", "wikitext"): [f"data.source={wikitext}", "data.config=null"],
-        # the default excerpt stands in the default of data.source; TINY sets another
+        # for the small excerpt that is the default data.source
         ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
         ("model", "pretrained"): [f"model.name={hub_model}"],
         ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=400"],
@@ -61,8 +63,8 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         ("experiment", "conll_minilm"): [*from_names, f"init_from={hub_model}"],
         ("experiment", "films_mini"): [
             "data=mixture",
-            f"data.parts.imdb.source={films}",
-            "data.parts.wikipedia.limit=25",
+            f"data.sources.imdb.source={films}",
+            "data.sources.wikipedia.limit=25",
         ],
         ("experiment", "dry_run"): ["trainer.max_steps=3", "data.limit=100"],
     }
@@ -99,7 +101,7 @@ def compose_option(group: str, option: str):
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
 def test_every_key_has_a_comment(path: Path):
-    """Above it or behind it; what only names a target or holds other keys needs none."""
+    """On the line above, or at the end of the line. Keys that only name a target or contain others need none."""
     if "hydra" in path.parts:
         return
     lines = path.read_text().splitlines()
@@ -112,17 +114,37 @@ def test_every_key_has_a_comment(path: Path):
         if inside_defaults or match is None or match[2].startswith("_") or not match[3]:
             continue
         opened_by = next((above for above in reversed(lines[:number]) if above and not above.startswith(" ")), "")
-        told_above = lines[number - 1].strip().startswith("#")
-        told_by_parent = line.startswith(" ") and opened_by.endswith(":")
-        assert told_above or "#" in line or told_by_parent, f"{path}:{number + 1}: {line}"
+        above = lines[number - 1].strip().startswith("#")
+        by_parent = line.startswith(" ") and opened_by.endswith(":")
+        assert above or "#" in line or by_parent, f"{path}:{number + 1}: {line}"
 
 
 def test_the_help_lists_every_group_and_option():
-    text = (CONF / "hydra" / "help" / "train.yaml").read_text()
+    text = listing(CONF, "train")
     for group, option in OPTIONS:
-        line = next((line for line in text.splitlines() if re.match(rf"\s+{group}\s", line)), None)
-        assert line, group
-        assert re.search(rf"\b{option}\b", line), (group, option)
+        found = re.search(rf"^\s+{group}\s(.*\n?\s{{20}}.*|.*)$", text, re.MULTILINE)
+        assert found, group
+        assert re.search(rf"\b{option}\b", found[0]), (group, option)
+
+
+@pytest.mark.parametrize("name", ["train", "mask", "evaluate"])
+def test_the_default_of_a_group_comes_first(name):
+    for group in groups(CONF, name):
+        options = list(group.options)
+        assert group.description, group.name
+        assert group.default is None or options[0] == group.default
+        assert sorted(options) == sorted(path.stem for path in (CONF / group.name).glob("[!_]*.yaml"))
+
+
+def test_the_tables_of_options_are_those_of_the_configs():
+    """`python scripts/documents/list_options.py` writes them."""
+    path = ROOT / "scripts" / "documents" / "list_options.py"
+    spec = importlib.util.spec_from_file_location("list_options", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert text.count("<!-- options: ") >= 10
+    assert script.written(text) == text
 
 
 def test_the_documentation_names_every_option():

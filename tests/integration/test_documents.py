@@ -1,4 +1,4 @@
-"""What the documents show works."""
+"""The commands and keys in the documentation work."""
 
 import re
 import shlex
@@ -9,13 +9,13 @@ import pytest
 
 from maskwright.cli import known, quoted
 from maskwright.run.evaluate import evaluate
-from tests.conftest import ROOT, compose_door
+from tests.conftest import ROOT, compose_command
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def shown(pattern: str) -> list[str]:
-    """Commands in the code blocks of the documents, and in the help, that match; each once."""
+    """Returns the commands in the code blocks of the documents, and in the help, that match a pattern, each once."""
     text = "\n".join(
         block for path in DOCUMENTS for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)
     )
@@ -26,7 +26,7 @@ def shown(pattern: str) -> list[str]:
 
 
 TRAIN = shown(r"python src/train\.py( [\w@/.+]+=\S+)*$")
-# what a command needs that a test does not have: the hub, a folder in one's home, an hour
+# replacements for what a test does not have: the hub, a folder of the user, an hour; None drops the override
 INSTEAD = {
     "data.source": None,
     "data.document": None,
@@ -39,7 +39,7 @@ INSTEAD = {
 
 @pytest.fixture
 def labelled(films, names, reviews) -> dict[str, list[str]]:
-    """Data in the place of what stands on the hub."""
+    """Local data in place of data sets on the hub."""
     return {
         "data=imdb": [f"data.source={films}", "data.published=null"],
         "data=conll": [f"data.source={names}", "data.published=null"],
@@ -48,7 +48,7 @@ def labelled(films, names, reviews) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("command", TRAIN)
-def test_shown_training_commands_run(run, labelled, hub_model, tmp_path, command):
+def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, command):
     overrides = command.split()[2:]
     if start := next((o for o in overrides if o.startswith("init_from=")), None):
         of_run = start.startswith("init_from=logs/")
@@ -67,25 +67,25 @@ def test_shown_training_commands_run(run, labelled, hub_model, tmp_path, command
 
 
 @pytest.mark.parametrize("command", shown(r"python src/evaluate\.py run=\S+( [\w.]+=\S+)*$"))
-def test_shown_evaluations_run(run, labelled, tmp_path, command):
+def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     data = next((choice for choice in labelled if choice in command), "data=imdb")
     task = "tagging" if data == "data=conll" else "classification"
     trained = run(f"task={task}", data, *labelled[data], "trainer.max_steps=2", run_dir=tmp_path / "run")
     overrides = [o for o in command.split()[2:] if not o.startswith(("run=", "data.source=", "output="))]
     given = labelled[data] if data in command else []
-    metrics = evaluate(compose_door("evaluate", f"run={trained.run_dir}", "hardware=cpu", *overrides, *given))
+    metrics = evaluate(compose_command("evaluate", f"run={trained.run_dir}", "hardware=cpu", *overrides, *given))
     split = "validation" if "split=validation" in command else "test"
     for name, value in metrics.items():
         assert value == pytest.approx(trained.metrics[name], rel=1e-5)
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
 
 
-def test_there_are_commands_to_test():
+def test_the_documents_contain_training_commands():
     assert len(TRAIN) >= 10
 
 
 @pytest.mark.parametrize("command", shown(r"make\b"))
-def test_shown_make_targets_exist(command):
+def test_documented_make_targets_exist(command):
     target = command.split()[1]
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
@@ -97,7 +97,7 @@ def test_documented_keys_exist():
     for task in ("classification", "tagging", "regression", "multitask", "multitask_tagging"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
-    for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # those of the options that are not the default
+    for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # keys of options that are not the default
         keys += [f"mask.{path.parent.name}.{key}" for key in re.findall(r"^(\w+):", path.read_text(), re.MULTILINE)]
     groups = {key.split(".")[0] for key in keys if "." in key}
     for path in DOCUMENTS:
@@ -112,17 +112,17 @@ def test_documented_keys_exist():
                 assert key in keys or key in known_elsewhere, (path, key)
 
 
-def test_make_alone_lists_the_targets():
+def test_make_without_a_target_lists_the_targets():
     listed = subprocess.run(["make"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for target in ("train", "test", "lint", "format", "clean"):
         assert re.search(rf"make {target}\s+\w", listed)
 
 
-@pytest.mark.parametrize("command", shown(r"python scripts/study_\w+\.py(?!.*submitit)"))
-def test_shown_studies_are_composed(command):
-    """One part of them: what is swept over has its first value."""
+@pytest.mark.parametrize("command", shown(r"python scripts/studies/(?!baselines)\w+\.py(?!.*submitit)"))
+def test_documented_studies_compose(command):
+    """One part of each: the first value of what is swept over."""
     _, script, *overrides = shlex.split(command)
     literal = ("pretraining", "finetuning", "finetuning.", "arms.")
     first = [re.sub(r"^(arm|seed)=([^,]+).*", r"\1=\2", override) for override in overrides]
-    study = compose_door(Path(script).stem, *(quoted(override, literal) for override in first))
+    study = compose_command(f"study_{Path(script).stem}", *(quoted(override, literal) for override in first))
     assert study.folder.startswith("logs/studies/")

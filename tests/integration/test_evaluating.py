@@ -1,4 +1,4 @@
-"""Finished runs on other data, as users evaluate them."""
+"""Evaluation of finished runs, on their own data and on other data, as users run it."""
 
 import csv
 import json
@@ -11,13 +11,13 @@ import pytest
 
 from maskwright.core.errors import UserError
 from maskwright.run.evaluate import evaluate
-from tests.conftest import compose_door
+from tests.conftest import compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 
 
 @pytest.fixture
 def rows(tmp_path) -> Path:
-    """Nine texts of another file, with brackets in them, and one that is empty."""
+    """Another file, with nine texts that contain brackets, and an empty one."""
     path = tmp_path / "others.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -28,10 +28,10 @@ def rows(tmp_path) -> Path:
 
 
 def evaluated(result, *overrides):
-    return evaluate(compose_door("evaluate", f"run={result.run_dir}", "hardware=cpu", *overrides))
+    return evaluate(compose_command("evaluate", f"run={result.run_dir}", "hardware=cpu", *overrides))
 
 
-def test_other_texts_are_evaluated_whole_and_their_faults_told(tune, rows, capsys):  # noqa: F811
+def test_a_file_without_splits_is_evaluated_completely_and_its_faults_are_reported(tune, rows, capsys):  # noqa: F811
     result = tune("classification", "optimizer.lr=1e-2", "trainer.max_steps=20")
     own = evaluated(result)
     assert own["test/accuracy"] == result.metrics["test/accuracy"]
@@ -51,7 +51,7 @@ def test_other_texts_are_evaluated_whole_and_their_faults_told(tune, rows, capsy
     assert (result.run_dir / "evaluations" / "test" / "predictions.jsonl").read_text() == before
 
 
-def test_other_texts_have_splits_of_their_own(tune, rows, tmp_path, capsys):  # noqa: F811
+def test_a_folder_with_splits_is_evaluated_on_its_own_split(tune, rows, tmp_path, capsys):  # noqa: F811
     result = tune("classification", "trainer.max_steps=1")
     lines = rows.read_text().splitlines(keepends=True)[:-1]
     csv_files, parquet = tmp_path / "csv", tmp_path / "parquet"
@@ -75,13 +75,13 @@ def test_other_texts_have_splits_of_their_own(tune, rows, tmp_path, capsys):  # 
         assert "validation: 3 examples" in shown
 
 
-def test_a_run_is_evaluated_on_what_it_held_back_of_its_own_data(tune, reviews):  # noqa: F811
+def test_a_run_is_evaluated_on_the_held_out_split_of_its_own_data(tune, reviews):  # noqa: F811
     result = tune("classification", "trainer.max_steps=1", "data.splits.test=0.3")
     metrics = evaluated(result, "data=csv", f"data.source={reviews}")
     assert metrics["test/loss"] == pytest.approx(result.metrics["test/loss"])
 
 
-def test_other_tagged_texts_are_evaluated(tune, names, tmp_path, capsys):  # noqa: F811
+def test_a_tagger_is_evaluated_on_other_tagged_texts(tune, names, tmp_path, capsys):  # noqa: F811
     result = tune("tagging", "trainer.max_steps=1")
     path = tmp_path / "my.conll"
     path.write_text("Ada B-PER\nSmith I-PER\nwent O\nto O\nRome I-LOC\n. O\n\n" * 5)
@@ -103,7 +103,7 @@ def test_other_tagged_texts_are_evaluated(tune, names, tmp_path, capsys):  # noq
     assert "note" not in shown
 
 
-def test_a_run_s_own_data_is_not_prepared_again(tune, tmp_path):  # noqa: F811
+def test_the_data_of_a_run_is_not_prepared_again(tune, tmp_path):  # noqa: F811
     cache = tmp_path / "cache"
     result = tune("classification", f"data.cache_dir={cache}", "trainer.max_steps=1")
     before = {path.name for kind in ("documents", "tokens") for path in cache.glob(f"{kind}-*")}
@@ -111,7 +111,7 @@ def test_a_run_s_own_data_is_not_prepared_again(tune, tmp_path):  # noqa: F811
     assert {path.name for kind in ("documents", "tokens") for path in cache.glob(f"{kind}-*")} == before
 
 
-def test_numbers_that_are_all_the_same_are_evaluated(tune, tmp_path):  # noqa: F811
+def test_a_regression_on_identical_numbers_is_evaluated(tune, tmp_path):  # noqa: F811
     table = tmp_path / "same.csv"
     table.write_text("text,label\n" + "".join(f"text number {n},3\n" for n in range(60)))
     result = tune("regression", f"data.source={table}", "data.label=label", run_dir=tmp_path / "run")
@@ -121,14 +121,14 @@ def test_numbers_that_are_all_the_same_are_evaluated(tune, tmp_path):  # noqa: F
     assert "pearson" in text
 
 
-def test_labels_of_another_set_are_refused(tune, rows):  # noqa: F811
+def test_data_with_other_labels_is_refused(tune, rows):  # noqa: F811
     result = tune("classification", "trainer.max_steps=1")
     rows.write_text(rows.read_text().replace(",pos", ",good"))
     with pytest.raises(UserError, match=r"others\.csv, line 3, has the label 'good'.*The labels are: neg, pos"):
         evaluated(result, "data=csv", f"data.source={rows}")
 
 
-def test_a_run_of_a_model_of_the_hub_needs_it_no_more(tune, hub_model, tmp_path):  # noqa: F811
+def test_a_run_from_a_hub_model_does_not_need_the_model_again(tune, hub_model, tmp_path):  # noqa: F811
     folder = shutil.copytree(hub_model, tmp_path / "bert")
     first = tune("classification", f"init_from={folder}", "data.block_size=32", model=False)
     shutil.rmtree(folder)
@@ -144,11 +144,11 @@ def test_a_run_of_a_model_of_the_hub_needs_it_no_more(tune, hub_model, tmp_path)
     assert again.metrics["test/loss"] == pytest.approx(first.metrics["test/loss"], rel=1e-3)
 
 
-def test_a_run_on_several_sources_is_evaluated_on_another(run, corpus, films):
+def test_a_run_on_several_sources_is_evaluated_on_another_source(run, corpus, films):
     trained = run(
         "data=mixture",
-        f"data.parts.imdb.source={films}",
-        "data.parts.wikipedia.limit=25",
+        f"data.sources.imdb.source={films}",
+        "data.sources.wikipedia.limit=25",
         "trainer.max_steps=1",
     )
     metrics = evaluated(trained, "data=text", f"data.source={corpus}")

@@ -13,8 +13,9 @@ import torch
 from omegaconf import OmegaConf
 
 from maskwright.core.errors import UserError
-from maskwright.run.init_from import start
+from maskwright.run.init_from import starting_point
 from maskwright.run.train import Result, train
+from maskwright.settings.commands import TrainSettings
 from maskwright.text.tokenizer import Trained
 from tests.conftest import ROOT, compose_train, make_text
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
@@ -42,7 +43,7 @@ SMALL = {
 
 @pytest.fixture
 def tune(reviews, names, cache, tmp_path) -> Callable[..., Result]:
-    """Calls what `python src/train.py task=...` calls; takes the task and overrides."""
+    """A function that calls what `python src/train.py task=<task> <overrides>` calls."""
 
     def run_task(task: str, *overrides: str, run_dir: Path | None = None, model: bool = True) -> Result:
         data = (
@@ -66,15 +67,15 @@ def tune(reviews, names, cache, tmp_path) -> Callable[..., Result]:
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
-def test_classes_are_learned_and_reported(tune, pooling, capsys):
+def test_classification_learns_and_reports(tune, pooling, capsys):
     result = tune("classification", f"task.pooling={pooling}", "optimizer.lr=1e-2", "trainer.max_steps=40")
     assert result.metrics["test/accuracy"] > 0.9
     assert result.objective == result.metrics["validation/accuracy"]
     confusion = [result.metrics[f"test/recall/{name}"] for name in ("neg", "pos")]
     assert result.metrics["test/recall"] == pytest.approx(sum(confusion) / 2)
     rows = [json.loads(line) for line in (result.run_dir / "predictions.jsonl").open()]
-    right = [row["label"] == row["predicted"] for row in rows]
-    assert sum(right) / len(rows) == pytest.approx(result.metrics["test/accuracy"])
+    correct = [row["label"] == row["predicted"] for row in rows]
+    assert sum(correct) / len(rows) == pytest.approx(result.metrics["test/accuracy"])
     assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4) for row in rows)
     assert (result.run_dir / "confusion.png").read_bytes().startswith(b"\x89PNG")
     summary = json.loads((result.run_dir / "summary.json").read_text())
@@ -85,7 +86,7 @@ def test_classes_are_learned_and_reported(tune, pooling, capsys):
         assert part in shown
 
 
-def test_a_run_that_gets_no_better_ends_early_and_says_so(tune, capsys):
+def test_a_run_that_does_not_improve_stops_early_and_reports_it(tune, capsys):
     result = tune(
         "classification",
         "callbacks=early_stopping",
@@ -99,12 +100,12 @@ def test_a_run_that_gets_no_better_ends_early_and_says_so(tune, capsys):
     assert "did not improve" in summary["stopped_early"]
 
 
-def test_the_picture_of_errors_goes_to_wandb(tune):
+def test_the_confusion_matrix_is_logged_to_wandb(tune):
     result = tune("classification", "logger=wandb", "logger.wandb.offline=true")
     assert list(result.run_dir.glob("wandb/offline-run-*/files/media/images/confusion_*.png"))
 
 
-def test_a_run_whose_predictions_are_not_written_has_failed(tune, tmp_path):
+def test_a_run_fails_if_its_predictions_cannot_be_written(tune, tmp_path):
     (tmp_path / "run" / "predictions.jsonl").mkdir(parents=True)
     with pytest.raises(OSError, match=r"predictions\.jsonl"):
         tune("classification")
@@ -114,7 +115,7 @@ def test_a_run_whose_predictions_are_not_written_has_failed(tune, tmp_path):
 
 
 @pytest.mark.parametrize("crf", [False, True])
-def test_names_are_learned_and_reported(tune, crf, capsys):
+def test_tagging_learns_and_reports(tune, crf, capsys):
     result = tune("tagging", f"task.crf={crf}", "optimizer.lr=1e-2", "trainer.max_steps=40")
     assert result.metrics["test/f1"] > 0.9
     assert result.metrics["test/f1/PER"] > 0.9
@@ -127,16 +128,16 @@ def test_names_are_learned_and_reported(tune, crf, capsys):
 
 
 @pytest.mark.parametrize("case", [False, True])
-def test_names_that_only_their_case_tells(tune, tmp_path, case):
+def test_case_features_distinguish_words_that_differ_only_in_case(tune, tmp_path, case):
     for name in ("eng.train", "eng.testa", "eng.testb"):
         (tmp_path / name).write_text("Turkey B-LOC\nis O\ngood O\n\nturkey O\nis O\ngood O\n\n" * 30)
     settings = (f"data.source={tmp_path}", f"task.case={case}", "optimizer.lr=1e-2", "trainer.max_steps=20")
     f1 = tune("tagging", *settings, run_dir=tmp_path / "run").metrics["test/f1"]
-    assert f1 > 0.9 if case else f1 < 0.7  # the same tokens have the same tags
+    assert f1 > 0.9 if case else f1 < 0.7  # without case features, the same tokens get the same tags
 
 
-def test_two_devices_measure_what_one_does(tune, tmp_path):
-    """Also where they got another number of rows."""
+def test_two_devices_measure_the_same_as_one(tune, tmp_path):
+    """Even though they get different numbers of rows."""
     trained = tune("tagging", "optimizer.lr=1e-2", "trainer.max_steps=10", "data.block_size=8")
     command = [sys.executable, str(ROOT / "src" / "evaluate.py"), f"run={trained.run_dir}", "hardware=cpu"]
     subprocess.run([*command, "hardware.devices=2", f"output={tmp_path}"], check=True, capture_output=True)
@@ -156,7 +157,7 @@ def test_two_devices_measure_what_one_does(tune, tmp_path):
     assert "would begin sweeps of their own" in swept.stderr
 
 
-def test_numbers_are_learned_and_reported(tune, capsys):
+def test_regression_learns_and_reports(tune, capsys):
     result = tune("regression", "optimizer.lr=1e-2", "trainer.max_steps=40")
     assert result.metrics["test/loss"] < 0.5
     assert result.metrics["test/rmse"] == pytest.approx(result.metrics["test/loss"] ** 0.5, rel=1e-3)
@@ -166,14 +167,14 @@ def test_numbers_are_learned_and_reported(tune, capsys):
 
 
 @pytest.mark.parametrize("model", ["lstm", "cnn", "mlp"])
-def test_the_base_models_learn_by_masks_and_from_labels(run, tune, tmp_path, model):
+def test_base_models_are_pretrained_and_fine_tuned(run, tune, tmp_path, model):
     first = run(f"model={model}", run_dir=tmp_path / "first")
     result = tune("classification", f"init_from={first.run_dir}", model=False)
     assert type(result.task.encoder).__name__.lower() == model
     assert result.trainer.global_step == 6
 
 
-def test_a_run_starts_from_another(run, tune, tmp_path, capsys):
+def test_a_run_starts_from_the_weights_of_another(run, tune, tmp_path, capsys):
     first = run(run_dir=tmp_path / "first")
     capsys.readouterr()
     result = tune("classification", f"init_from={first.run_dir}", "trainer.max_steps=1", model=False)
@@ -188,7 +189,7 @@ def test_a_run_starts_from_another(run, tune, tmp_path, capsys):
         torch.testing.assert_close(weight, saved[f"encoder.{name}"])
 
 
-def test_pretraining_goes_on_with_its_head(run, tmp_path):
+def test_init_from_also_loads_the_head_for_masked_tokens(run, tmp_path):
     first = run(run_dir=tmp_path / "first")
     again = run(f"init_from={first.run_dir}", "trainer.max_steps=1", "optimizer.lr=1e-9", "optimizer.adamw_lr=1e-9")
     assert again.metrics["test/loss"] == pytest.approx(first.metrics["test/loss"], rel=1e-3)
@@ -198,19 +199,25 @@ def test_pretraining_goes_on_with_its_head(run, tmp_path):
     ("task", "overrides"),
     [
         ("classification", ("model.dropout=0.1", "mask=token")),
-        ("tagging", ("task.crf=true", "task.case=true", "task.finetuning.thaw=0.5", "data.context=document")),
-        ("classification", ("hardware.accumulate=2", "task.finetuning.layer_decay=0.8", "data.truncate=windows")),
+        (
+            "tagging",
+            ("task.crf=true", "task.case=true", "task.finetuning.gradual_unfreezing=0.5", "data.context=document"),
+        ),
+        (
+            "classification",
+            ("hardware.accumulate_grad_batches=2", "task.finetuning.layer_decay=0.8", "data.truncate=windows"),
+        ),
         ("classification", ("model=lstm", "model.layers=1", "model.hidden_size=16")),
         ("tagging", ("init_from=<hub>",)),
     ],
-    ids=["masked", "thawing", "accumulate", "lstm", "hub"],
+    ids=["masked", "unfreezing", "accumulate", "lstm", "hub"],
 )
-def test_resuming_equals_going_on(tune, hub_model, tmp_path, task, overrides):
+def test_a_resumed_run_equals_an_uninterrupted_one(tune, hub_model, tmp_path, task, overrides):
     settings = [KEEP, "trainer.max_steps=20", "data.limit=60", *overrides]
     settings = [setting.replace("<hub>", str(hub_model)) for setting in settings]
     tune = partial(tune, model=not overrides[0].startswith(("model=", "init_from=")))
     whole = tune(task, *settings, run_dir=tmp_path / "whole")
-    assert whole.data.steps(1) < 20  # across the end of an epoch
+    assert whole.data.steps(1) < 20  # the run passes the end of an epoch
     for stop in (4, 17):
         stopped = tmp_path / f"stopped-{stop}"
         with pytest.raises(Stop):
@@ -227,8 +234,8 @@ def test_resuming_equals_going_on(tune, hub_model, tmp_path, task, overrides):
                 assert resumed.metrics[name] == value
 
 
-def test_masks_hide_words_in_training_alone(tune):
-    """Of texts whose class stands in words of emotion, those are hidden, and evaluation sees them."""
+def test_masks_hide_words_in_training_only(tune):
+    """Words of emotion, which the class depends on, are hidden in training, but not in evaluation."""
     hidden = tune(
         "classification",
         "mask=lexicon",
@@ -256,17 +263,21 @@ def test_masks_hide_words_in_training_alone(tune):
         ("classification", ("task.class_weights=[1,2,3]",), "class_weights"),
         ("classification", ("task.finetuning.layer_decay=2",), "layer_decay is 2"),
         ("classification", ("task.class_weights=[0,1]",), "above 0 for each"),
-        ("classification", ("task.finetuning.freeze=50",), "freeze is 50, and the encoder has 2 layers"),
+        ("classification", ("task.finetuning.freeze=50",), "freeze is 50, but the encoder has 2 layers"),
         ("classification", ("objective=validation/perplexity",), "is no metric"),
         ("classification", ("objective=validation/loss",), "Set objective_mode=min"),
-        ("classification", ("objective=validation/f1/possitive",), "precision, recall and f1 are told of neg, pos"),
-        ("classification", ("data.splits.test=train",), r"data\.splits\.train=train learns from that"),
+        (
+            "classification",
+            ("objective=validation/f1/possitive",),
+            "precision, recall and f1 are reported for: neg, pos",
+        ),
+        ("classification", ("data.splits.test=train",), r"data\.splits\.train=train trains on that"),
         ("classification", ("init_from=logs/mlm/typo",), r"init_from='logs/mlm/typo' does not exist"),
-        ("tagging", ("task.crf=true", "task.label_smoothing=0.1"), "for tags by themselves"),
+        ("tagging", ("task.crf=true", "task.label_smoothing=0.1"), "for independent tags"),
         (
             "classification",
             ("callbacks.checkpoint.monitor=validation/loss",),
-            r"callbacks\.checkpoint\.mode=max, but of validation/loss less is better",
+            r"callbacks\.checkpoint\.mode=max, but a lower validation/loss is better",
         ),
         (
             "classification",
@@ -286,13 +297,13 @@ def test_masks_hide_words_in_training_alone(tune):
         ("tagging", ("+task.names=3",), "no setting"),
     ],
 )
-def test_what_does_not_fit_is_refused(tune, task, overrides, message):
+def test_invalid_settings_are_refused(tune, task, overrides, message):
     with pytest.raises(UserError, match=message):
         tune(task, *overrides)
 
 
-def test_a_class_may_be_named_as_no_entity_is(tune, tmp_path):
-    groups = ["A", "B", "AB", "O", "$_$"]  # the last one is no formula either
+def test_classes_may_have_names_that_look_like_tags_or_formulas(tune, tmp_path):
+    groups = ["A", "B", "AB", "O", "$_$"]
     table = tmp_path / "blood.csv"
     table.write_text(
         "text,label\n" + "".join(f"blood of {name} {n},{name}\n" for n in range(40) for name in groups)
@@ -302,7 +313,7 @@ def test_a_class_may_be_named_as_no_entity_is(tune, tmp_path):
     assert (result.run_dir / "confusion.png").is_file()
 
 
-def test_a_kind_that_a_split_does_not_have_is_told_all_the_same(tune, tmp_path):
+def test_metrics_include_kinds_that_a_split_does_not_have(tune, tmp_path):
     for name, other in (("eng.train", "B-MISC"), ("eng.testa", "O"), ("eng.testb", "O")):
         (tmp_path / name).write_text(f"Ada B-PER\nwrote O\nLatin {other}\n\n" * 30)
     result = tune("tagging", f"data.source={tmp_path}", "objective=validation/f1/MISC", run_dir=tmp_path / "run")
@@ -310,13 +321,13 @@ def test_a_kind_that_a_split_does_not_have_is_told_all_the_same(tune, tmp_path):
     assert 0 <= result.metrics["test/precision/MISC"] <= 1
 
 
-def test_callbacks_that_go_by_no_metric_are_left_alone(tune):
+def test_callbacks_without_a_metric_are_accepted(tune):
     target = "lightning.pytorch.callbacks.ModelCheckpoint"
     result = tune("classification", f"+callbacks.each={{_target_: {target}, monitor: null, save_top_k: -1}}")
     assert result.metrics["test/accuracy"] > 0
 
 
-def test_the_tokens_of_a_model_of_the_hub_are_its_own(tune, hub_model, tmp_path):
+def test_a_hub_model_is_used_with_its_own_tokenizer(tune, hub_model, tmp_path):
     result = tune(
         "classification", "model=pretrained", f"model.name={hub_model}", "tokenizer=pretrained", model=False
     )
@@ -336,7 +347,7 @@ def test_the_tokens_of_a_model_of_the_hub_are_its_own(tune, hub_model, tmp_path)
         tune("classification", *given, model=False)
 
 
-def test_what_a_model_of_the_hub_brings_is_told(tune, hub_model, capsys):
+def test_new_weights_of_a_hub_model_are_listed(tune, hub_model, capsys):
     model = ("model=pretrained", f"model.name={hub_model}", "tokenizer=pretrained")
     tune("classification", *model, "trainer.max_steps=1", model=False)
     shown = " ".join(capsys.readouterr().out.split())
@@ -345,7 +356,7 @@ def test_what_a_model_of_the_hub_brings_is_told(tune, hub_model, capsys):
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging", "regression", "multitask"])
-def test_tasks_learn_in_half_precision(tune, task):
+def test_tasks_learn_in_mixed_precision(tune, task):
     result = tune(
         task,
         "hardware.precision=bf16-mixed",
@@ -353,26 +364,27 @@ def test_tasks_learn_in_half_precision(tune, task):
         "optimizer.lr=1e-2",
         "trainer.max_steps=40",
     )
-    told = {"tagging": "test/f1", "regression": "test/r2"}.get(task, "test/accuracy")
-    assert result.metrics[told] > 0.8
+    metric = {"tagging": "test/f1", "regression": "test/r2"}.get(task, "test/accuracy")
+    assert result.metrics[metric] > 0.8
     assert (result.run_dir / "predictions.jsonl").is_file()
 
 
-def test_numbers_are_told_as_they_are_where_a_run_computes_in_bfloat16(tune):
+def test_labels_are_reported_exactly_by_a_run_in_bfloat16(tune):
     result = tune("regression", "hardware.precision=bf16-true", "data.label=precise", "trainer.max_steps=1")
     rows = [json.loads(line) for line in (result.run_dir / "predictions.jsonl").open()]
     assert {row["label"] for row in rows} == {1234.5, 1236.5}
 
 
-def test_a_head_of_other_units_is_left_out(tune, tmp_path, capsys):
+def test_a_head_for_numbers_in_other_units_is_left_out(tune, tmp_path, capsys):
     first = tune("regression", run_dir=tmp_path / "first")
-    for label, left in (("stars", False), ("precise", True)):
+    for label, left_out in (("stars", False), ("precise", True)):
         capsys.readouterr()
         tune("regression", f"init_from={first.run_dir}", f"data.label={label}", "trainer.max_steps=1", model=False)
-        assert ("left out: output.weight, output.bias" in " ".join(capsys.readouterr().out.split())) == left
+        shown = " ".join(capsys.readouterr().out.split())
+        assert ("left out: output.weight, output.bias" in shown) == left_out
 
 
-def test_a_step_of_two_losses_takes_two_passes_and_frozen_layers_none_back(tune):
+def test_flops_include_the_second_pass_of_multitask_and_no_backward_pass_of_frozen_layers(tune):
     counts = {}
     for name, task, override in [
         ("label", "classification", "trainer.max_steps=1"),
@@ -388,19 +400,20 @@ def test_a_step_of_two_losses_takes_two_passes_and_frozen_layers_none_back(tune)
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_a_step_in_pieces_is_that_step(tune, tmp_path, task):
-    """Whatever number of texts, and of words in them, each piece has."""
+def test_accumulating_micro_batches_equals_a_whole_step(tune, tmp_path, task):
+    """Whatever the number of texts and words in each micro-batch."""
     settings = ("optimizer=sgd", "optimizer.lr=0.1", "task.dropout=0", "trainer.max_steps=3", "schedule=constant")
     settings += ("data.tokens_per_batch=160", "trainer.gradient_clip_val=null")
-    whole, pieces = (
-        tune(task, *settings, f"hardware.accumulate={number}", run_dir=tmp_path / str(number)) for number in (1, 3)
+    whole, accumulated = (
+        tune(task, *settings, f"hardware.accumulate_grad_batches={number}", run_dir=tmp_path / str(number))
+        for number in (1, 3)
     )
-    pieces = pieces.task.state_dict()
+    accumulated = accumulated.task.state_dict()
     for name, weight in whole.task.state_dict().items():
-        torch.testing.assert_close(pieces[name], weight, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(accumulated[name], weight, rtol=1e-4, atol=1e-6)
 
 
-def test_a_head_of_other_labels_is_left_out(tune, tmp_path, capsys):
+def test_a_head_for_other_labels_is_left_out(tune, tmp_path, capsys):
     first = tune("classification", "optimizer.lr=1e-2", "trainer.max_steps=30", run_dir=tmp_path / "first")
     for labels, accuracy in (("[neg,pos]", 1.0), ("[pos,neg]", 0.5)):
         capsys.readouterr()
@@ -413,15 +426,21 @@ def test_a_head_of_other_labels_is_left_out(tune, tmp_path, capsys):
             model=False,
         )
         assert again.metrics["test/accuracy"] == pytest.approx(accuracy, abs=0.3)
-        told = "the head is new, since the old one tells neg, pos, in this order" in capsys.readouterr().out
-        assert told == (labels == "[pos,neg]")
+        shown = capsys.readouterr().out
+        assert ("the head is new, since the old one predicts neg, pos, in this order" in shown) == (
+            labels == "[pos,neg]"
+        )
 
 
-def test_another_tokenizer_than_that_of_the_weights_is_refused(hub_model):
+def settings_of(composed) -> TrainSettings:
+    return TrainSettings.parse(OmegaConf.to_container(composed, resolve=False))
+
+
+def test_init_from_refuses_another_tokenizer(hub_model):
     overrides = ["tokenizer=bpe"]
     composed = compose_train("task=classification", f"init_from={hub_model}", *overrides)
     with pytest.raises(UserError, match="brings its own tokenizer"):
-        start(OmegaConf.to_container(composed, resolve=False), overrides)
+        starting_point(settings_of(composed), overrides)
 
 
 @pytest.mark.parametrize(
@@ -432,20 +451,20 @@ def test_another_tokenizer_than_that_of_the_weights_is_refused(hub_model):
         ("tagging", "task.case=true"),
     ],
 )
-def test_going_on_with_other_parts_is_refused(tune, tmp_path, task, override):
+def test_resuming_with_other_weights_or_parameter_groups_is_refused(tune, tmp_path, task, override):
     first = tune(task, "trainer.max_steps=3", run_dir=tmp_path / "first")
     with pytest.raises(UserError, match=f"is of another task: {override.split('=')[0]} was"):
         tune(task, f"ckpt_path={first.run_dir}", override)
 
 
-def test_a_head_of_another_shape_is_new_as_a_whole(tune, tmp_path, capsys):
+def test_a_head_of_another_shape_is_completely_new(tune, tmp_path, capsys):
     first = tune("tagging", "task.case=true", "trainer.max_steps=3", run_dir=tmp_path / "first")
     tune("tagging", f"init_from={first.run_dir}", model=False)
     assert "new: output.weight, output.bias" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_run_of_before_a_setting_goes_on(tune, tmp_path, capsys):
-    """Of `task.case`, which older checkpoints do not know."""
+def test_a_checkpoint_without_a_newer_setting_can_be_resumed(tune, tmp_path, capsys):
+    """The setting is `task.case`, which older checkpoints do not have."""
     first = tune("tagging", "trainer.max_steps=3", run_dir=tmp_path / "first")
     path = first.run_dir / "checkpoints" / "last.ckpt"
     saved = torch.load(path, weights_only=True)
@@ -455,7 +474,7 @@ def test_a_run_of_before_a_setting_goes_on(tune, tmp_path, capsys):
     assert "task.case" not in capsys.readouterr().out
 
 
-def test_another_model_than_that_of_the_run_is_refused(run, tune, tmp_path):
+def test_init_from_refuses_a_checkpoint_that_lacks_weights(run, tune, tmp_path):
     first = run("trainer.max_steps=1", run_dir=tmp_path / "first")
     state = torch.load(first.run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     del state["state_dict"]["encoder.embedding.weight"]
@@ -469,20 +488,19 @@ def test_another_model_than_that_of_the_run_is_refused(run, tune, tmp_path):
     ("overrides", "dropout"),
     [([], None), (["model.dropout=0"], 0.0), (["model=pretrained", "model.name=?", "model.dropout=0.2"], 0.2)],
 )
-def test_dropout_is_chosen_anew_and_nothing_else(hub_model, overrides, dropout):
+def test_init_from_allows_another_dropout_but_no_other_model(hub_model, overrides, dropout):
     overrides = [override.replace("?", str(hub_model)) for override in overrides]
     composed = compose_train("task=classification", f"init_from={hub_model}", *overrides)
-    config = OmegaConf.to_container(composed, resolve=False)
-    start(config, overrides)
-    assert config["model"]["dropout"] == dropout
+    settings, _ = starting_point(settings_of(composed), overrides)
+    assert settings.model["dropout"] == dropout
     for other in (["model.layers=4"], ["model=lstm"]):
         composed = compose_train("task=classification", f"init_from={hub_model}", *other)
         with pytest.raises(UserError, match="another was asked for"):
-            start(OmegaConf.to_container(composed, resolve=False), other)
+            starting_point(settings_of(composed), other)
 
 
 @pytest.mark.parametrize("labels", ["classification", "tagging"])
-def test_tokens_and_labels_are_learned_at_once(tune, labels):
+def test_multitask_learns_tokens_and_labels(tune, labels):
     settings = ("optimizer.lr=1e-2", "trainer.max_steps=40", "mask.ratio=0.3")
     if labels == "classification":
         result = tune("multitask", *settings)
@@ -495,10 +513,10 @@ def test_tokens_and_labels_are_learned_at_once(tune, labels):
     assert result.metrics["train/loss"] > result.metrics["train/label_loss"]
 
 
-def test_class_weights_and_smoothing_are_taken(tune):
+def test_class_weights_and_label_smoothing_are_used(tune):
     result = tune(
         "classification", "task.class_weights=balanced", "task.label_smoothing=0.1", "trainer.max_steps=2"
     )
     weights = result.task.class_weights
-    counts = torch.tensor(result.data.counts)
+    counts = torch.tensor(result.data.labels.counts)
     assert (weights * counts).sum() == pytest.approx(float(counts.sum()))

@@ -1,4 +1,4 @@
-"""The worked example of CONTRIBUTING.md: a strategy outside the repository."""
+"""The worked example of CONTRIBUTING.md: a masking strategy outside the repository."""
 
 import os
 import re
@@ -30,27 +30,27 @@ def call(folder: Path, *command: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, env=environment)
 
 
-def test_the_example_has_every_property(folder):
+def test_the_example_satisfies_every_property(folder):
     result = call(folder, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "test_my_masks.py")
     assert result.returncode == 0, result.stdout
     assert " passed" in result.stdout
 
 
-@pytest.mark.parametrize("door", ["mask.py", "train.py"])
-def test_the_commands_of_the_example_run(folder, corpus, cache, door):
-    [line] = [line for line in SECTION.splitlines() if f"src/{door}" in line]
-    overrides = re.findall(r'(?:--config-dir )?[\w.-]+(?:="[^"]*"|=\S+)?', line.split(door)[1])
+@pytest.mark.parametrize("script", ["mask.py", "train.py"])
+def test_the_commands_of_the_example_run(folder, corpus, cache, script):
+    [line] = [line for line in SECTION.splitlines() if f"src/{script}" in line]
+    overrides = re.findall(r'(?:--config-dir )?[\w.-]+(?:="[^"]*"|=\S+)?', line.split(script)[1])
     arguments = [
         part.replace('"', "") for word in overrides for part in word.split(" ", 1 if word.startswith("--") else 0)
     ]
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
-    settings = [*TINY, "trainer.max_steps=2"] if door == "train.py" else ["tokenizer.vocabulary_size=300"]
-    result = call(folder, str(ROOT / "src" / door), *arguments, *data, *settings)
+    settings = [*TINY, "trainer.max_steps=2"] if script == "train.py" else ["tokenizer.vocabulary_size=300"]
+    result = call(folder, str(ROOT / "src" / script), *arguments, *data, *settings)
     assert result.returncode == 0, result.stderr
-    assert ("draw 5:" if door == "mask.py" else "Test: loss") in result.stdout
+    assert ("draw 5:" if script == "mask.py" else "Test: loss") in result.stdout
 
 
-def test_its_mistakes_are_told(folder, corpus, cache):
+def test_an_invalid_setting_of_the_example_is_reported(folder, corpus, cache):
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}", *TINY]
     arguments = ["--config-dir", "my_conf", "mask=chunks", "mask.units.length=0", *data]
     result = call(folder, str(ROOT / "src" / "train.py"), *arguments)

@@ -1,4 +1,4 @@
-"""The pictures of docs/masking.md are what `scripts/draw_masks.py` draws."""
+"""The pictures in docs/masking.md are those that `scripts/documents/draw_masks.py` draws."""
 
 import importlib.util
 
@@ -7,7 +7,7 @@ from tests.masking.test_strategies import STRATEGIES
 
 
 def test_pictures_are_up_to_date(tmp_path):
-    spec = importlib.util.spec_from_file_location("draw_masks", ROOT / "scripts" / "draw_masks.py")
+    spec = importlib.util.spec_from_file_location("draw_masks", ROOT / "scripts" / "documents" / "draw_masks.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     script.draw(tmp_path / "pictures", cache=str(tmp_path / "cache"))

@@ -1,20 +1,24 @@
-"""`python src/mask.py`, from its config to what it prints and writes."""
+"""`python src/mask.py`, from its config to its output."""
 
+import html
 import os
+import re
 import shlex
 import subprocess
 import sys
 from xml.etree import ElementTree
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from maskwright.cli import quoted
 from maskwright.core.errors import UserError
 from maskwright.reports import masks
-from maskwright.run.assemble import make_data, make_maskers, mask_parts
+from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
 from maskwright.run.preview import preview
+from maskwright.settings.commands import PreviewSettings
 from tests.conftest import ROOT
 from tests.integration.test_documents import shown
 from tests.masking.test_strategies import STRATEGIES
@@ -44,7 +48,7 @@ def look(settings):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_strategy_can_be_looked_at(look, capsys, strategy):
+def test_every_strategy_can_be_previewed(look, capsys, strategy):
     found = look(f"mask={strategy}", f"text={TEXT}", "draws=2")
     shown = capsys.readouterr().out
     assert "draw 1:" in shown
@@ -67,7 +71,7 @@ def test_every_strategy_can_be_looked_at(look, capsys, strategy):
 
 
 @pytest.mark.parametrize("command", shown(r"python src/mask\.py"))
-def test_shown_commands_run(look, tmp_path, capsys, command):
+def test_documented_commands_run(look, tmp_path, capsys, command):
     overrides = [o for o in shlex.split(command)[2:] if not o.startswith("output=")]
     if len(overrides) < len(shlex.split(command)[2:]):
         overrides.append(f"output={tmp_path / 'm.html'}")
@@ -76,7 +80,7 @@ def test_shown_commands_run(look, tmp_path, capsys, command):
         assert "draw 1:" in capsys.readouterr().out
 
 
-def test_what_is_hidden_is_marked(look, capsys):
+def test_hidden_tokens_are_marked(look, capsys):
     look("mask=wholeword", "mask/corruption=mask_only", f"text={TEXT}", "draws=1", "mask.ratio=1.0")
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("draw 1"))
     assert line.startswith("draw 1: [The] [old] [sailor][,] [they] [say][,] [crosses]")
@@ -98,7 +102,7 @@ def test_a_text_of_the_corpus_is_the_default(look, capsys):
     assert len(capsys.readouterr().out.split("draw 1: ")[1]) > 20
 
 
-def test_several_texts(look, capsys):
+def test_several_texts_are_shown(look, capsys):
     look("mask=token", "text=[one sailor,two painters cross the river]", "draws=1")
     assert capsys.readouterr().out.count("draw 1 of text") == 2
 
@@ -115,9 +119,9 @@ def test_pictures_are_written(look, tmp_path, ending):
     if ending == "svg":
         ElementTree.fromstring(page)
         return
-    assert page.count("<h2>draw") == 2
+    assert page.count(">draw ") == 2
     assert "<b>" not in page
-    assert '<mark class="mask">' in page
+    assert "background-color: #ffd54d" in page
     assert [p.name for p in path.parent.iterdir()] == ["mask.html"]
 
 
@@ -135,7 +139,7 @@ def test_pictures_are_written(look, tmp_path, ending):
         (["+foo=1"], r"no key 'foo'"),
     ],
 )
-def test_mistakes_are_told(look, overrides, message):
+def test_invalid_settings_are_refused(look, overrides, message):
     with pytest.raises(UserError, match=message):
         look(*overrides)
 
@@ -157,7 +161,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_texts_reach_the_config_as_they_are(text):
+def test_texts_reach_the_config_unchanged(text):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("mask", [quoted(f"text={text}", ("text",))])
     assert cfg.text == (None if text == "null" else text)
@@ -165,24 +169,24 @@ def test_texts_reach_the_config_as_they_are(text):
 
 @pytest.mark.parametrize("choice", ["wordpiece", "bpe", "unigram"])
 @pytest.mark.parametrize("strategy", ["token", "wholeword", "span"])
-def test_pictures_lose_and_double_no_character(settings, tmp_path, choice, strategy):
+def test_pictures_contain_every_character_exactly_once(settings, tmp_path, choice, strategy):
     text = 'The (old) "sailor" cost $5.00, naïve ﬁne 😀 \n and Ⅳ a  b'
     overrides = [f"tokenizer={choice}", "tokenizer.vocabulary_size=350", "mask.ratio=0.6", f"mask={strategy}"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = OmegaConf.to_container(compose("mask", [*settings, *overrides]), resolve=True)
-    data = make_data(config, mask_parts(config))
-    data.prepare_data()
-    data.setup()
-    batch, piece = data.encode([text])
-    masker = make_maskers(config, data)["mask"]
+        config = PreviewSettings.parse(
+            OmegaConf.to_container(compose("mask", [*settings, *overrides]), resolve=True)
+        )
+    data, parts = prepare(config)
+    batch, shard = data.encode([text])
+    masker = make_maskers(config, parts, vocabulary_of(data.tokenizer, data))["mask"]
     for epoch in range(20):
         batch["epochs"][:] = epoch
-        [cut] = masks.parts(masker, data.tokenizer, batch, piece)
+        [cut] = masks.segments(masker, data.tokenizer, batch, shard)
         assert "".join(part.text for part in cut) == text
 
 
-def test_the_door(settings, tmp_path):
-    """As typed in a shell, with a text that Hydra's grammar would not take."""
+def test_the_command(settings, tmp_path):
+    """As typed in a shell, with a text that the grammar of Hydra would not accept."""
     text = "text=What a day, isn't it: [well], {good} (x=1) ${home} 100% \\\\ 'said' she!"
     result = subprocess.run(
         [
@@ -201,10 +205,10 @@ def test_the_door(settings, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     page = (tmp_path / "m.html").read_text()
-    plain = page.replace("</mark>", "")
+    plain = html.unescape(re.sub("<[^>]+>", "", page))
     for part in ("${home}", "[well]", "{good}"):
         assert part.strip("[]{}$") in plain
-    assert [path.name for path in tmp_path.iterdir()] == ["m.html"]  # nothing else is left behind
+    assert [path.name for path in tmp_path.iterdir()] == ["m.html"]  # no other files are left
 
 
 def test_help_and_typos(tmp_path):
@@ -221,3 +225,21 @@ def test_help_and_typos(tmp_path):
     assert "Traceback" not in wrong.stderr
     wrong = mask("txt=hello")
     assert "There is no key or group 'txt'. Did you mean 'text'?" in wrong.stderr
+
+
+class ByVocabulary:
+    """A user's own weights, whose constructor takes the size of the vocabulary."""
+
+    def __init__(self, vocabulary_size: int, least: float = 0.5):
+        self.of_ids = torch.linspace(least, 1, vocabulary_size)
+
+    def __call__(self, batch):
+        return self.of_ids[batch["input_ids"]]
+
+
+def test_a_users_own_parts_may_take_the_size_of_the_vocabulary(look):
+    target = "_target_: tests.integration.test_preview.ByVocabulary"
+    found = look("~mask.weights", f"+mask.weights={{{target}, least: 0.1}}", f"text={TEXT}", "draws=1")
+    assert found.ratio == pytest.approx(0.3, abs=0.06)
+    with pytest.raises(UserError, match=r"mask\.weights\.most is no setting of ByVocabulary"):
+        look("~mask.weights", f"+mask.weights={{{target}, most: 0.1}}", f"text={TEXT}")

@@ -1,4 +1,4 @@
-"""What users run, from the config to the run directory."""
+"""Training runs as users start them, from the config to the run directory."""
 
 import csv
 import errno
@@ -18,7 +18,7 @@ from maskwright.tasks import MaskedLanguageModeling
 
 
 class Losses(Callback):
-    """Keeps the exact training losses by step."""
+    """Records the exact training losses by step."""
 
     def __init__(self):
         self.losses: dict[int, float] = {}
@@ -36,7 +36,7 @@ def losses(result) -> dict[int, float]:
     return next(c for c in result.trainer.callbacks if type(c).__name__ == "Losses").losses
 
 
-def test_a_run_directory_tells_everything(run, tmp_path, capsys):
+def test_a_run_directory_is_complete(run, tmp_path, capsys):
     result = run("logger=default")
     written = {str(path.relative_to(result.run_dir)) for path in result.run_dir.rglob("*") if path.is_file()}
     assert {
@@ -93,7 +93,7 @@ def test_a_run_directory_tells_everything(run, tmp_path, capsys):
         assert part in shown
 
 
-def test_the_same_seed_gives_the_same_run_and_another_another(run, tmp_path):
+def test_runs_depend_on_the_seed_alone(run, tmp_path):
     first = losses(run(KEEP, run_dir=tmp_path / "a"))
     assert len(first) == 6
     assert losses(run(KEEP, run_dir=tmp_path / "b")) == first
@@ -105,15 +105,15 @@ def test_the_same_seed_gives_the_same_run_and_another_another(run, tmp_path):
     [
         (),
         ("model.dropout=0.1", "schedule=cosine"),
-        ("hardware.accumulate=2", "data.batch_size=16", "optimizer=sgd"),
+        ("hardware.accumulate_grad_batches=2", "data.batch_size=16", "optimizer=sgd"),
         ("hardware.workers=1", "mask=token", "mask.ratio=0.3"),
-        ("mask=adaptive", "mask.weights.every=3", "hardware.accumulate=2", "data.batch_size=16"),
+        ("mask=adaptive", "mask.weights.every=3", "hardware.accumulate_grad_batches=2", "data.batch_size=16"),
         ("mask=span", "mask/ratio=linear", "evaluation_mask.ratio=0.2"),
     ],
     ids=["plain", "dropout", "accumulate", "workers", "adaptive", "span"],
 )
-def test_resuming_equals_going_on(run, tmp_path, overrides):
-    """Bitwise the same losses, resumed between and at validations, in an epoch and across its end."""
+def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, overrides):
+    """The losses are bitwise the same, resumed between and at validations, within an epoch and across its end."""
     # 30 documents make about 125 blocks of 32 tokens, an epoch of less than 16 steps
     settings = (
         KEEP,
@@ -147,7 +147,7 @@ class Stop(Exception):
 
 
 class StopAt(Callback):
-    """Does what Ctrl-C does, behind a given step."""
+    """Does what Ctrl-C does, after a given step."""
 
     def __init__(self, step: int):
         self.step = step
@@ -158,7 +158,7 @@ class StopAt(Callback):
             raise Stop
 
 
-def test_a_finished_run_can_be_made_longer(run, tmp_path):
+def test_a_finished_run_can_be_extended(run, tmp_path):
     settings = (KEEP, "schedule=constant", "trainer.val_check_interval=4")
     whole = run(*settings, "trainer.max_steps=12", "schedule.warmup=0", run_dir=tmp_path / "whole")
     run(*settings, "trainer.max_steps=6", "schedule.warmup=0", run_dir=tmp_path / "short")
@@ -194,7 +194,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("recipe", GOLDEN, ids=["plain", "default"])
 def test_golden_losses(run, recipe):
-    """A change that is not about computation must leave these as they are.
+    """A change that is not about computation must not change these losses.
 
     Recorded on one thread of an AMD EPYC with torch 2.13; other machines round differently.
     """
@@ -202,17 +202,17 @@ def test_golden_losses(run, recipe):
     assert list(found.values()) == pytest.approx(GOLDEN[recipe], abs=2e-3)
 
 
-def test_hardware_changes_no_result(run, tmp_path):
-    """The same blocks and masks; a step's loss is the mean of its pieces' means, which nearly is its own."""
+def test_accumulating_gradients_does_not_change_the_results(run, tmp_path):
+    """Blocks and masks are the same. The loss of a step is the mean over its micro-batches, which differs slightly."""
     plain = run(KEEP, run_dir=tmp_path / "a")
-    pieces = run(KEEP, "hardware.accumulate=4", run_dir=tmp_path / "b")
+    accumulated = run(KEEP, "hardware.accumulate_grad_batches=4", run_dir=tmp_path / "b")
     for name in ("validation/loss", "test/loss"):
-        assert pieces.metrics[name] == pytest.approx(plain.metrics[name], abs=2e-3)
-    assert pieces.trainer.global_step == plain.trainer.global_step == 6
+        assert accumulated.metrics[name] == pytest.approx(plain.metrics[name], abs=2e-3)
+    assert accumulated.trainer.global_step == plain.trainer.global_step == 6
 
 
-def test_compiling_changes_no_result_and_no_name(run, tmp_path):
-    small = ("trainer.max_steps=2", "model.layers=1")  # compiling takes its time
+def test_compiling_changes_neither_results_nor_names_of_weights(run, tmp_path):
+    small = ("trainer.max_steps=2", "model.layers=1")  # compiling is slow
     plain = run(KEEP, *small, run_dir=tmp_path / "a")
     compiled = run(KEEP, *small, "hardware.compile=true", run_dir=tmp_path / "b")
     assert list(losses(compiled).values()) == pytest.approx(list(losses(plain).values()), abs=1e-3)
@@ -220,7 +220,7 @@ def test_compiling_changes_no_result_and_no_name(run, tmp_path):
     assert state.keys() == plain.task.state_dict().keys()
 
 
-def test_a_clock_bounds_a_run_and_drives_its_schedule(run):
+def test_max_time_limits_a_run_and_drives_its_schedule(run):
     result = run("trainer.max_steps=-1", "trainer.max_time=00:00:00:04", "trainer.val_check_interval=100000")
     steps = result.trainer.global_step
     assert steps > 10
@@ -234,7 +234,7 @@ def test_a_clock_bounds_a_run_and_drives_its_schedule(run):
     assert rates[-1] < 0.2 * max(rates)
 
 
-def test_the_last_step_is_validated_wherever_it_falls(run):
+def test_the_last_step_is_always_followed_by_a_validation(run):
     result = run("trainer.max_steps=5", "trainer.val_check_interval=3")
     validated = [
         int(row["step"])
@@ -245,7 +245,7 @@ def test_the_last_step_is_validated_wherever_it_falls(run):
 
 
 class Break(Callback):
-    """Makes the loss infinite from a step on."""
+    """Makes the loss NaN from a step on."""
 
     def on_train_batch_start(self, trainer, pl_module: LightningModule, *_):
         if trainer.global_step == 4:
@@ -253,7 +253,7 @@ class Break(Callback):
                 pl_module.encoder.final_norm.weight.fill_(float("nan"))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(run):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(run):
     with pytest.raises(
         NonFiniteLossError, match=r"not finite at step 5.*last good checkpoint is .*last\.ckpt"
     ) as caught:
@@ -272,7 +272,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
 
 
 class RuinAtEnd(Callback):
-    """Makes the weights infinite behind a step, when its loss is known already."""
+    """Makes weights NaN after a step, when its loss has already been computed."""
 
     def on_train_batch_end(self, trainer, pl_module, *_):
         if trainer.global_step == 4:
@@ -280,8 +280,8 @@ class RuinAtEnd(Callback):
                 pl_module.encoder.final_norm.weight.fill_(float("nan"))
 
 
-def test_ruined_weights_are_never_saved(run, tmp_path):
-    with pytest.raises(NonFiniteLossError, match=r"weights are not finite behind step 4"):
+def test_weights_that_are_not_finite_are_never_saved(run, tmp_path):
+    with pytest.raises(NonFiniteLossError, match=r"weights are not finite after step 4"):
         run(
             f"+callbacks.ruin._target_={__name__}.RuinAtEnd", "trainer.val_check_interval=2", run_dir=tmp_path / "a"
         )
@@ -298,7 +298,7 @@ def test_lower_precision_trains_on_the_same_masks(run, tmp_path, precision):
     assert low.metrics["test/loss"] == pytest.approx(plain.metrics["test/loss"], abs=0.1)
 
 
-def test_evaluation_hides_the_same_tokens_whatever_training_hides(run, tmp_path):
+def test_evaluation_masks_do_not_depend_on_training_masks(run, tmp_path):
     shown = []
     for number, overrides in enumerate([(), ("seed=2",), ("mask=token", "mask.ratio=0.5"), ("mask.ratio=0.3",)]):
         result = run("trainer.max_steps=1", *overrides, run_dir=tmp_path / str(number))
@@ -309,42 +309,44 @@ def test_evaluation_hides_the_same_tokens_whatever_training_hides(run, tmp_path)
     assert all(torch.equal(ids, shown[0]) for ids in shown)
 
 
-def test_a_run_can_go_on_in_other_pieces(run, tmp_path):
+def test_a_run_can_be_resumed_with_other_micro_batches(run, tmp_path):
     settings = (KEEP, "trainer.max_steps=12", "trainer.val_check_interval=4")
     whole = run(*settings, run_dir=tmp_path / "whole")
     for stop in (4, 6):
         stopped = tmp_path / f"stopped-{stop}"
         with pytest.raises(Stop):
             run(*settings, f"+callbacks.stop={{_target_: {__name__}.StopAt, step: {stop}}}", run_dir=stopped)
-        resumed = run(*settings, "hardware.accumulate=2", f"ckpt_path={stopped}", run_dir=tmp_path / f"on-{stop}")
+        resumed = run(
+            *settings, "hardware.accumulate_grad_batches=2", f"ckpt_path={stopped}", run_dir=tmp_path / f"on-{stop}"
+        )
         found = losses(resumed)
         assert list(found) == list(range(stop + 1, 13))
         assert list(found.values()) == pytest.approx([losses(whole)[step] for step in found], abs=0.05)
 
 
 class SignalInValidation(Callback):
-    """A Ctrl-C while the run validates."""
+    """Simulates Ctrl-C during a validation."""
 
     def on_validation_start(self, trainer, pl_module):
         signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("interval", [3, 6])
-def test_ctrl_c_in_a_validation_stops_behind_it(run, tmp_path, interval):
+def test_ctrl_c_during_a_validation_stops_the_run_after_it(run, tmp_path, interval):
     settings = (KEEP, f"trainer.val_check_interval={interval}")
-    with pytest.raises(Interrupted, match=f"behind step {interval}"):
+    with pytest.raises(Interrupted, match=f"after step {interval}"):
         run(*settings, f"+callbacks.signal._target_={__name__}.SignalInValidation", run_dir=tmp_path / "a")
     assert torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == interval
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["status"] == "interrupted"
 
 
-def test_a_finished_run_has_nothing_to_go_on_with(run, tmp_path):
+def test_resuming_a_finished_run_without_more_steps_is_refused(run, tmp_path):
     run("trainer.max_steps=3", run_dir=tmp_path / "a")
     with pytest.raises(UserError, match=r"has trained 3 steps, and trainer\.max_steps=3 leaves nothing to do"):
         run("trainer.max_steps=3", f"ckpt_path={tmp_path}/a", run_dir=tmp_path / "b")
 
 
-def test_a_full_device_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
+def test_a_full_device_leaves_the_previous_checkpoint(run, tmp_path, monkeypatch):
     save, calls = torch.save, []
 
     def save_until_full(checkpoint, path):
@@ -362,7 +364,7 @@ def test_a_full_device_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
 
 
-def test_checkpoints_hold_plain_containers(run):
+def test_checkpoints_contain_plain_containers(run):
     result = run("trainer.max_steps=3")
     checkpoint = torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["hyper_parameters"]["config"]["data"]["block_size"] == 32
@@ -378,14 +380,14 @@ def test_checkpoints_hold_plain_containers(run):
         (["optimizer=sgd"], r"holds the state of maskwright\.optim\.muon"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused(run, tmp_path, overrides, message):
+def test_resuming_with_another_model_tokenizer_or_optimizer_is_refused(run, tmp_path, overrides, message):
     run("trainer.max_steps=3", run_dir=tmp_path / "a")
     with pytest.raises(UserError, match=message):
         run(*overrides, f"ckpt_path={tmp_path}/a", run_dir=tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
-def test_resuming_tells_what_is_not_as_it_was(run, tmp_path, capsys):
+def test_resuming_lists_changed_settings(run, tmp_path, capsys):
     run("schedule=linear", "trainer.max_steps=3", run_dir=tmp_path / "a")
     run(
         "schedule=linear",
@@ -402,7 +404,7 @@ def test_resuming_tells_what_is_not_as_it_was(run, tmp_path, capsys):
     assert rates == pytest.approx([1e-3 * (1 - (p / 6 - 0.06) / 0.94) for p in (3.5, 4.5, 5.5)])
 
 
-def test_checkpoints_that_are_not_there_or_damaged(run, tmp_path):
+def test_missing_and_damaged_checkpoints_are_refused(run, tmp_path):
     with pytest.raises(UserError, match="there is no checkpoint"):
         run(f"ckpt_path={tmp_path}/none.ckpt")
     with pytest.raises(UserError, match="has a checkpoint yet"):
@@ -412,8 +414,8 @@ def test_checkpoints_that_are_not_there_or_damaged(run, tmp_path):
         run(f"ckpt_path={tmp_path}/bad.ckpt")
 
 
-def test_a_resumed_run_takes_the_best_checkpoint_along(run, tmp_path):
-    # the learning rate of the second part ruins the model, so that the best stays that of the first
+def test_a_resumed_run_copies_the_best_checkpoint(run, tmp_path):
+    # the resumed part ruins the model, so that the best checkpoint remains that of the first part
     settings = ("schedule=constant", "schedule.warmup=0", "trainer.val_check_interval=3")
     first = run(*settings, "trainer.max_steps=6", run_dir=tmp_path / "a")
     second = run(
@@ -440,7 +442,7 @@ class Ruin(Callback):
             pl_module.encoder.final_norm.weight.mul_(-3)
 
 
-def test_last_is_the_newest_run(run, tmp_path):
+def test_ckpt_path_last_resumes_the_newest_run(run, tmp_path):
     logs = tmp_path / "logs" / "mlm"
     run("trainer.max_steps=3", run_dir=logs / "2026-01-01" / "10-00-00")
     run("trainer.max_steps=4", run_dir=logs / "2026-01-02" / "09-00-00")
@@ -465,8 +467,8 @@ def test_wandb_works_offline(run):
     ("overrides", "message"),
     [
         (
-            ["data.batch_size=10", "hardware.accumulate=4"],
-            r"data\.batch_size=10 .*hardware\.devices=1.*hardware\.accumulate=4",
+            ["data.batch_size=10", "hardware.accumulate_grad_batches=4"],
+            r"data\.batch_size=10 .*hardware\.devices=1.*hardware\.accumulate_grad_batches=4",
         ),
         pytest.param(
             ["hardware=gpu"],
@@ -496,7 +498,7 @@ def test_wandb_works_offline(run):
         (["mask=pmi", "mask.units.path=nothing.tsv"], r"mask\.units\.path=nothing\.tsv cannot be read"),
         (
             ["mask=pmi", "mask@evaluation_mask=pmi", "mask.units.min_count=3"],
-            r"evaluation_mask\.units wants other collocations",
+            r"evaluation_mask\.units needs collocations with other settings than the other mask",
         ),
         (["mask=adaptive", "mask.weights.decay=2"], r"mask\.weights\.decay is 2"),
         (["mask=span", "mask.units.p=2"], r"mask\.units\.p is 2"),
@@ -510,12 +512,17 @@ def test_wandb_works_offline(run):
             r"tokenizer\.vocabulary_size=70000 .*data\.id_type=uint16",
         ),
         (["data.id_type=uint8"], r"data\.id_type='uint8'"),
+        (["data.batch_size=abc"], r"data\.batch_size='abc' is not a whole number of at least 1"),
+        (["data.batch_size=null"], r"data\.batch_size=None is not a whole number of at least 1"),
+        (["data.batch_size=true"], r"data\.batch_size=True is not a whole number of at least 1"),
+        (["objective=train/loss"], r"objective='train/loss' is no metric"),
+        (["trainer.max_epochs=0"], r"trainer\.max_epochs=0"),
         (["data.block_size=2"], r"data\.block_size=2"),
         (["data.block_size=wide"], r"data\.block_size='wide' is not a whole number"),
         (["model.dropout=high"], r"model\.dropout='high'"),
         (["+model.drop=0.1"], r"model\.drop is no setting of Transformer. Did you mean 'dropout'"),
         (["+trainer.max_step=3"], r"trainer\.max_step is no setting of Trainer. Did you mean 'max_steps'"),
-        (["+trainer.accumulate_grad_batches=2"], r"hardware\.accumulate"),
+        (["+trainer.accumulate_grad_batches=2"], r"hardware\.accumulate_grad_batches"),
         (["trainer.max_steps=-1"], r"trainer\.max_steps=-1 and trainer\.max_time=null"),
         (["schedule.warmup=2"], r"schedule\.warmup"),
         (["data.cleaning=[html_tag]"], "Did you mean 'html_tags'"),
@@ -547,7 +554,7 @@ def test_impossible_settings_are_refused_before_any_work(run, tmp_path, override
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        # the example of the documentation: any of the four parts of any strategy is replaced by itself
+        # the example of the documentation: each of the four parts of a strategy can be replaced
         (
             [
                 "mask=span",
@@ -572,14 +579,14 @@ def test_impossible_settings_are_refused_before_any_work(run, tmp_path, override
         ),
     ],
 )
-def test_parts_of_a_mask_can_be_swapped(run, overrides, expected):
+def test_parts_of_a_mask_can_be_replaced(run, overrides, expected):
     result = run("trainer.max_steps=2", *overrides)
     masker = result.task.masker
     assert {part: type(getattr(masker, part)).__name__ for part in expected} == expected
     assert result.metrics["train/loss"] > 0
 
 
-def test_a_ratio_follows_the_run(run):
+def test_a_ratio_depends_on_the_progress_of_the_run(run):
     result = run(
         "mask=token", "mask/ratio=linear", "mask.ratio.start=0.6", "mask.ratio.end=0.2", "trainer.max_steps=4"
     )
@@ -591,7 +598,7 @@ def test_a_ratio_follows_the_run(run):
     assert shares == pytest.approx([0.6, 0.4, 0.2], abs=0.02)
 
 
-def test_static_masks_repeat_in_training(run, tmp_path):
+def test_static_masks_are_the_same_in_every_epoch(run, tmp_path):
     for dynamic in (True, False):
         result = run(f"mask.dynamic={str(dynamic).lower()}", "trainer.max_steps=1", run_dir=tmp_path / str(dynamic))
         batch = next(iter(result.data.train_dataloader()))
@@ -599,21 +606,21 @@ def test_static_masks_repeat_in_training(run, tmp_path):
         assert torch.equal(first, second) is not dynamic
 
 
-def test_masking_nothing_trains_nothing(run):
+def test_without_masked_tokens_the_training_loss_is_0(run):
     result = run("mask=none", "optimizer.weight_decay=0", "trainer.max_steps=3")
     rows = list(csv.DictReader((result.run_dir / "metrics.csv").open()))
     assert {float(row["train/loss"]) for row in rows if row["train/loss"]} == {0.0}
     assert result.metrics["test/loss"] > 0
 
 
-def test_adaptive_weights_learn_and_are_kept(run, tmp_path):
+def test_adaptive_weights_learn_and_are_saved(run, tmp_path):
     result = run("mask=adaptive", "mask.weights.every=2", "trainer.max_steps=6", "trainer.val_check_interval=6")
     difficulty = result.task.masker.weights.difficulty
     assert (difficulty < 1).any()
     assert ((difficulty > 0) & (difficulty <= 1)).all()
     saved = torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert torch.equal(saved["masker.weights.difficulty"], difficulty)
-    # another mask can go on from it, and it from another mask
+    # a run with another mask can resume from it, and a run with it from one with another mask
     settings = ("trainer.max_steps=8", f"ckpt_path={result.run_dir}")
     assert run(*settings, run_dir=tmp_path / "b").trainer.global_step == 8
     other = run("trainer.max_steps=3", run_dir=tmp_path / "c")
@@ -632,7 +639,7 @@ def test_a_collocation_list_of_another_tokenizer_is_refused(run, tmp_path):
 
 
 class Negative:
-    """Weights as they must not be."""
+    """Invalid weights."""
 
     def __init__(self, value: float):
         self.value = value
@@ -642,14 +649,14 @@ class Negative:
 
 
 class Wide:
-    """Units longer than they say."""
+    """Units that are longer than declared."""
 
     def __call__(self, batch, draws, budget):
         return batch["words"].clamp(max=0)
 
 
 class Outside:
-    """Units as they must not be."""
+    """Units with invalid ids."""
 
     def __call__(self, batch, draws, budget):
         return batch["words"] + 1000
@@ -660,23 +667,23 @@ class Outside:
     [
         (
             ["weights={_target_: tests.integration.test_train.Negative, value: -1.0}"],
-            r"mask\.weights: Negative answered the weight -1\.0",
+            r"mask\.weights: Negative returned the weight -1\.0",
         ),
         (
             ["weights={_target_: tests.integration.test_train.Negative, value: nan}"],
-            r"mask\.weights: Negative answered the weight nan",
+            r"mask\.weights: Negative returned the weight nan",
         ),
         (
             ["units={_target_: tests.integration.test_train.Wide}"],
-            r"mask\.units: Wide answered a unit of 30 tokens.* `margin`",
+            r"mask\.units: Wide returned a unit of 30 tokens.* `margin`",
         ),
         (
             ["units={_target_: tests.integration.test_train.Outside}"],
-            r"mask\.units: Outside answered .* from -1 to 31",
+            r"mask\.units: Outside returned .* from -1 to 31",
         ),
     ],
 )
-def test_parts_that_answer_wrong_are_refused_at_start(run, tmp_path, overrides, message):
+def test_parts_that_return_invalid_values_are_refused_at_the_start(run, tmp_path, overrides, message):
     with pytest.raises(UserError, match=message):
         run(
             "~mask.weights" if "weights" in overrides[0] else "~mask.units",
@@ -686,7 +693,7 @@ def test_parts_that_answer_wrong_are_refused_at_start(run, tmp_path, overrides, 
     assert not (tmp_path / "a").exists()
 
 
-def test_a_lexicon_that_fits_nothing_is_refused(run, tmp_path):
+def test_a_lexicon_without_words_of_the_corpus_is_refused(run, tmp_path):
     path = tmp_path / "words.tsv"
     path.write_text("schön\t1\n")
     with pytest.raises(UserError, match=r"mask\.weights\.lexicon=.* none of its 1 words occurs"):

@@ -1,1 +1,1 @@
-"""The life of a run: assemble, train, resume, evaluate; `SavedRun` opens a run directory again."""
+"""The life of a run: it is assembled, trained, resumed and evaluated. `SavedRun` reopens a run directory."""

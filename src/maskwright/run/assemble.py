@@ -1,136 +1,223 @@
-"""Config -> data and maskers, which every door needs that shows or masks text."""
+"""Builds masks, data and task from settings."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
+
+from torch import nn
 
 from maskwright.annotations.annotation import Annotation, identity
 from maskwright.core.errors import UserError
+from maskwright.corpora.recipe import check_held_out
 from maskwright.data.corpus import Corpus
-from maskwright.masking import Masker
-from maskwright.models.pretrained.load import masked_lm_head
-from maskwright.settings.build import build, find_target, parameters, takes
-from maskwright.tasks import Task
+from maskwright.data.label_spec import LabelSpec
+from maskwright.masking import Masker, Vocabulary
+from maskwright.models import Encoder, complete, masked_lm_head
+from maskwright.settings.build import build, find_target, takes, verify
+from maskwright.settings.commands import PreviewSettings, TrainSettings
+from maskwright.settings.component import Component
+from maskwright.settings.declared import check_model
+from maskwright.settings.signature import parameters
+from maskwright.tasks import Task, TaskSpec
+from maskwright.text.tokenizer import Tokenizer
 
-MASKS = ("mask", "evaluation_mask")
-EVALUATION_SEED = 0  # validation and test see the same masks whatever the seed of the run
+EVALUATION_SEED = 0  # validation and test use the same masks whatever the seed of the run
 
+# what a data module gets that the group `data` does not hold
+_DATA_INPUTS = "tokenizer seed accumulate_grad_batches workers preparation_workers annotations target".split()
 
-def mask_parts(config: dict[str, Any], vocabulary_size: int = 1) -> dict[str, dict[str, Any]]:
-    """Units, weights, ratio and corruption of the maskers that a config describes."""
-    return {name: parts_of(config[name], name, vocabulary_size) for name in MASKS if name in config}
-
-
-def parts_of(node: dict[str, Any], path: str, vocabulary_size: int) -> dict[str, Any]:
-    """The four parts of one masker, by the names of its arguments."""
-    parts = {}
-    for part in ("units", "weights", "ratio", "corruption"):
-        settings = node[part]
-        if part == "ratio" and not isinstance(settings, dict):  # mask.ratio=0.3 is short for a constant ratio
-            settings = {"_target_": "maskwright.masking.Constant", "value": settings}
-        given = {"vocabulary_size": vocabulary_size} if takes(settings, f"{path}.{part}", "vocabulary_size") else {}
-        parts[part] = build(settings, f"{path}.{part}", **given)
-    return parts
+MaskParts = dict[str, Any]  # units, weights, ratio and corruption
 
 
-def make_data(config: dict[str, Any], parts: dict[str, dict[str, Any]]) -> Corpus:
-    """The data module of a task, if there is one, with the annotations that units and weights ask for.
+class TaskInputs(TypedDict):
+    """Objects that a task can get in addition to its config; it gets those that its `__init__` names."""
+
+    encoder: Encoder
+    head: nn.Module | None  # for masked tokens, where the task predicts them
+    masker: Masker
+    evaluation_masker: Masker | None  # where the task predicts masked tokens
+    labels: LabelSpec | None
+    optimizer: Any
+    schedule: Any
+    seed: int
+    cross_document_attention: bool
+    hyperparameters: dict[str, Any]
+
+
+class _Deferred(NamedTuple):
+    """A part of a mask that is built when the vocabulary is known, because its class takes `vocabulary_size`."""
+
+    node: Component
+    path: str
+
+
+def verify_components(settings: TrainSettings) -> None:
+    """Checks the arguments of all components against their classes, before any work is done.
 
     Raises:
-        UserError: two masks want the same annotation with different settings.
+        UserError: a class does not take an argument; the message names the key.
     """
-    hardware = config["hardware"]
-    target = find_target(config["task"], "task").target if "task" in config else None
-    annotations: dict[str, Annotation] = {}
-    for path, part in [(f"{mask}.{kind}", parts[mask][kind]) for mask in parts for kind in ("units", "weights")]:
-        if isinstance(part, Annotation):
-            other = annotations.setdefault(part.name, part)
-            if (identity(other), other.settings()) != (identity(part), part.settings()):
-                raise UserError(f"{path} wants other {part.name} than the other mask; make their settings equal.")
+    verify(settings.model, "model", ["vocabulary_size"])
+    check_model(settings.model)
+    verify(settings.data, "data", _DATA_INPUTS)
+    verify(settings.optimizer, "optimizer")
+    for group, nodes in (("callbacks", settings.callbacks), ("logger", settings.logger)):
+        for name, node in nodes.items():
+            if node is not None:
+                verify(node, f"{group}.{name}")
+    verify(settings.task, "task", TaskInputs.__annotations__)
+    check_held_out(settings.data.arguments)
+    # components that need no other object are built, which also finds values out of range
+    build(settings.schedule, "schedule")
+    for key, value in settings.task.arguments.items():
+        if isinstance(value, Component):
+            build(value, f"task.{key}")
+
+
+def task_spec(task: Component) -> TaskSpec:
+    """Returns the specification of the task that a config names."""
+    return find_target(task, "task").spec(task.arguments)
+
+
+def build_masks(settings: TrainSettings | PreviewSettings) -> dict[str, MaskParts]:
+    """Returns units, weights, ratio and corruption of each mask, by its name in the config.
+
+    Raises:
+        UserError: a part does not accept its settings.
+    """
+    return {
+        name: {part: _build_part(node, f"{name}.{part}") for part, node in mask.parts.items()}
+        for name, mask in settings.masks.items()
+    }
+
+
+def _build_part(node: Component, path: str) -> Any:
+    if not takes(node, path, "vocabulary_size"):
+        return build(node, path)
+    verify(node, path, ["vocabulary_size"])
+    return _Deferred(node, path)
+
+
+def make_data(settings: TrainSettings | PreviewSettings, masks: dict[str, MaskParts]) -> Corpus:
+    """Returns the data module, with the annotations that the masks need and the labels that the task learns from.
+
+    Raises:
+        UserError: the data does not accept its settings, or two masks need the same annotation with different
+            settings.
+    """
+    label_kind = task_spec(settings.task).label_kind if isinstance(settings, TrainSettings) else None
+    hardware = settings.hardware
     return build(
-        config["data"],
+        settings.data,
         "data",
-        tokenizer=build(config["tokenizer"], "tokenizer"),
-        seed=config["seed"],
-        accumulate=hardware["accumulate"],
-        workers=hardware["workers"],
-        preparation_workers=hardware["preparation_workers"],
-        annotations=list(annotations.values()),
-        **({} if target is None else {"target": target}),
+        tokenizer=build(settings.tokenizer, "tokenizer"),
+        seed=settings.seed,
+        accumulate_grad_batches=hardware.accumulate_grad_batches,
+        workers=hardware.workers,
+        preparation_workers=hardware.preparation_workers,
+        annotations=_annotations(masks),
+        **({} if label_kind is None else {"target": label_kind}),
     )
 
 
-def make_maskers(config: dict[str, Any], data: Corpus) -> dict[str, Masker]:
-    """The maskers of training and evaluation, by their names in the config.
+def prepare(settings: TrainSettings | PreviewSettings) -> tuple[Corpus, dict[str, MaskParts]]:
+    """Returns the data module, prepared and set up, and the parts of the masks that its annotations are for."""
+    masks = build_masks(settings)
+    data = make_data(settings, masks)
+    data.prepare_data()
+    data.setup()
+    return data, masks
+
+
+def _annotations(masks: dict[str, MaskParts]) -> list[Annotation]:
+    found: dict[str, Annotation] = {}
+    for mask, parts in masks.items():
+        for name, part in parts.items():
+            if not isinstance(part, Annotation):
+                continue
+            other = found.setdefault(part.name, part)
+            if (identity(other), other.settings()) != (identity(part), part.settings()):
+                raise UserError(
+                    f"{mask}.{name} needs {part.name} with other settings than the other mask; make their settings "
+                    "equal."
+                )
+    return list(found.values())
+
+
+def vocabulary_of(tokenizer: Tokenizer, data: Corpus | None = None) -> Vocabulary:
+    """Returns the vocabulary for masks; with `data`, it also holds how often each token occurs in training."""
+    counts = None if data is None else data.tokens["train"].counts
+    return Vocabulary(len(tokenizer), tokenizer.mask_id, tokenizer.ordinary_ids, counts)
+
+
+def make_maskers(
+    settings: TrainSettings | PreviewSettings, masks: dict[str, MaskParts], vocabulary: Vocabulary
+) -> dict[str, Masker]:
+    """Returns the maskers for training and evaluation, by their names in the config."""
+    maskers = {}
+    for name, mask in settings.masks.items():
+        parts = {
+            part: build(*value, vocabulary_size=vocabulary.size) if isinstance(value, _Deferred) else value
+            for part, value in masks[name].items()
+        }
+        seed = settings.seed if name == "mask" else EVALUATION_SEED
+        maskers[name] = Masker(**parts, vocabulary=vocabulary, seed=seed, dynamic=mask.dynamic)
+    return maskers
+
+
+def check_maskers(maskers: dict[str, Masker], data: Corpus) -> None:
+    """Runs maskers on a sample of the training split.
 
     Raises:
-        UserError: units or weights answer what they must not.
+        UserError: units or weights return invalid values.
     """
-    tokenizer = data.tokenizer
-    maskers = {
-        name: Masker(
-            **parts,
-            mask_id=tokenizer.mask_id,
-            ordinary_ids=tokenizer.ordinary_ids,
-            seed=config["seed"] if name == "mask" else EVALUATION_SEED,
-            dynamic=config[name]["dynamic"],
-            counts=data.tokens["train"].counts,
-        )
-        for name, parts in mask_parts(config, len(tokenizer)).items()
-    }
     sample = data.sample(64)
     for name, masker in maskers.items():
         try:
             masker.check(sample)
         except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
-    return maskers
+            raise UserError(f"{name}.{error}") from error
 
 
-def make_task(config: dict[str, Any], data: Corpus) -> Task:
-    """The task of a config, over data that is set up; each task gets what it takes of what there is.
+def make_task(
+    settings: TrainSettings, maskers: dict[str, Masker], tokenizer: Tokenizer, labels: LabelSpec | None
+) -> Task:
+    """Returns the task of a config; no corpus is needed.
 
     Raises:
-        UserError: a part does not fit the data.
+        UserError: a component does not accept its settings, or components do not fit together.
     """
-    tokenizer = data.tokenizer
-    labelled: Any = data  # where the task has a target
-    model = config["model"]
-    encoder = build(model, "model", vocabulary_size=len(tokenizer))
-    _check_rows(config["data"], encoder)
-    of_head = {key: model[key] for key in ("norm_epsilon", "initial_std") if key in model}
-    maskers = make_maskers(config, data)
-    offered: dict[str, Callable[[], Any]] = {
-        "encoder": lambda: encoder,
-        "head": lambda: masked_lm_head(encoder, **of_head),
-        "masker": lambda: maskers["mask"],
-        "evaluation_masker": lambda: maskers["evaluation_mask"],
-        "names": lambda: labelled.names,
-        "class_counts": lambda: labelled.counts.tolist(),
-        "values": lambda: labelled.values,
-        "optimizer": lambda: build(config["optimizer"], "optimizer"),
-        "schedule": lambda: build(config["schedule"], "schedule"),
-        "seed": lambda: config["seed"],
-        "cross_document_attention": lambda: config["data"].get("cross_document_attention", True),
-        "hyperparameters": lambda: {
-            "config": config,
+    spec, model = task_spec(settings.task), settings.model
+    encoder = complete(build(model, "model", vocabulary_size=len(tokenizer)))
+    _check_rows(settings.data, encoder)
+    head_settings = {key: model[key] for key in ("norm_epsilon", "initial_std") if key in model}
+    inputs: TaskInputs = {
+        "encoder": encoder,
+        "head": masked_lm_head(encoder, **head_settings) if spec.predicts_tokens else None,
+        "masker": maskers["mask"],
+        "evaluation_masker": maskers["evaluation_mask"] if spec.predicts_tokens else None,
+        "labels": labels,
+        "optimizer": build(settings.optimizer, "optimizer"),
+        "schedule": build(settings.schedule, "schedule"),
+        "seed": settings.seed,
+        "cross_document_attention": settings.data.get("cross_document_attention", True),
+        "hyperparameters": {
+            "config": settings.plain(),
             "vocabulary": tokenizer.digest,
-            "labels": getattr(data, "names", None),
-            "values": labelled.values if getattr(data, "target", None) == "value" else None,
+            "labels": None if labels is None else labels.to_dict(),
         },
     }
-    named, _ = parameters(find_target(config["task"], "task"))
-    return build(config["task"], "task", **{name: make() for name, make in offered.items() if name in named})
+    named, _ = parameters(find_target(settings.task, "task"))
+    return build(settings.task, "task", **{name: value for name, value in inputs.items() if name in named})
 
 
-def _check_rows(data: dict[str, Any], encoder: Any) -> None:
-    """Refuses rows that an encoder cannot read."""
-    longest = getattr(encoder, "longest", None)
-    if longest is not None and data["block_size"] > longest:
+def _check_rows(data: Component, encoder: Encoder) -> None:
+    """Raises a UserError if the encoder cannot read the rows of the data."""
+    max_length, block_size = encoder.max_length, data["block_size"]
+    if max_length is not None and block_size > max_length:
         raise UserError(
-            f"data.block_size={data['block_size']}, and the model has {longest} positions. Set it to that."
+            f"data.block_size={block_size}, but the model has {max_length} positions. Set it to at most that."
         )
-    if not data.get("cross_document_attention", True) and not getattr(encoder, "separates_documents", True):
+    if not data.get("cross_document_attention", True) and not encoder.keeps_documents_apart:
         raise UserError(
-            f"data.cross_document_attention=false, and {type(encoder).__name__} reads a row from end to end. Set "
-            "it to true."
+            f"data.cross_document_attention=false, but {type(encoder).__name__} cannot keep the documents in a row "
+            "apart. Set it to true."
         )

@@ -1,128 +1,115 @@
-"""A finished run, evaluated on any data that it can read."""
+"""Evaluates a finished run, on any data that it can read."""
 
-import inspect
 import json
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.atomic import write_file
+from maskwright.core.distributed import is_main
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.terminal import console
-from maskwright.corpora.documents import SPLITS as ALL_SPLITS
-from maskwright.corpora.documents import documents_of
+from maskwright.corpora.recipe import SOURCE_KEYS, sources_of
 from maskwright.corpora.source import Source
+from maskwright.corpora.splits import SPLITS as ALL_SPLITS
 from maskwright.data.corpus import Corpus
-from maskwright.data.labelled import LabelledData
-from maskwright.models.pretrained.load import saved_architecture
-from maskwright.reports import labelled
 from maskwright.reports.summary import plain
-from maskwright.run.assemble import make_data, make_task, mask_parts
-from maskwright.run.checkpoints import read_checkpoint
+from maskwright.run.assemble import check_maskers, make_maskers, make_task, prepare, vocabulary_of
+from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import make_trainer, quiet
-from maskwright.settings.checks import check_keys
-from maskwright.tasks import Regression
-from maskwright.tasks.task import MASKERS
+from maskwright.settings.commands import EvaluateSettings
 
-KEYS = "run checkpoint split data hardware output".split()
 SPLITS = ("validation", "test")
 
+Data = Mapping[str, Any]  # the group `data` of a config, plain
 
-def evaluate(cfg: DictConfig) -> dict[str, float]:
+
+def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = False) -> dict[str, float]:
     """Evaluates what a composed `conf/evaluate.yaml` describes; returns the metrics by name.
 
-    Writes `metrics.json`, and what `reports.labelled` does, into the folder `output`.
+    Writes `metrics.json` and the files of the task's report into the folder `output`.
 
+    Args:
+        overrides: the overrides of the command line, as typed.
+        multirun: whether this is a job of a sweep.
     Raises:
         UserError: there is no such run or split, or the data does not fit the run.
     """
     quiet()
-    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    asked: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    check_keys(asked, KEYS)
-    split = asked["split"]
+    asked = EvaluateSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    split = asked.split
     if split not in SPLITS:
-        raise UserError(f"split='{split}' is none that is evaluated.{nearest(str(split), SPLITS)} Take {SPLITS}.")
-    if (
-        asked["hardware"]["devices"] != 1
-        and HydraConfig.initialized()
-        and HydraConfig.get().mode == RunMode.MULTIRUN
-    ):
+        raise UserError(
+            f"split='{split}' cannot be evaluated.{nearest(split, SPLITS)} Choose one of: {', '.join(SPLITS)}."
+        )
+    if asked.hardware.devices != 1 and multirun:
         raise UserError(
             "-m with hardware.devices: the processes of the other devices would begin sweeps of their own. "
             "Evaluate run after run, or on one device."
         )
-    run = Path(asked["run"]).expanduser()
-    path = run / "checkpoints" / f"{asked['checkpoint']}.ckpt"
-    if not path.is_file():
-        raise UserError(f"run='{run}' has no checkpoint {path}. Name the directory of a run that wrote one.")
-    saved = read_checkpoint(path, "run")
-    known, state = saved["hyper_parameters"], saved["state_dict"]
-    config = known["config"]
-    config |= {"hardware": asked["hardware"], "callbacks": {}, "logger": {}, "run_dir": str(run)}
-    config["model"] = saved_architecture(config["model"], run)
-    own = config["data"]
-    config["data"] = _data(own, asked["data"], split, overrides)
-    if known.get("labels"):
-        config["data"]["labels"] = known["labels"]
-    tokenizer = run / "tokenizer"
-    config["tokenizer"] = {"_target_": "maskwright.text.tokenizer.Pretrained", "name": str(tokenizer)}
-
-    data = make_data(config, mask_parts(config))
-    data.prepare_data()
-    data.setup()
-    for remark in Corpus.remarks(data):  # what else is told of a corpus is for those who learn from it
+    saved = _open(asked)
+    own = saved.config["data"]
+    chosen = any(override.startswith("data.splits") for override in overrides)
+    of_data = _data(own, asked.data, split, chosen)
+    if saved.labels is not None and saved.labels.names:
+        of_data["labels"] = list(saved.labels.names)
+    settings = saved.settings.replace(
+        data=of_data, hardware=asked.hardware, callbacks={}, logger={}, run_dir=str(saved.directory)
+    )
+    data, masks = prepare(settings)
+    for remark in Corpus.remarks(data):  # without the remarks of its subclass, which are about training
         console().print(f"note: {remark}")
-    if data.tokenizer.digest != known["vocabulary"]:
-        raise UserError(f"run: the tokenizer in {tokenizer} is another than that of {path}.")
-    task = make_task(config, data)
-    if isinstance(task, Regression):
-        task.set_units(known["values"])
-    weights = {name: weight for name, weight in state.items() if not name.startswith(MASKERS)}
-    found = task.load_state_dict(weights, strict=False)
-    if missing := [name for name in found.missing_keys if not name.startswith(MASKERS)] + found.unexpected_keys:
-        raise UserError(f"run: {path} does not hold what its model has now: {', '.join(missing[:5])}.")
-    trainer = make_trainer(config, run, data.baseline)
+    maskers = make_maskers(settings, masks, vocabulary_of(saved.tokenizer, data))
+    check_maskers(maskers, data)
+    task = make_task(settings, maskers, saved.tokenizer, saved.labels)
+    saved.load_into(task)
+    trainer = make_trainer(settings, saved.directory, None)
     console().print(f"{split}: {data.size(split)}")
     test = trainer.validate if split == "validation" else trainer.test
     [metrics] = test(task, datamodule=data, verbose=False)
     metrics = {name: float(value) for name, value in metrics.items()}
-    if not trainer.is_global_zero:
+    if not is_main(trainer):
         return metrics
 
-    output = Path(asked["output"] or run / "evaluations" / _folder(split, config["data"], own)).expanduser()
+    folder = saved.directory / "evaluations" / _folder(split, of_data, own)
+    output = folder if asked.output is None else Path(asked.output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, LabelledData):
-        labelled.report(task, data, split, metrics, output)  # type: ignore[arg-type]
-    else:
-        told = ", ".join(f"{name} {metrics[f'{split}/{name}']:.4f}" for name in task.metrics)
-        console().print(f"\n{split.capitalize()}: {told}")
-    sources = ", ".join(source.source for source in data.recipe.sources)
-    text = json.dumps(plain({"data": sources, "checkpoint": str(path), "metrics": metrics}), indent=2)
+    task.report(split, metrics, data, output)
+    sources = ", ".join(own.source.source for own in data.recipe.sources.values())
+    text = json.dumps(plain({"data": sources, "checkpoint": str(saved.checkpoint), "metrics": metrics}), indent=2)
     write_file(output / "metrics.json", lambda temporary: temporary.write_text(text + "\n"))
     console().print(f"Everything is in {output}")
     return metrics
 
 
-def _data(own: dict[str, Any], asked: dict[str, Any], split: str, overrides: list[str]) -> dict[str, Any]:
-    """The data of a run, or other data cut into batches as that of the run is.
+def _open(asked: EvaluateSettings) -> SavedRun:
+    run = Path(asked.run).expanduser()
+    path = run / "checkpoints" / f"{asked.checkpoint}.ckpt"
+    if not path.is_file():
+        raise UserError(f"run='{run}' has no checkpoint {path}. Name the directory of a run that wrote one.")
+    return SavedRun.open(path, "run")
 
-    Of other data its own split of that name is evaluated, or, where it has none, all that would be trained on; but
-    of the run's own source no more than falls to the split.
+
+def _data(own: Data, asked: Data, split: str, chosen: bool) -> dict[str, Any]:
+    """Returns the settings of the data of a run, or of other data in batches of the same kind.
+
+    Other data is evaluated on its own split of that name. If it has none, everything that would be trained on is
+    evaluated. The source of the run itself is never evaluated beyond the split.
+
+    Args:
+        chosen: whether the command line sets `data.splits`.
     """
-    if "cleaning" in asked or "parts" in asked:  # an option of data was chosen
-        of_source = {"parts", *inspect.signature(documents_of).parameters}
-        data = {key: value for key, value in own.items() if key not in of_source} | asked
+    if "cleaning" in asked or "sources" in asked:  # an option of data was chosen
+        of_source = {"sources", *SOURCE_KEYS}
+        data = {key: value for key, value in own.items() if key not in of_source} | dict(asked)
     else:
-        data = own | {key: value for key, value in asked.items() if value is not None}
+        data = dict(own) | {key: value for key, value in asked.items() if value is not None}
     splits = data.get("splits") or {}
-    chosen = any(override.startswith("data.splits") for override in overrides)
-    if data.get("parts") is not None or chosen:
+    if data.get("sources") is not None or chosen:
         return data
     places, own_places = _places(data), _places(own)
     if places == own_places:
@@ -139,25 +126,27 @@ def _data(own: dict[str, Any], asked: dict[str, Any], split: str, overrides: lis
 
 
 def _first_held(held: set[str], *names: str | float | None) -> str | None:
-    """The first of the names of splits, joined by `+`, that a source which holds some has."""
+    """Returns the first of `names`, each a split or several joined by `+`, that is among the splits in `held`."""
     return next((name for name in names if isinstance(name, str) and held.issuperset(name.split("+"))), None)
 
 
-def _places(data: dict[str, Any]) -> set[tuple[str, str | None]]:
-    """Where the texts of a corpus come from: files, or names on the hub, and which configuration of them; nothing
-    of what is no longer there."""
+def _places(data: Data) -> set[tuple[str, str | None]]:
+    """Returns where the texts of a corpus come from: files or names on the hub, each with its configuration.
+
+    Sources that no longer exist are left out.
+    """
     found = set()
-    for part in [data] if data.get("parts") is None else data["parts"].values():
-        source = Source(part["source"], None, "text", "row", part.get("tags"))
+    for settings in sources_of(data).values():
+        source = Source(settings["source"], None, "text", "row", settings.get("tags"))
         with suppress(UserError):
             names = {str(path.resolve()) for path in source.find()[1]} or {source.source}
-            found |= {(name, part.get("config")) for name in names}
+            found |= {(name, settings.get("config")) for name in names}
     return found
 
 
-def _folder(split: str, data: dict[str, Any], own: dict[str, Any]) -> str:
-    """The name of the folder for what is found on a split: others for other data."""
+def _folder(split: str, data: Data, own: Data) -> str:
+    """Returns the name of the folder for the evaluation of a split; data of another source gets another folder."""
     if _places(data) == _places(own):
         return split
-    sources = [part["source"] for part in ([data] if data.get("parts") is None else data["parts"].values())]
+    sources = [settings["source"] for settings in sources_of(data).values()]
     return "-".join([split, *(re.sub(r"[^\w.-]+", "-", source).strip("-")[-60:] for source in sources)])

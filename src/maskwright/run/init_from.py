@@ -1,24 +1,25 @@
-"""`init_from`: a run that starts from the weights of another, or from a model of the hub."""
+"""`init_from`: starts a run from the weights of another run, or of a model on the hub."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning import LightningModule
+from torch import Tensor
 
-from maskwright.core.errors import UserError, nearest
-from maskwright.core.paths import HUB_NAME, PACKAGE, on_disk
-from maskwright.models.pretrained.load import PretrainedHead, saved_architecture
-from maskwright.run.checkpoints import changed, read_checkpoint
+from maskwright.core.changes import changes, listed
+from maskwright.core.errors import UserError
+from maskwright.core.paths import on_disk
+from maskwright.run.saved import PRETRAINED, TOKENIZER, SavedRun
+from maskwright.settings.commands import TrainSettings
+from maskwright.settings.component import Component
+from maskwright.settings.declared import brings_tokenizer
+from maskwright.tasks import Task
 from maskwright.tasks.task import MASKERS
 from maskwright.text.tokenizer import Pretrained
 
-_OF_LABELS = ("output.", "crf.")  # how the names of weights begin that belong to labels
-_NAMED = 12  # weights that a message lists
-PRETRAINED = "maskwright.models.pretrained.load.Pretrained"
-_TOKENIZER = "maskwright.text.tokenizer.Pretrained"
-_CHOSEN_ANEW = ("dropout",)  # settings of a model that say nothing about its weights
+_NAMED = 12  # how many weights a message lists
+_CHOSEN_ANEW = ("dropout",)  # settings of a model that its weights do not depend on
 
 
 @dataclass(frozen=True)
@@ -26,147 +27,133 @@ class Start:
     """The weights that a run starts from.
 
     Attributes:
-        name: as `init_from` has it.
-        path: of the checkpoint; None where the model's own library loads them.
-        state: weights by name.
-        vocabulary: the digest of the tokenizer that they belong to.
-        labels: what their head tells apart; None where it tells nothing.
-        values: mean and standard deviation of what their head tells in units of; None where it tells no number.
+        name: the value of `init_from`.
+        saved: the run that the weights belong to; None if the library of the model loads them.
     """
 
     name: str
-    path: Path | None
-    state: dict[str, torch.Tensor]
-    vocabulary: str | None
-    labels: list[str] | None = None
-    values: list[float] | None = None
+    saved: SavedRun | None = None
 
-    def load(self, task: LightningModule, vocabulary: str) -> list[str]:
+    def load(self, task: Task) -> list[str]:
         """Copies the weights of encoder and head into a task.
 
         Returns:
-            What was loaded, what is new, and what was left, one line each.
+            What was loaded, what is new, and what was not used, one line each.
         Raises:
-            UserError: the weights belong to another vocabulary, or are of other shapes.
+            UserError: the weights belong to another vocabulary, or have other shapes.
         """
-        own = task.state_dict()
-        if self.path is None:
-            brought = ["encoder."] + ["head."] * isinstance(getattr(task, "head", None), PretrainedHead)
-            new = [name for name in own if not name.startswith((*brought, *MASKERS))]
-            left: Any = task.encoder.left_out  # type: ignore[union-attr]
-            return [f"those of {self.name}", *_told(new, left)]
-        if self.vocabulary != vocabulary:
+        if self.saved is None:
+            return self._loaded_by_its_library(task)
+        path, own = self.saved.checkpoint, task.state_dict()
+        if self.saved.vocabulary != task.hparams["vocabulary"]:
             raise UserError(
-                f"init_from: {self.path} was trained with another vocabulary. Leave the choice of the tokenizer to "
-                "init_from, or say its own: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
+                f"init_from: {path} was trained with another vocabulary. Leave the choice of the tokenizer to "
+                "init_from, or name that of the run: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
             )
-        offered = {n: weight for n, weight in self.state.items() if not n.startswith(MASKERS)}
-        other_labels = self.labels is not None and self.labels != task.hparams["labels"]
-        other_labels |= self.values is not None and self.values != task.hparams["values"]
-        new_head = other_labels or any(
-            weight.shape != own[name].shape
-            for name, weight in offered.items()
-            if name.startswith(_OF_LABELS) and name in own
-        )
-        taken = {}
-        for name in offered.keys() & own.keys():
-            if new_head and name.startswith(_OF_LABELS):
-                continue
-            if offered[name].shape == own[name].shape:
-                taken[name] = offered[name]
-            elif name.startswith("encoder."):
-                found, here = tuple(offered[name].shape), tuple(own[name].shape)
-                raise UserError(f"init_from: {name} is {found} in {self.path} and {here} here.")
+        offered = self.saved.state
+        other_labels = self._other_labels(task)
+        taken = self._usable(offered, own, () if not other_labels else task.label_weights, task.label_weights)
         if missing := [name for name in own if name.startswith("encoder.") and name not in taken]:
-            raise UserError(
-                f"init_from: {self.path} has no weights for {', '.join(missing[:5])}; it is another model."
-            )
+            raise UserError(f"init_from: {path} has no weights for {', '.join(missing[:5])}; it is another model.")
         task.load_state_dict(taken, strict=False)
         new = [name for name in own if name not in taken and not name.startswith(MASKERS)]
-        left = [name for name in offered if name not in taken]
-        lines = [f"{len(taken)} of {self.path}", *_told(new, left)]
-        if self.labels and other_labels and task.hparams["labels"]:
-            lines.append(f"the head is new, since the old one tells {', '.join(self.labels)}, in this order")
+        lines = [f"{len(taken)} of {path}", *_summary(new, [name for name in offered if name not in taken])]
+        labels, here = self.saved.labels, task.labels
+        if labels is not None and labels.names and other_labels and here is not None and here.names:
+            lines.append(f"the head is new, since the old one predicts {', '.join(labels.names)}, in this order")
         return lines
 
+    def _loaded_by_its_library(self, task: Task) -> list[str]:
+        with_head = task.encoder.own_head() is not None
+        brought = ("encoder.", *(["head."] if with_head else []))
+        new = [name for name in task.state_dict() if not name.startswith((*brought, *MASKERS))]
+        return [f"those of {self.name}", *_summary(new, task.encoder.unexpected_keys)]
 
-def _told(new: list[str], left: list[str]) -> list[str]:
-    lines = []
-    for what, names in (("new", new), ("left out", left)):
-        others = f" and {len(names) - _NAMED:,} others" * (len(names) > _NAMED)
-        lines += [f"{what}: {', '.join(names[:_NAMED])}{others}"] * bool(names)
-    return lines
+    def _other_labels(self, task: Task) -> bool:
+        """Returns whether the saved head is for other labels than the task, or for numbers in other units."""
+        assert self.saved is not None
+        own, saved = task.labels, self.saved.labels
+        if saved is None:
+            return False
+        if own is None or own.kind != saved.kind:
+            return True
+        return own.names != saved.names or (own.mean, own.std) != (saved.mean, saved.std)
+
+    def _usable(
+        self,
+        offered: dict[str, Tensor],
+        own: dict[str, Tensor],
+        unusable: tuple[str, ...],
+        of_labels: tuple[str, ...],
+    ) -> dict[str, Tensor]:
+        """Returns the weights that a task can load.
+
+        A head for labels is loaded completely or not at all.
+
+        Args:
+            unusable: prefixes of the names of weights that are not loaded.
+            of_labels: prefixes of the names of weights that belong to labels.
+        Raises:
+            UserError: weights of the encoder have other shapes.
+        """
+        shared = [name for name in offered if name in own]
+        other_shape = [name for name in shared if offered[name].shape != own[name].shape]
+        if of_labels and any(name.startswith(of_labels) for name in other_shape):
+            unusable = of_labels
+        for name in other_shape:
+            if name.startswith("encoder."):
+                found, here = tuple(offered[name].shape), tuple(own[name].shape)
+                raise UserError(
+                    f"init_from: {name} is {found} in {self.saved.checkpoint} and {here} here."  # type: ignore[union-attr]
+                )
+        return {
+            name: offered[name]
+            for name in shared
+            if name not in other_shape and not (unusable and name.startswith(unusable))
+        }
 
 
-def start(config: dict[str, Any], overrides: list[str]) -> Start | None:
-    """The weights that `init_from` means; model and tokenizer of the config become theirs.
+def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[TrainSettings, Start | None]:
+    """Returns the settings with the model and tokenizer that `init_from` names, and the weights to start from.
 
     Args:
-        overrides: those of the command line, which must not ask for another model.
+        overrides: the overrides of the command line, which must not ask for another model.
     Raises:
-        UserError: nothing is there, or it is of another model than the command line asks for.
+        UserError: there is nothing of that name, or the command line asks for another model.
     """
-    name, model = config["init_from"], config["model"]
+    name, model = settings.init_from, settings.model
     if name is None:
-        if model.get("_target_") != PRETRAINED or model.get("reinitialize"):
-            return None
-        _compare(model["name"], config["tokenizer"])
-        return Start(model["name"], None, {}, None)
+        if not brings_tokenizer(model):
+            return settings, None
+        _compare_tokenizers(model["name"], settings.tokenizer)
+        return settings, Start(model["name"])
     if not isinstance(name, str):
         raise UserError(
-            f"init_from={name} is no text. It is the directory of a run, a checkpoint, or a name or folder of the "
-            "hub."
+            f"init_from={name} is no text. It must be the directory of a run, a checkpoint, or a name or folder of "
+            "the hub."
         )
-    path = Path(on_disk(name, "init_from")).expanduser()
-    file = path
-    if path.is_dir():
-        folder = path / "checkpoints"
-        file = folder / ("best.ckpt" if (folder / "best.ckpt").is_file() else "last.ckpt")
-    elif path.suffix == ".ckpt" and not path.is_file():
-        raise UserError(f"init_from='{name}': there is no checkpoint {path}.")
-    elif not path.exists() and not HUB_NAME.fullmatch(name):
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(
-            f"init_from='{name}' does not exist.{nearest(path.name, beside)} It is the directory of a run, a "
-            "checkpoint, or a name or folder of the hub."
-        )
-    if not file.is_file():
-        if path.is_dir() and not (path / "config.json").is_file():
-            raise UserError(
-                f"init_from='{name}' is a folder with neither checkpoints of a run nor a config.json of the hub."
-            )
-        place = str(path.resolve()) if path.is_dir() and not name.startswith(PACKAGE) else name
-        own = {
-            "_target_": PRETRAINED,
-            "name": place,
-            "reinitialize": False,
-        }
-        asked = model.get("_target_") == PRETRAINED or "model.dropout" in map(_key, overrides)
-        dropout = model.get("dropout") if asked else None
-        _refuse(overrides, model, own, name)
-        config["model"] = {**own, "dropout": dropout}
-        config["tokenizer"] = _tokenizer(overrides, config["tokenizer"], place, name)
-        return Start(name, None, {}, None)
-    saved = read_checkpoint(file, "init_from")
-    known, run = saved["hyper_parameters"], file.parent.parent
-    if not (run / "tokenizer").is_dir():
-        raise UserError(
-            f"init_from='{name}': beside {file} there is no tokenizer. Leave checkpoints in their run's directory."
-        )
-    own = saved_architecture(known["config"]["model"], run)
-    own |= {key: model[key] for key in _CHOSEN_ANEW if key in own and key in model}
-    _refuse(overrides, model, own, name)
-    config["model"] = own
-    config["tokenizer"] = _tokenizer(overrides, config["tokenizer"], str(run / "tokenizer"), name)
-    return Start(name, file, saved["state_dict"], known["vocabulary"], known.get("labels"), known.get("values"))
+    saved, asked = SavedRun.open(name, "init_from"), set(map(_key, overrides))
+    if saved.place is not None:
+        own = Component(PRETRAINED, {"name": saved.place, "reinitialize": False})
+        _refuse_another_model(asked, model, own, name)
+        chosen = brings_tokenizer(model) or "model.dropout" in asked
+        own = own.replace(dropout=model.get("dropout") if chosen else None)
+        tokenizer, start = saved.place, Start(name)
+    else:
+        own = saved.settings.model
+        own = own.replace(**{key: model[key] for key in _CHOSEN_ANEW if key in own and key in model})
+        _refuse_another_model(asked, model, own, name)
+        tokenizer, start = str(saved.directory / "tokenizer"), Start(name, saved)
+    _refuse_another_tokenizer(asked, settings.tokenizer, tokenizer, name)
+    return settings.replace(model=own, tokenizer=Component(TOKENIZER, {"name": tokenizer})), start
 
 
-def _compare(model: Any, asked: dict[str, Any]) -> None:
-    """Refuses a tokenizer most of whose tokens have other ids in the model's own one.
+def _compare_tokenizers(model: Any, asked: Component) -> None:
+    """Raises a UserError if most tokens of the chosen tokenizer have other ids in the tokenizer of the model.
 
-    Where the model has none, or none that opens, there is nothing to compare with.
+    Nothing is compared if the model has no tokenizer, or one that cannot be opened.
     """
-    tokenizer = asked.get("name") if asked.get("_target_") == _TOKENIZER else None
+    tokenizer = asked.get("name") if asked.target == TOKENIZER else None
     if not isinstance(model, str) or not isinstance(tokenizer, str) or tokenizer == model:
         return
     chosen = Pretrained(tokenizer).make(lambda: iter(()))
@@ -177,35 +164,42 @@ def _compare(model: Any, asked: dict[str, Any]) -> None:
     ids, known = (one.backend.get_vocab(with_added_tokens=True) for one in (chosen, own))
     if sum(known.get(token) == number for token, number in ids.items()) < len(ids) / 2:
         raise UserError(
-            f"model.name={model} knows the tokens of its own tokenizer, and tokenizer.name={tokenizer} is another. "
+            f"model.name={model} was trained with its own tokenizer, but tokenizer.name={tokenizer} is another. "
             f"Set tokenizer.name={model}"
         )
 
 
-def _tokenizer(overrides: list[str], asked: dict[str, Any], own: str, name: str) -> dict[str, Any]:
-    """The tokenizer that weights belong to, unless the command line asks for another, which is refused."""
-    place = asked.get("name")
+def _refuse_another_tokenizer(asked: Iterable[str], tokenizer: Component, own: str, name: str) -> None:
+    """Raises a UserError if the command line asks for another tokenizer than that of the weights."""
+    place = tokenizer.get("name")
     same = isinstance(place, str) and Path(on_disk(place, "tokenizer.name")).resolve() == Path(own).resolve()
-    chosen = any(key == "tokenizer" or key.startswith("tokenizer.") for key in map(_key, overrides))
+    chosen = any(key == "tokenizer" or key.startswith("tokenizer.") for key in asked)
     if chosen and not same and place != own:
         raise UserError(
             f"init_from={name} brings its own tokenizer, and another was asked for. Leave out the choice of the "
             "tokenizer, or train without init_from."
         )
-    return {"_target_": _TOKENIZER, "name": own}
 
 
-def _refuse(overrides: list[str], asked: dict[str, Any], own: dict[str, Any], name: str) -> None:
-    """Refuses another model, where the command line asks for one."""
-    keys = {_key(override) for override in overrides}
-    chosen = any(key == "model" or key.startswith("model/") for key in keys)  # and not single settings alone
+def _refuse_another_model(asked: Iterable[str], model: Component, own: Component, name: str) -> None:
+    """Raises a UserError if the command line asks for another model than that of the weights."""
+    keys = set(asked)
+    chosen = any(key == "model" or key.startswith("model/") for key in keys)  # a whole model, not single settings
     differ = [
-        line
-        for line in changed(own, asked, "model")
-        if (chosen or line.split()[0] in keys) and not line.startswith("model.dropout ")
+        change
+        for change in changes(own.to_node(), model.to_node(), "model")
+        if (chosen or change.key in keys) and change.key not in [f"model.{key}" for key in _CHOSEN_ANEW]
     ]
     if differ:
-        raise UserError(f"init_from={name} brings its own model, and another was asked for: {'; '.join(differ)}.")
+        raise UserError(f"init_from={name} brings its own model, and another was asked for: {listed(differ)}.")
+
+
+def _summary(new: Sequence[str], unused: Sequence[str]) -> list[str]:
+    lines = []
+    for what, names in (("new", new), ("left out", unused)):
+        others = f" and {len(names) - _NAMED:,} others" * (len(names) > _NAMED)
+        lines += [f"{what}: {', '.join(names[:_NAMED])}{others}"] * bool(names)
+    return lines
 
 
 def _key(override: str) -> str:

@@ -1,39 +1,33 @@
 """A run from its first step to its report."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
 from maskwright.callbacks import Throughput
+from maskwright.core.distributed import is_main
 from maskwright.core.errors import Interrupted, UserError, is_disk_full
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
-from maskwright.data.labelled import LabelledData
-from maskwright.reports import fills, labelled, summary
-from maskwright.tasks import MaskedLanguageModeling, Task
-
-_FILLS = 5
-BASELINES = {  # what guessing by frequency costs, by the target of the task
-    None: "unigram entropy, nats (guessing by frequency)",
-    "class": "entropy of the classes, nats (guessing by frequency)",
-    "tags": "entropy of the tags, nats (guessing by frequency)",
-    "value": "variance, in units of itself (guessing the mean)",
-}
+from maskwright.reports import summary
+from maskwright.run.saved import SavedRun
+from maskwright.settings.commands import TrainSettings
+from maskwright.tasks import Baseline, Task
 
 
 @dataclass
 class Result:
-    """What a run leaves in memory.
+    """The objects that a finished run leaves in memory.
 
     Attributes:
-        metrics: the final ones by name, as in summary.json.
-        objective: the metric that the config names as its objective; NaN where it was not reached.
+        metrics: the final metrics by name, as in summary.json.
+        objective: the metric that the config names as its objective; NaN if the run did not compute it.
     """
 
     metrics: dict[str, float]
@@ -46,46 +40,57 @@ class Result:
 
 @dataclass
 class Run:
-    """The parts of a run that is about to begin."""
+    """A run that is about to begin.
 
-    config: dict[str, Any]
+    Attributes:
+        baseline: the loss to compare with.
+        began: when the program began, by time.monotonic.
+        checkpoint: the checkpoint that the run resumes from.
+    """
+
+    settings: TrainSettings
     run_dir: Path
     task: Task
     data: Corpus
     trainer: Trainer
-    began: float  # by time.monotonic
-    checkpoint: Path | None
+    baseline: Baseline | None
+    began: float
+    checkpoint: SavedRun | None
 
-    def introduce(self, beginning: list[str]) -> None:
-        """Prints what is about to be trained on what, and from what it begins: changes since the checkpoint that it
-        resumes, or the weights of another run that it takes."""
-        if not self.trainer.is_global_zero:
+    def introduce(self, begins_with: Sequence[str]) -> None:
+        """Prints which model is about to be trained on which data.
+
+        Args:
+            begins_with: what has changed since the checkpoint that the run resumes from, or the weights that it
+                starts from, one line each.
+        """
+        if not is_main(self.trainer):
             return
-        tokens = self.data.tokens
         out = console()
-        for split, array in tokens.items():
+        for split, tokens in self.data.tokens.items():
             out.print(
-                f"{split:>10}: {array.documents:,} documents, {array.count:,} tokens, {self.data.size(split)}"
+                f"{split:>10}: {tokens.documents:,} documents, {tokens.count:,} tokens, {self.data.size(split)}"
             )
         for remark in self.data.remarks():
             out.print(f"{'note':>10}: {remark}")
-        out.print(f"{'baseline':>10}: {BASELINES[self.task.target]} {self.data.baseline:.4f}")
+        if self.baseline is not None:
+            out.print(f"{'baseline':>10}: {self.baseline.name} {self.baseline.value:.4f}")
         size = f"{parameters(self.task):,} parameters, {len(self.data.tokenizer):,} tokens"
         out.print(f"{'model':>10}: {type(self.task.encoder).__name__}, {size}")
         out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
         if self.checkpoint is not None:
-            out.print(f"{'resuming':>10}: {self.checkpoint}")
-        for line in beginning:
+            out.print(f"{'resuming':>10}: {self.checkpoint.checkpoint}")
+        for line in begins_with:
             out.print(f"{'weights' if self.checkpoint is None else 'changed':>10}: {line}")
         for logger in self.trainer.loggers:
-            if not isinstance(logger, CSVLogger):  # config.yaml stands beside metrics.csv already
-                logger.log_hyperparams(self.config)
+            if not isinstance(logger, CSVLogger):  # config.yaml is already beside metrics.csv
+                logger.log_hyperparams(self.settings.plain())
 
     def execute(self) -> Result:
-        """Fits, tests and reports; whatever ends it is recorded in summary.json."""
+        """Fits, tests and reports. However the run ends, summary.json records it."""
         metrics: dict[str, float] = {}
         try:
-            ckpt_path = None if self.checkpoint is None else str(self.checkpoint)
+            ckpt_path = None if self.checkpoint is None else str(self.checkpoint.checkpoint)
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
             metrics |= self._metrics()
             metrics |= self._test()
@@ -102,21 +107,20 @@ class Run:
             raise
         self._summarise("completed", metrics)
         self._finish_wandb(exit_code=0)
-        objective = metrics.get(self.config["objective"], float("nan"))
+        objective = metrics.get(self.settings.objective, float("nan"))
         return Result(metrics, objective, self.run_dir, self.task, self.data, self.trainer)
 
     def _finish_wandb(self, exit_code: int) -> None:
-        """Closes the run with W&B, which the next run of a sweep in this process would go on with."""
+        """Closes the W&B run; otherwise the next run of a sweep in this process would continue it."""
         for logger in self.trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.finish(exit_code=exit_code)
 
     def _test(self) -> dict[str, float]:
-        """Test metrics of the best checkpoint, or of the last weights where none was kept."""
-        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "") or None
-        if best is not None:
-            state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-            self.task.load_state_dict(state)
+        """Returns the test metrics of the best checkpoint, or of the last weights if no checkpoint was kept."""
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
+        if best:
+            self.task.load_state_dict(SavedRun.open(best, "run_dir").saved["state_dict"])
         [metrics] = self.trainer.test(self.task, datamodule=self.data, verbose=False)
         return {name: float(value) for name, value in metrics.items()}
 
@@ -128,67 +132,51 @@ class Run:
         return metrics
 
     def _summarise(self, status: str, metrics: dict[str, float], error: str | None = None) -> None:
-        if not self.trainer.is_global_zero:
+        if not is_main(self.trainer):
             return
         speed = next((c for c in self.trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
-        tokens = self.data.tokens
-        step = self.trainer.global_step
         written = {
             "status": status,
             "error": error,
             "metrics": metrics,
-            "baseline": self.data.baseline,
-            "counts": {
-                "steps": step,
-                "epochs": step / self.data.steps(1),
-                "parameters": parameters(self.task),
-                "vocabulary": len(self.data.tokenizer),
-                "documents": {split: array.documents for split, array in tokens.items()},
-                "tokens": {split: array.count for split, array in tokens.items()},
-            },
+            "baseline": None if self.baseline is None else self.baseline.value,
+            "counts": self._counts(),
             "seconds": {
                 "preparation": self.data.seconds,
                 "training": speed.seconds if speed else None,
                 "total": time.monotonic() - self.began,
             },
             "stopped_early": self._stopped_early(),
-            "resumed_from": None if self.checkpoint is None else str(self.checkpoint),
+            "resumed_from": None if self.checkpoint is None else str(self.checkpoint.checkpoint),
         }
         written |= speed.summary() if speed else {}
         summary.write(self.run_dir, written | summary.circumstances())
 
+    def _counts(self) -> dict[str, Any]:
+        step, tokens = self.trainer.global_step, self.data.tokens
+        return {
+            "steps": step,
+            "epochs": step / self.data.steps(1),
+            "parameters": parameters(self.task),
+            "vocabulary": len(self.data.tokenizer),
+            "documents": {split: array.documents for split, array in tokens.items()},
+            "tokens": {split: array.count for split, array in tokens.items()},
+        }
+
     def _stopped_early(self) -> str | None:
-        """Why the run ended before its last step, where a callback wanted it to."""
+        """Returns why a callback ended the run before its last step; None if no callback did."""
         reasons = (getattr(c, "stopping_reason_message", None) for c in self.trainer.callbacks)  # type: ignore[attr-defined]
         return next((reason for reason in reasons if reason), None)
 
     def _report(self, metrics: dict[str, float]) -> None:
-        if not self.trainer.is_global_zero:
+        if not is_main(self.trainer):
             return
-        out = console()
         if reason := self._stopped_early():
-            out.print(f"Stopped early: {reason}")
-        if isinstance(self.task, MaskedLanguageModeling):
-            self._show_fills(self.task, metrics)
-        else:
-            assert isinstance(self.data, LabelledData)
-            labelled.report(self.task, self.data, "test", metrics, self.run_dir)  # type: ignore[arg-type]
-        out.print(f"Everything is in {self.run_dir}")
-
-    def _show_fills(self, task: MaskedLanguageModeling, metrics: dict[str, float]) -> None:
-        out = console()
-        out.print(
-            f"\nTest: loss {metrics['test/loss']:.4f} nats, perplexity {metrics['test/perplexity']:.2f}, "
-            f"masked accuracy {metrics['test/accuracy']:.2%}   "
-            f"(baseline: {BASELINES[None]} {self.data.baseline:.4f})"
-        )
-        documents = self.data.documents["test"]
-        texts = (row["text"] for row in documents)
-        each = -(-_FILLS // len(documents))
-        if filled := fills.fill(task, self.data.tokenizer, texts, _FILLS, each):
-            out.print(fills.table(filled))
+            console().print(f"Stopped early: {reason}")
+        self.task.report("test", metrics, self.data, self.run_dir)
+        console().print(f"Everything is in {self.run_dir}")
 
 
 def parameters(module: nn.Module) -> int:
-    """Number of weights, shared ones counted once."""
+    """Returns the number of parameters; shared ones count once."""
     return sum(parameter.numel() for parameter in module.parameters())

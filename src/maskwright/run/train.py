@@ -1,78 +1,77 @@
-"""One training run: config -> objects -> fit, test, summary."""
+"""One training run, from the config to the summary."""
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from maskwright.data.corpus import Corpus
-from maskwright.models.pretrained.load import Pretrained
-from maskwright.run.assemble import make_data, make_task, mask_parts
-from maskwright.run.checkpoints import check_checkpoint, find_checkpoint
-from maskwright.run.init_from import start
+from maskwright.run.assemble import (
+    check_maskers,
+    make_maskers,
+    make_task,
+    prepare,
+    verify_components,
+    vocabulary_of,
+)
+from maskwright.run.checkpoints import check_resumable, find_checkpoint
+from maskwright.run.init_from import starting_point
 from maskwright.run.lifecycle import Result, Run
 from maskwright.run.trainer import make_trainer, quiet
-from maskwright.settings.build import build
-from maskwright.settings.checks import check, check_names
+from maskwright.settings import rules
+from maskwright.settings.commands import TrainSettings
 
 
-def train(cfg: DictConfig) -> Result:
+def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Result:
     """Runs the experiment that a composed `conf/train.yaml` describes.
 
+    Args:
+        overrides: the overrides of the command line, as typed.
     Raises:
-        UserError: the config, the data, the checkpoint or the device does not allow it.
+        UserError: the config, the data, the checkpoint or the device does not allow the run.
         Interrupted: the run was stopped by Ctrl-C, after it wrote a checkpoint and its summary.
     """
     began = time.monotonic()
     quiet()
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    overrides = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-    beginning = start(config, overrides)
-    check(config)
-    checkpoint = find_checkpoint(config["ckpt_path"], Path(config["run_dir"]))
-    lightning.seed_everything(config["seed"], verbose=False)
-    parts = mask_parts(config)
-    for path, node in (("schedule", config["schedule"]), ("task.finetuning", config["task"].get("finetuning"))):
-        if node is not None:
-            build(node, path)  # refuses what is impossible before any work is done
-    data = make_data(config, parts)
-    data.prepare_data()
-    data.setup()
-    check_names(config, getattr(data, "names", []), tags=getattr(data, "target", None) == "tags")
-    _count_steps(config["trainer"], data)
-    task = make_task(config, data)
-    changes = [] if checkpoint is None else check_checkpoint(checkpoint, task)
-    if beginning is not None and checkpoint is None:
-        changes = beginning.load(task, data.tokenizer.digest)
-    if config["hardware"]["compile"]:
-        task.encoder.compile(dynamic=None)  # in place: the names of its weights stay
+    settings = TrainSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    settings, start = starting_point(settings, overrides)
+    verify_components(settings)
+    rules.check(settings)
+    checkpoint = find_checkpoint(settings)
+    lightning.seed_everything(settings.seed, verbose=False)
+    data, masks = prepare(settings)
+    rules.metrics_of_labels_exist(settings, [] if data.labels is None else data.labels.kinds)
+    epochs = settings.trainer.max_epochs
+    steps = None if epochs is None else data.steps(epochs)
+    settings = settings.replace(trainer=settings.trainer.with_steps_of_epochs(steps))
+    maskers = make_maskers(settings, masks, vocabulary_of(data.tokenizer, data))
+    check_maskers(maskers, data)
+    task = make_task(settings, maskers, data.tokenizer, data.labels)
+    begins_with = []
+    if checkpoint is not None:
+        begins_with = check_resumable(checkpoint, task, settings)
+    elif start is not None:
+        begins_with = start.load(task)
+    if settings.hardware.compile:
+        task.encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
 
-    run_dir = Path(config["run_dir"])
+    run_dir = Path(settings.run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(config), run_dir / "config.yaml")
+    OmegaConf.save(OmegaConf.create(settings.plain()), run_dir / "config.yaml")
     data.tokenizer.save(run_dir / "tokenizer")
-    if isinstance(task.encoder, Pretrained):
-        task.encoder.save_architecture(run_dir)
+    task.encoder.save_architecture(run_dir)
     _keep_metrics(run_dir)
-    trainer = make_trainer(config, run_dir, data.baseline)
-    run = Run(config, run_dir, task, data, trainer, began, checkpoint)
-    run.introduce(changes)
+    baseline = task.baseline(data)
+    trainer = make_trainer(settings, run_dir, baseline)
+    run = Run(settings, run_dir, task, data, trainer, baseline, began, checkpoint)
+    run.introduce(begins_with)
     return run.execute()
 
 
-def _count_steps(trainer: dict[str, Any], data: Corpus) -> None:
-    """Makes `max_steps` of `max_epochs`; a run ends at what comes first."""
-    if (epochs := trainer["max_epochs"]) is not None:
-        steps = data.steps(epochs)
-        trainer["max_steps"] = min(steps, trainer["max_steps"]) if trainer["max_steps"] > 0 else steps
-
-
 def _keep_metrics(run_dir: Path) -> None:
-    """Moves the metrics of an earlier run in the same directory aside; the CSV logger would delete them."""
+    """Renames the metrics of an earlier run in the same directory, which the CSV logger would delete."""
     metrics = run_dir / "metrics.csv"
     if metrics.exists():
         number = 1

@@ -1,0 +1,220 @@
+"""Opens finished runs and models of the hub; no other code opens them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskwright.core.errors import UserError, nearest
+from maskwright.core.paths import HUB_NAME, PACKAGE, on_disk
+from maskwright.core.renamed import with_new_names
+from maskwright.data.label_spec import LabelSpec
+from maskwright.models import Encoder
+from maskwright.models.pretrained import Pretrained, saved_architecture
+from maskwright.run.assemble import build_masks, make_maskers, make_task, task_spec, vocabulary_of
+from maskwright.settings.build import takes
+from maskwright.settings.commands import TrainSettings
+from maskwright.settings.component import Component
+from maskwright.tasks import Task
+from maskwright.tasks.task import MASKERS
+from maskwright.text.tokenizer import Pretrained as PretrainedTokenizer
+from maskwright.text.tokenizer import Tokenizer
+
+PRETRAINED = "maskwright.models.pretrained.Pretrained"
+TOKENIZER = "maskwright.text.tokenizer.Pretrained"
+_WHAT = "the directory of a run, a checkpoint, or a name or folder of the hub"
+# settings that older checkpoints do not have, and the values that correspond to what those runs did
+_YOUNGER: dict[str, dict[str, Any]] = {
+    "model": {"convolution": 0, "query_key_norm": False, "value_residual": False},
+    "task": {"case": False, "mlm_weight": None},
+}
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """The contents of a run directory. They are read when they are first used, and no corpus is needed.
+
+    Attributes:
+        name: the name that was given.
+        key: the config key that gave the name, for messages.
+        checkpoint: the file with the weights; None for a model of the hub.
+        place: the folder or name of a model of the hub, as in `model.name`; None for a run.
+    """
+
+    name: str
+    key: str
+    checkpoint: Path | None = None
+    place: str | None = None
+
+    @classmethod
+    def open(cls, name: str | Path, key: str = "run", prefer: tuple[str, ...] = ("best", "last")) -> "SavedRun":
+        """Opens a run directory, a checkpoint, or a name or folder of the hub, which may be `pkg://package/path`.
+
+        Args:
+            key: the config key that gives the name, for messages.
+            prefer: the checkpoints of a run directory to look for; the first that exists is used.
+        Raises:
+            UserError: there is nothing of that name, or it is none of these.
+        """
+        name = str(name)
+        path = Path(on_disk(name, key)).expanduser()
+        if path.is_file():
+            return cls(name, key, checkpoint=path)
+        if path.is_dir():
+            for checkpoint in (path / "checkpoints" / f"{kind}.ckpt" for kind in prefer):
+                if checkpoint.is_file():
+                    return cls(name, key, checkpoint=checkpoint)
+            if not (path / "config.json").is_file():
+                raise UserError(
+                    f"{key}='{name}' is a folder with neither checkpoints of a run nor a config.json of the hub."
+                )
+            return cls(name, key, place=name if name.startswith(PACKAGE) else str(path.resolve()))
+        if path.suffix == ".ckpt":
+            raise UserError(f"{key}='{name}': there is no checkpoint {path}.")
+        if not HUB_NAME.fullmatch(name):
+            beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise UserError(f"{key}='{name}' does not exist.{nearest(path.name, beside)} It is {_WHAT}.")
+        return cls(name, key, place=name)
+
+    # What a run directory holds
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the run."""
+        assert self.checkpoint is not None
+        return self.checkpoint.parent.parent
+
+    @cached_property
+    def saved(self) -> dict[str, Any]:
+        """The checkpoint, memory-mapped.
+
+        Raises:
+            UserError: the file is no checkpoint of this project, or is damaged.
+        """
+        try:
+            saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True, mmap=True)  # type: ignore[arg-type]
+            for name in ("config", "vocabulary"):
+                saved["hyper_parameters"][name]
+            for name in ("global_step", "state_dict"):
+                saved[name]
+        except Exception as error:
+            raise UserError(
+                f"{self.key}: {self.checkpoint} is no checkpoint of this project, or a damaged one: {error}"
+            ) from error
+        return saved
+
+    @property
+    def step(self) -> int:
+        """The number of optimizer steps after which the checkpoint was written."""
+        return self.saved["global_step"]
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The weights by name, without the state of maskers."""
+        return {n: weight for n, weight in self.saved["state_dict"].items() if not n.startswith(MASKERS)}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The plain config of the run, with the current names of its keys."""
+        config = with_new_names(self.saved["hyper_parameters"]["config"])
+        for group, younger in _YOUNGER.items():
+            known = {key: value for key, value in younger.items() if takes(config[group], group, key)}
+            config[group] = known | config[group]
+        return config
+
+    @cached_property
+    def settings(self) -> TrainSettings:
+        """The settings of the run, with the model and the tokenizer that are stored in its directory.
+
+        Raises:
+            UserError: the checkpoint is outside the directory of its run, or this version cannot read its settings.
+        """
+        if not (self.directory / "tokenizer").is_dir():
+            raise UserError(
+                f"{self.key}='{self.name}': beside {self.checkpoint} there is no tokenizer. Leave checkpoints in "
+                "their run's directory."
+            )
+        model = saved_architecture(self.config["model"], self.directory)
+        tokenizer = {"_target_": TOKENIZER, "name": str(self.directory / "tokenizer")}
+        return TrainSettings.parse(self.config | {"model": model, "tokenizer": tokenizer})
+
+    @property
+    def vocabulary(self) -> str:
+        """The digest of the tokenizer that the weights belong to."""
+        return self.saved["hyper_parameters"]["vocabulary"]
+
+    @cached_property
+    def labels(self) -> LabelSpec | None:
+        """Names and statistics of the labels that the run learned from; None if it learned from text alone."""
+        known = self.saved["hyper_parameters"]
+        kind = task_spec(Component.from_node(self.config["task"])).label_kind
+        if kind is None:
+            return None
+        if isinstance(labels := known.get("labels"), dict):
+            return LabelSpec.from_dict(labels)
+        mean, std = known.get("values") or (0.0, 1.0)  # checkpoints of older versions
+        return LabelSpec(kind, tuple(labels or ()), None, mean, std)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the run, or of the model of the hub.
+
+        Raises:
+            UserError: there is none, or it is not the tokenizer that the weights belong to.
+        """
+        if self.place is not None:
+            return PretrainedTokenizer(self.place).make(lambda: iter(()))
+        folder = Path(self.settings.tokenizer["name"])
+        tokenizer = Tokenizer.load(folder)
+        if tokenizer.digest != self.vocabulary:
+            raise UserError(
+                f"{self.key}: {self.checkpoint} was trained with another tokenizer than that in {folder}."
+            )
+        return tokenizer
+
+    # Objects built from it
+
+    @cached_property
+    def task(self) -> Task:
+        """The task with its weights, in evaluation mode.
+
+        Raises:
+            UserError: it is a model of the hub, which has no task of ours, or the weights do not fit.
+        """
+        if self.place is not None:
+            raise UserError(f"{self.key}='{self.name}' is a model of the hub and no run, so it has no task yet.")
+        settings, vocabulary = self.settings, vocabulary_of(self.tokenizer)
+        maskers = make_maskers(settings, build_masks(settings), vocabulary)
+        task = make_task(settings, maskers, self.tokenizer, self.labels)
+        self.load_into(task)
+        return task.eval()
+
+    def load_into(self, task: Task) -> None:
+        """Loads the weights into a task that was built from the same settings.
+
+        Raises:
+            UserError: the weights do not fit.
+        """
+        found = task.load_state_dict(self.state, strict=False)
+        missing = [name for name in found.missing_keys if not name.startswith(MASKERS)] + found.unexpected_keys
+        if missing:
+            raise UserError(
+                f"{self.key}: the weights in {self.checkpoint} do not fit its model: {', '.join(missing[:5])}."
+            )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder with its weights, in evaluation mode."""
+        if self.place is None:
+            return self.task.encoder
+        return Pretrained(len(self.tokenizer), self.place).eval()
+
+    @cached_property
+    def head(self) -> nn.Module | None:
+        """The head for masked tokens, in evaluation mode; None if the run or the model has none."""
+        if self.place is None:
+            return self.task.head
+        return None if (own := self.encoder.own_head()) is None else own.eval()
