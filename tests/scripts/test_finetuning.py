@@ -1,4 +1,4 @@
-"""What is measured about fine-tuning, on a few texts."""
+"""Measurements of fine-tuning, on a few texts."""
 
 import json
 import subprocess
@@ -12,19 +12,27 @@ def call(script: str, *arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
 
 
-def test_counts_of_words_tell_classes_that_words_tell(films, tmp_path):
+def test_the_baseline_learns_classes_that_words_determine(films, tmp_path):
     output = tmp_path / "baselines.json"
-    call("baselines.py", "--source", str(films), "--output", str(output), "--overrides", "data.published=null")
+    call(
+        "studies/baselines.py",
+        "--source",
+        str(films),
+        "--output",
+        str(output),
+        "--overrides",
+        "data.published=null",
+    )
     figures = json.loads(output.read_text())
     assert figures["unigrams"]["test accuracy"] == 1.0  # each text begins with its label
     assert figures["uni- and bigrams"]["features"] > figures["unigrams"]["features"]
 
 
-def test_both_are_timed_on_as_many_tokens(films, hub_model, cache, tmp_path):
+def test_both_are_timed_on_the_same_number_of_tokens(films, hub_model, cache, tmp_path):
     output = tmp_path / "speed.json"
     settings = ("data.block_size=32", "data.tokens_per_batch=256", "data.published=null", f"data.cache_dir={cache}")
     where = ("--source", str(films), "--model", str(hub_model), "--output", str(output))
-    call("benchmark_finetuning.py", *where, "--steps", "2", "--turns", "1", "--overrides", *settings)
+    call("benchmarks/finetuning.py", *where, "--steps", "2", "--turns", "1", "--overrides", *settings)
     figures = json.loads(output.read_text())
     assert figures["ours"]["examples a step"] * 32 <= 256  # all texts are cut at 32 tokens
     assert figures["Trainer"]["examples a step"] == 8

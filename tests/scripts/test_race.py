@@ -1,13 +1,14 @@
-"""The arithmetic of the race and of the study of its recipe, on curves made by hand."""
+"""The arithmetic of the race and of the study of its recipe, on artificial curves."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from tests.conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts" / "race"))
 import race
-import study_speed
+import recipe
 
 
 def points(*losses, every=10):
@@ -49,8 +50,8 @@ def test_the_report_compares_seconds_made_of_steps():
     assert "| bert | 6.5 | 60 |" in race.table({8192: figures})
 
 
-def test_a_change_gains_what_it_saves_at_the_loss_that_both_reach():
-    recipe, better, worse = ({"points": points(*losses)} for losses in ((7, 6, 5), (6, 5, 4), (7, 6.5, 6)))
-    assert study_speed.gain(recipe, better, 1.0, 1.0)["time to loss"] == pytest.approx(30 / 20)
-    assert study_speed.gain(recipe, worse, 1.0, 1.0)["time to loss"] == pytest.approx(20 / 30, abs=1e-3)
-    assert study_speed.gain(recipe, better, 1.0, 3.0)["time to loss"] == pytest.approx(30 / 60)
+def test_the_gain_of_a_change_is_measured_at_the_loss_that_both_reach():
+    own, better, worse = ({"points": points(*losses)} for losses in ((7, 6, 5), (6, 5, 4), (7, 6.5, 6)))
+    assert recipe.gain(own, better, 1.0, 1.0)["time to loss"] == pytest.approx(30 / 20)
+    assert recipe.gain(own, worse, 1.0, 1.0)["time to loss"] == pytest.approx(20 / 30, abs=1e-3)
+    assert recipe.gain(own, better, 1.0, 3.0)["time to loss"] == pytest.approx(30 / 60)

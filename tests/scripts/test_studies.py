@@ -10,10 +10,10 @@ from scipy import stats
 
 from tests.conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "scripts" / "studies"))
+import finetuning_mask
+import masking
 import studies
-import study_finetuning_mask
-import study_masking
 from studies import Metric
 
 from maskwright.core.errors import UserError
@@ -25,13 +25,13 @@ SMALL = (
 
 
 def call(script: str, *arguments: str, status: int = 0) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
+    command = [sys.executable, str(ROOT / "scripts" / "studies" / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def test_masks_are_compared_and_what_is_done_is_kept(corpus, films, cache, tmp_path):
+def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp_path):
     folder = tmp_path / "study"
     arguments = (
         "arm=token,no_pretraining",
@@ -44,8 +44,8 @@ def test_masks_are_compared_and_what_is_done_is_kept(corpus, films, cache, tmp_p
         f"data.cache_dir={cache} hardware=cpu hardware.preparation_workers=1 trainer.max_epochs=null "
         "trainer.max_steps=2 data.block_size=32 logger=csv",
     )
-    told = call("study_masking.py", *arguments)
-    assert told.count(": runs; ") == 4
+    shown = call("masking.py", *arguments)
+    assert shown.count(": running; ") == 4
     report = (folder / "study.md").read_text()
     assert "| `token` | 1 |" in report
     assert "| `no_pretraining` | 1 |" in report
@@ -55,21 +55,21 @@ def test_masks_are_compared_and_what_is_done_is_kept(corpus, films, cache, tmp_p
     begun = json.loads((folder / "token-1" / "imdb" / "summary.json").read_text())["command"]
     assert f"init_from='{folder}/token-1/pretraining'" in begun
 
-    (folder / "token-1" / "imdb" / "summary.json").unlink()  # as if it had been killed behind its last step
+    (folder / "token-1" / "imdb" / "summary.json").unlink()  # as if it had been killed after its last step
     (folder / "study.md").unlink()
-    told = call("study_masking.py", *arguments)
-    assert told.count(": runs; ") == 1
+    shown = call("masking.py", *arguments)
+    assert shown.count(": running; ") == 1
     assert (folder / "study.md").read_text() == report
 
-    told = call("study_masking.py", *arguments, "arm=span", "steps=4", status=2)
-    assert "holds a study with steps=3, and now it is 4" in told
+    shown = call("masking.py", *arguments, "arm=span", "steps=4", status=2)
+    assert "holds a study with steps=3, but now steps=4" in shown
 
 
 def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_path):
     folder = tmp_path / "study"
     settings = f"task=classification data=csv data.source={reviews} data.cache_dir={cache} trainer.max_epochs=null"
     call(
-        "study_finetuning_mask.py",
+        "finetuning_mask.py",
         *("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
         "arm=none,lexicon_all",
         "seed=1",
@@ -85,24 +85,24 @@ def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_pat
     assert figures["f1, all"]["none"]["1"] == pytest.approx(summary["metrics"]["test/f1"], abs=1e-6)
 
 
-def test_a_run_that_is_refused_says_what_it_said(tmp_path):
+def test_the_error_of_a_refused_run_is_passed_on(tmp_path):
     with pytest.raises(UserError, match="no_such_key"):
         studies.run(tmp_path / "run", ["no_such_key=1"])
 
 
-def test_a_run_that_fails_leaves_the_others_of_a_study_alone(corpus, cache, tmp_path):
+def test_a_failed_run_does_not_stop_the_others_of_a_study(corpus, cache, tmp_path):
     settings = f"data=text data.source={corpus} data.cache_dir={cache} trainer.max_steps=3 optimizer=sgd {SMALL}"
     with pytest.raises(RuntimeError, match=r"failed with status 2(.|\n)*optimizer\.lr"):  # no UserError
         studies.run(tmp_path / "run", [*settings.split(), "optimizer.lr=1e30"])
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
 
 
-def test_a_run_under_way_is_not_begun_a_second_time(tmp_path):
+def test_a_run_in_progress_is_not_started_again(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="is under way in another process"):
+        with pytest.raises(UserError, match="is in use by another process"):
             studies.run(folder, ["data=wikipedia"])
 
 
@@ -111,14 +111,14 @@ def test_a_study_may_get_another_fine_tuning_but_not_another_budget(tmp_path):
     studies.check_settings(tmp_path, {"steps": 3, "finetuning.b": "y"})
     studies.keep_settings(tmp_path, {"finetuning.b": "y"})
     for others in ({"steps": 4}, {"finetuning.a": "z"}):
-        with pytest.raises(UserError, match="their figures do not compare"):
+        with pytest.raises(UserError, match="their results cannot be compared"):
             studies.check_settings(tmp_path, others)
 
 
-def test_what_was_hidden_is_told_of_the_whole_run(tmp_path):
+def test_the_share_of_hidden_tokens_is_that_of_the_whole_run(tmp_path):
     (tmp_path / "metrics-1.csv").write_text("step,train/masked\n1,0.1\n2,\n")
     (tmp_path / "metrics.csv").write_text("step,train/masked\n3,0.3\n")
-    assert study_finetuning_mask.hidden(tmp_path) == pytest.approx(0.2)
+    assert finetuning_mask.hidden(tmp_path) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_what_was_hidden_is_told_of_the_whole_run(tmp_path):
         ("the film is one of those that have what films of its sort have, great", True, True),
     ],
 )
-def test_texts_are_hard_where_words_tell_little_or_the_contrary(text, praises, hard):
+def test_texts_are_hard_if_their_words_say_little_or_the_opposite(text, praises, hard):
     valence = {"great": 3.1, "good": 1.9, "annoy": -1.9, "awful": -2.0, "horrible": -2.5}
-    assert study_finetuning_mask.is_hard(text, praises, 0.1, valence) == hard
+    assert finetuning_mask.is_hard(text, praises, 0.1, valence) == hard
 
 
-def test_intervals_are_those_of_the_paired_test():
+def test_intervals_equal_those_of_the_paired_test():
     own, baseline = {1: 0.91, 2: 0.93, 3: 0.90}, {1: 0.90, 2: 0.90, 3: 0.89, 4: 0.5}
     mean, half = studies.compare(own, baseline)
     expected = stats.ttest_rel([own[s] for s in (1, 2, 3)], [baseline[s] for s in (1, 2, 3)]).confidence_interval()
@@ -145,7 +145,7 @@ def test_intervals_are_those_of_the_paired_test():
     assert studies.compare({1: 0.5}, baseline) is None
 
 
-def test_the_table_tells_means_spreads_and_differences():
+def test_the_table_shows_means_spreads_and_differences():
     found = {
         Metric("accuracy"): {"b": {1: 0.5, 2: 0.7}, "a": {1: 0.6, 2: 0.9}, "c": {2: 0.4}},
         Metric("loss", percent=False, main=False): {"a": {1: 1.5}},
@@ -164,6 +164,6 @@ def test_the_table_tells_means_spreads_and_differences():
     ],
 )
 def test_a_budget_is_steps_or_minutes(steps, minutes, settings):
-    assert study_masking.budget({"steps": steps, "minutes": minutes}) == settings
+    assert masking.budget({"steps": steps, "minutes": minutes}) == settings
     with pytest.raises(UserError, match="set one of them"):
-        study_masking.budget({"steps": 1, "minutes": 1})
+        masking.budget({"steps": 1, "minutes": 1})

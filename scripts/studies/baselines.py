@@ -1,9 +1,9 @@
-"""What a model of counts reaches on labelled texts: TF-IDF and logistic regression, on the splits of a fine-tuning.
+"""Measures a bag-of-words baseline on labelled texts: TF-IDF and logistic regression, on the splits of fine-tuning.
 
-    python scripts/baselines.py --source ../shared/data/stanfordnlp/imdb
+    python scripts/studies/baselines.py --source ../shared/data/stanfordnlp/imdb
 
-Texts are cleaned and split as `data=imdb` does it. The regularisation of each is the best of four by its accuracy
-on the validation split; then it learns from the training split and is tested once.
+Texts are cleaned and split as by `data=imdb`. The regularisation of each model is the best of four by accuracy on
+the validation split. The model is trained on the training split and tested once.
 """
 
 import argparse
@@ -17,10 +17,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from maskwright.corpora.documents import SPLITS, open_table
+from maskwright.corpora.documents import open_table, prepare_documents
+from maskwright.corpora.splits import SPLITS
 from maskwright.settings.build import build
 
-CONF = str(Path(__file__).resolve().parents[1] / "conf")
+CONF = str(Path(__file__).resolve().parents[2] / "conf")
 NGRAMS = {"unigrams": (1, 1), "uni- and bigrams": (1, 2)}
 STRENGTHS = (1.0, 3.0, 10.0, 30.0)  # C of scikit-learn: the larger, the less regularised
 
@@ -44,7 +45,7 @@ def main() -> None:
         target="class",
     )
     with tempfile.TemporaryDirectory() as temporary:
-        folder = data.recipe.prepare(Path(temporary), data.preparation_workers)
+        folder = prepare_documents(data.recipe, Path(temporary), data.preparation_workers)
         tables = {split: open_table(folder, split).select(["text", "label"]).to_pydict() for split in SPLITS}
     figures = {name: evaluate(tables, ngrams) for name, ngrams in NGRAMS.items()}
     print(json.dumps(figures, indent=2))
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def evaluate(tables: dict[str, dict[str, list[str]]], ngrams: tuple[int, int]) -> dict[str, float]:
-    """Test figures of the strength that validates best."""
+    """Returns the test scores with the regularisation that is best on the validation split."""
     vectorizer = TfidfVectorizer(ngram_range=ngrams, sublinear_tf=True, min_df=2)
     features = {"train": vectorizer.fit_transform(tables["train"]["text"])}
     features |= {split: vectorizer.transform(tables[split]["text"]) for split in ("validation", "test")}

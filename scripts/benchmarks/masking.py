@@ -1,13 +1,12 @@
-"""How fast masks are, beside the collator of transformers, in one run.
+"""Measures how fast masks are, compared with the collator of transformers, in one run.
 
-    python scripts/benchmark_masking.py
+    python scripts/benchmarks/masking.py
 
-Batches are real text: the corpus of the default run, its tokenizer, and what each strategy learns from
-it. `DataCollatorForLanguageModeling` gets what its users give it, a list of rows with ids, special-token
-masks and, for whole words, offsets; what it does behind making tensors of them is timed as well. All that
-is compared is timed in turns of many calls, and medians over the turns are printed. On a GPU
-(--device cuda) the maskers also run under `torch.cuda.set_sync_debug_mode("error")`, which fails where the
-host would wait.
+Batches are real text: the corpus of the default run, its tokenizer, and what each strategy learns from it.
+`DataCollatorForLanguageModeling` gets what its users give it, a list of rows with ids, special-token masks and, for
+whole words, offsets. Its masking alone, after tensors have been made of these, is timed as well. Everything is
+timed in turns of many calls, and medians over the turns are printed. On a GPU (--device cuda) the maskers also run
+under `torch.cuda.set_sync_debug_mode("error")`, which fails where the host would wait.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SIZES = ((32, 128), (256, 128), (64, 512))
 _TURN = 0.03  # seconds
 
@@ -33,7 +32,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=31, help="measurements of each figure")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--cache", help="folder for the prepared corpus; by default a temporary one")
-    parser.add_argument("--limit", type=int, help="only so many documents")
+    parser.add_argument("--limit", type=int, help="only this many documents")
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -64,33 +63,39 @@ def main() -> None:
 
 
 class Corpus:
-    """The default corpus in blocks of one length, with all that any strategy knows about it."""
+    """The default corpus in blocks of one length, with the annotations of all strategies."""
 
     def __init__(self, block_size: int, cache: str, limit: int | None):
         from hydra import compose, initialize_config_dir
         from omegaconf import OmegaConf
 
-        from maskwright.run.assemble import make_data, make_maskers, mask_parts
+        from maskwright.run.assemble import build_masks, make_data, make_maskers, vocabulary_of
+        from maskwright.settings.commands import TrainSettings
 
         settings = [f"data.block_size={block_size}", f"data.cache_dir={cache}", "run_dir=x"]
         settings += [] if limit is None else [f"data.limit={limit}"]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             configs = {
-                path.stem: OmegaConf.to_container(compose("train", [f"mask={path.stem}", *settings]), resolve=True)
-                for path in sorted((ROOT / "conf" / "mask").glob("*.yaml"))
+                path.stem: TrainSettings.parse(
+                    OmegaConf.to_container(compose("train", [f"mask={path.stem}", *settings]), resolve=True)
+                )
+                for path in sorted((ROOT / "conf" / "mask").glob("[!_]*.yaml"))
             }
-        parts = {name: mask_parts(config)["mask"] for name, config in configs.items()}
-        self.data = make_data(configs["token"], parts)
+        masks = {name: build_masks(config) for name, config in configs.items()}
+        self.data = make_data(configs["token"], {name: own["mask"] for name, own in masks.items()})
         self.data.prepare_data()
         self.data.setup()
-        self.maskers = {name: make_maskers(config, self.data)["mask"] for name, config in configs.items()}
+        vocabulary = vocabulary_of(self.data.tokenizer, self.data)
+        self.maskers = {
+            name: make_maskers(config, masks[name], vocabulary)["mask"] for name, config in configs.items()
+        }
 
     def masking(self, batch: dict[str, Any], device: str) -> dict[str, Callable[[], Any]]:
-        """Each strategy's masking of a batch, on a device."""
+        """Returns for each strategy a function that masks a batch on a device."""
         return {name: functools.partial(masker.to(device), batch) for name, masker in self.maskers.items()}
 
     def batch(self, rows: int) -> dict[str, Any]:
-        """The first `rows` blocks of the training split, read from the memory map as in training."""
+        """Returns the first `rows` blocks of the training split, read from the memory map as in training."""
         import numpy as np
         import torch
 
@@ -101,7 +106,7 @@ class Corpus:
 
 
 def medians(functions: dict[str, Callable[[], Any]], repeat: int, device: str = "cpu") -> dict[str, float]:
-    """Milliseconds of a call of each function: the median over turns, each of calls for `_TURN` seconds."""
+    """Returns the milliseconds of a call of each function, the median over turns of calls for `_TURN` seconds."""
     import torch
 
     def seconds(function: Callable[[], Any], calls: int) -> float:
@@ -119,13 +124,13 @@ def medians(functions: dict[str, Callable[[], Any]], repeat: int, device: str = 
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeat):
         for name, function in functions.items():
-            function()  # each finds its own data in the caches, not that of another
+            function()  # fills the caches with the data of this function
             times[name].append(seconds(function, calls[name]) * 1000)
     return {name: statistics.median(found) for name, found in times.items()}
 
 
 def beside_transformers(corpora: dict[int, Corpus], repeat: int) -> dict[str, Any]:
-    """Our maskers and the collator, on the same rows."""
+    """Times our maskers and the collator on the same rows."""
     from transformers import AutoTokenizer, DataCollatorForLanguageModeling
 
     figures = {}
@@ -167,7 +172,7 @@ def beside_transformers(corpora: dict[int, Corpus], repeat: int) -> dict[str, An
 
 
 def _offsets(words: Any) -> Any:
-    """(B, T, 2) offsets under which transformers finds the same words: a gap stands before each."""
+    """Returns offsets (B, T, 2) with a gap before each word, so that transformers finds the same words."""
     import torch
 
     position = torch.arange(words.shape[1])
@@ -178,7 +183,7 @@ def _offsets(words: Any) -> Any:
 
 
 def strategies(corpus: Corpus, device: str, repeat: int) -> dict[str, Any]:
-    """Each strategy at 32 x 128, and its share of a training step of `model/size=mini`."""
+    """Times each strategy at 32 x 128, also relative to a training step of `model/size=mini`."""
     import torch
 
     batch = {name: tensor.to(device) for name, tensor in corpus.batch(32).items()}
@@ -200,7 +205,7 @@ def strategies(corpus: Corpus, device: str, repeat: int) -> dict[str, Any]:
 
 
 def training_step(corpus: Corpus, batch: dict[str, Any], device: str) -> Callable[[], None]:
-    """A training step on a batch that is masked already: forward, backward, AdamW."""
+    """Returns a training step on a batch that is already masked: forward, backward, AdamW."""
     import torch
     import torch.nn.functional as F
     from hydra import compose, initialize_config_dir
@@ -228,7 +233,7 @@ def training_step(corpus: Corpus, batch: dict[str, Any], device: str) -> Callabl
 
 
 def by_length(corpora: dict[int, Corpus], device: str, repeat: int) -> dict[str, Any]:
-    """Time per token in longer and longer rows, 32,768 tokens a batch."""
+    """Times masking per token for rows of increasing length, with 32,768 tokens per batch."""
     figures: dict[str, Any] = {}
     for length, corpus in corpora.items():
         batch = {name: tensor.to(device) for name, tensor in corpus.batch(32_768 // length).items()}

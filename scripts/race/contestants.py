@@ -1,9 +1,9 @@
-"""The contestants of `race.py` and `benchmark_training.py`: the same tokens for each, each in a process of its own.
+"""The contestants of `race.py` and `benchmarks/training.py`: the same tokens, each in a process of its own.
 
 A contestant is trained by the loop that its users run: `bert` and `modernbert` by the `Trainer` of transformers
 with `DataCollatorForLanguageModeling`, `ours` by `maskwright.run.train.train`. Each starts in a fresh process
-(`Contestant`), prints a line of JSON behind every step, and, where it is asked to, waits before the next one
-for a line on its standard input: that is how steps of several contestants are timed in turns.
+(`Contestant`) and prints a line of JSON after every step. With `in_turns`, it waits for a line on its standard
+input before the next step, so that steps of several contestants can be timed in turns.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 
 from lightning import Callback
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PEERS = ("bert", "modernbert")
 
 
@@ -33,15 +33,15 @@ class Spec:
 
     Attributes:
         name: `bert`, `modernbert` or `ours`.
-        data: overrides of `conf/train.yaml` that tell corpus, cache, tokenizer and block size.
-        steps: of the whole run, for which schedules are made.
-        rows: blocks of a step.
-        size: `model/size` of ours, after which peers are shaped.
-        lr: of the peers' AdamW.
+        data: overrides of `conf/train.yaml` for corpus, cache, tokenizer and block size.
+        steps: the steps of the whole run, which schedules depend on.
+        rows: blocks per step.
+        size: `model/size` of ours, which also determines the shape of the peers.
+        lr: the learning rate of the peers, which use AdamW.
         seed: of weights, order and masks.
-        experiment: of ours; it brings its own model, mask and batch size. None trains the default run's.
+        experiment: of ours, with its own model, mask and batch size; None trains the default run.
         overrides: of `conf/train.yaml`, for ours.
-        evaluate_at: steps behind which the validation loss is taken.
+        evaluate_at: steps after which the validation loss is computed.
         in_turns: whether each step waits for a line on standard input.
         environment: `NAME=value` for its process.
     """
@@ -63,14 +63,14 @@ class Spec:
 
 
 def add_corpus(parser: argparse.ArgumentParser) -> None:
-    """The options that tell on which corpus contestants train."""
+    """Adds the options for the corpus that contestants train on."""
     parser.add_argument("--source", help="data.source; by default that of the default run")
-    parser.add_argument("--limit", type=int, help="only so many documents")
+    parser.add_argument("--limit", type=int, help="only this many documents")
     parser.add_argument("--cache", default="~/.cache/maskwright", help="folder for prepared corpora")
 
 
 def corpus(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """Those options as overrides of `conf/train.yaml`; validation sees 512 blocks."""
+    """Returns those options as overrides of `conf/train.yaml`, with a validation on 512 blocks."""
     return (
         *([f"data.source={arguments.source}"] if arguments.source else []),
         *([f"data.limit={arguments.limit}"] if arguments.limit else []),
@@ -80,7 +80,7 @@ def corpus(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 class Laps:
-    """Tells the parent process what a step took and what was lost behind it; evaluation is not counted."""
+    """Reports the time of each step, without evaluation, and the loss after it to the parent process."""
 
     def __init__(self, spec: Spec, evaluate: Callable[[], float], flops: Callable[[], int]):
         self.spec, self.evaluate, self.flops = spec, evaluate, flops
@@ -116,7 +116,7 @@ class Contestant:
     """A contestant in a process of its own.
 
     Attributes:
-        model: what it said of its model: its number of `parameters`, and the peak memory `before` it was built.
+        model: what it reported about its model: its number of `parameters`, and the peak memory `before` building.
     """
 
     def __init__(self, spec: Spec):
@@ -142,10 +142,10 @@ class Contestant:
         raise SystemExit(f"{self.spec.name} stopped:\n{self.log.read()[-4000:]}")
 
     def step(self) -> dict[str, Any]:
-        """Lets it take a step, and answers what it says of it."""
+        """Lets the contestant take a step, and returns what it reports."""
         if self.spec.in_turns:
             assert self.process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # what it said before it stopped is worth more
+            with contextlib.suppress(BrokenPipeError):  # its last output says more about why it stopped
                 self.process.stdin.write("go\n")
                 self.process.stdin.flush()
         return self._hear()
@@ -159,16 +159,16 @@ class Contestant:
 
 
 def start(specs: dict[str, Spec]) -> dict[str, Contestant]:
-    """Starts contestants, two at a time: until a first step most of them is importing."""
+    """Starts contestants, two at a time, because until the first step they mostly import modules."""
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(specs, pool.map(Contestant, specs.values()), strict=True))
 
 
-# what follows runs in the contestant's own process
+# the rest runs in the process of a contestant
 
 
 def config_of(spec: Spec, *more: str) -> Any:
-    """The composed `conf/train.yaml` of a run without logs."""
+    """Returns the composed `conf/train.yaml` of a run without logs."""
     from hydra import compose, initialize_config_dir
 
     if spec.experiment is None:
@@ -191,20 +191,19 @@ def config_of(spec: Spec, *more: str) -> Any:
 
 
 def open_data(spec: Spec) -> tuple[Any, Any]:
-    """The data module, and the masker of validation, that every contestant has."""
+    """Returns the data module and the validation masker, which all contestants share."""
     from omegaconf import OmegaConf
 
-    from maskwright.run.assemble import make_data, make_maskers, mask_parts
+    from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
+    from maskwright.settings.commands import TrainSettings
 
-    config: Any = OmegaConf.to_container(config_of(spec, "run_dir=none"), resolve=True)
-    data = make_data(config, mask_parts(config))
-    data.prepare_data()
-    data.setup()
-    return data, make_maskers(config, data)["evaluation_mask"]
+    settings = TrainSettings.parse(OmegaConf.to_container(config_of(spec, "run_dir=none"), resolve=True))
+    data, masks = prepare(settings)
+    return data, make_maskers(settings, masks, vocabulary_of(data.tokenizer, data))["evaluation_mask"]
 
 
 def mean_loss(batches: Any, masker: Any, logits_at: Callable[[Any, Any], Any]) -> float:
-    """Cross-entropy in nats of the masked tokens of `batches`."""
+    """Returns the cross-entropy in nats of the masked tokens of `batches`."""
     import torch
     import torch.nn.functional as F
 
@@ -220,7 +219,7 @@ def mean_loss(batches: Any, masker: Any, logits_at: Callable[[Any, Any], Any]) -
 
 
 def peer_model(spec: Spec, data: Any) -> Any:
-    """BertForMaskedLM or ModernBertForMaskedLM, without dropout, of about as many parameters as ours."""
+    """Returns a BertForMaskedLM or ModernBertForMaskedLM without dropout, with about as many parameters as ours."""
     import transformers
 
     shape = config_of(spec, "run_dir=none").model
@@ -276,7 +275,7 @@ def run_peer(spec: Spec) -> None:
     from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
     from maskwright.models.flops import forward_flops
-    from maskwright.models.transformer.model import gather
+    from maskwright.models.layers.gather import gather
 
     data, masker = open_data(spec)
     before = peak_memory(spec)
@@ -381,7 +380,7 @@ def run_ours(spec: Spec) -> None:
 
 
 def peak_memory(spec: Spec) -> float:
-    """MiB: of the device where it is a GPU, else of this process."""
+    """Returns the peak memory in MiB, of the device if it is a GPU, else of this process."""
     import resource
 
     import torch
@@ -392,7 +391,7 @@ def peak_memory(spec: Spec) -> float:
 
 
 def main() -> None:
-    import contestants  # not as __main__, whose classes a config could not name
+    import contestants  # instead of __main__, whose classes a config could not name
 
     fields = json.loads(sys.argv[1])
     spec = contestants.Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})

@@ -1,11 +1,11 @@
-"""Whether a classifier learns more from the rest when words of emotion are hidden while it learns.
+"""Studies whether a classifier learns more from other words if words of emotion are hidden in training.
 
-    python scripts/study_finetuning_mask.py finetuning="task=classification data=imdb init_from=logs/mlm/..."
+    python scripts/studies/finetuning_mask.py finetuning="task=classification data=imdb init_from=logs/mlm/..."
 
-Fine-tunes with no masks, with those of a lexicon at several ratios, and with as many random ones as a control. All
-are tested on whole texts: on the whole test split, and on the texts that say little by words of the lexicon, or the
-contrary of what they mean. What is compared stands in `conf/study_finetuning_mask.yaml`; how parts run and resume,
-in `studies.py`.
+Fine-tunes without masks, with masks from a lexicon at several ratios, and with as many random masks as a control.
+All are tested on unmasked texts: on the whole test split, and on the texts whose words in the lexicon say little
+about their label, or the opposite. See `conf/study_finetuning_mask.yaml` for what is compared, and `studies.py` for
+how parts are run and resumed.
 """
 
 import csv
@@ -21,17 +21,17 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from studies import Metric, Values, check_settings, keep_settings, parts, run, settings_of, write_report
 
 from maskwright.annotations.lexicon import Lexicon
-from maskwright.cli import door
+from maskwright.cli import Invocation, command
 from maskwright.core.atomic import write_file
 from maskwright.core.errors import UserError
 
-SCORED = "scores.json"  # of a part
+SCORED = "scores.json"  # the scores of a part
 SCORES = ("accuracy", "precision", "recall", "f1")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
-@door("study_finetuning_mask", literal=("finetuning", "arms."))
-def main(cfg: DictConfig) -> None:
+@command("study_finetuning_mask", literal=("finetuning", "arms."))
+def main(cfg: DictConfig, _: Invocation) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder = Path(study["folder"]).expanduser().resolve()
     part = folder / f"{study['arm']}-{study['seed']}"
@@ -48,7 +48,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def figures(folder: Path) -> dict[Metric, Values]:
-    """What the parts of the study found that have ended."""
+    """Returns the results of the finished parts of the study."""
     metrics = [Metric("tokens hidden", main=False)]
     metrics += [Metric(f"{score}, {of}", main=score == "accuracy") for of in ("all", "hard") for score in SCORES]
     found: dict[Metric, Values] = {metric: {} for metric in metrics}
@@ -62,15 +62,17 @@ def figures(folder: Path) -> dict[Metric, Values]:
 
 
 def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
-    """What a run reached on all texts, on the hard ones, and what share of the tokens it hid in training.
+    """Returns the scores of a run on all texts and on the hard ones, and the share of tokens hidden in training.
 
-    A text is hard where fewer than the share `few` of its words stand in the lexicon, or where the sum of their
-    valences is not of the sign that its label has.
+    A text is hard if less than the share `few` of its words are in the lexicon, or if the sum of their valences
+    does not have the sign of its label.
     """
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").open(encoding="utf-8")]
     if positive not in {row["label"] for row in rows}:
         raise UserError(f"positive={positive}: no text of the test split has that label.")
-    valence = {word: score for word, score in Lexicon().scores.items() if score}  # of what mask=lexicon hides
+    valence = {
+        word: score for word, score in Lexicon().scores.items() if score
+    }  # the words that mask=lexicon hides
     hard = [row for row in rows if is_hard(row["text"], row["label"] == positive, few, valence)]
     if not hard:
         raise UserError(
@@ -86,7 +88,7 @@ def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
 
 
 def is_hard(text: str, praises: bool, few: float, valence: dict[str, float]) -> bool:
-    """Whether the words of the lexicon tell little about a text, or the contrary of its label."""
+    """Returns whether the words of the lexicon say little about a text, or the opposite of its label."""
     words = _WORD.findall(text.lower())
     valences = [valence[word] for word in words if word in valence]
     total = sum(valences) if praises else -sum(valences)
@@ -94,7 +96,7 @@ def is_hard(text: str, praises: bool, few: float, valence: dict[str, float]) -> 
 
 
 def hidden(folder: Path) -> float:
-    """The mean share of tokens that were hidden in the steps that a run logged, before it was resumed too."""
+    """Returns the mean share of hidden tokens over the steps that a run logged, including those before a resume."""
     rows = [row for path in folder.glob("metrics*.csv") for row in csv.DictReader(path.read_text().splitlines())]
     shares = [float(row["train/masked"]) for row in rows if row.get("train/masked")]
     return statistics.mean(shares) if shares else 0.0

@@ -1,12 +1,12 @@
-"""Fine-tuning here beside `Trainer` of transformers: examples a second with the same model and texts.
+"""Compares fine-tuning with the `Trainer` of transformers: examples per second with the same model and texts.
 
     pip install -e ".[dev,studies]"
-    python scripts/benchmark_finetuning.py --source ../shared/data/stanfordnlp/imdb
+    python scripts/benchmarks/finetuning.py --source ../shared/data/stanfordnlp/imdb
 
-Both train the same encoder with a new head on the same reviews, cut at the same length, with AdamW and without
-masks. `Trainer` pads each batch to its longest row; its batches hold as many rows as have the tokens of one of
-ours, padding left out. They train in turns, some steps each; a contestant's rate is the examples of all its timed
-steps over their seconds. The first step of each turn is not timed.
+Both train the same encoder with a new head on the same reviews, truncated to the same length, with AdamW and
+without masks. `Trainer` pads each batch to its longest row; on average, its batches have as many tokens as ours,
+without padding. They train in turns of a few steps. The rate of a contestant is the number of examples in its timed
+steps, divided by their seconds. The first step of each turn is not timed.
 """
 
 import argparse
@@ -27,11 +27,12 @@ from omegaconf import OmegaConf
 
 from maskwright.core.paths import on_disk
 from maskwright.data.labelled import LabelledData
-from maskwright.run.assemble import make_data, make_task, mask_parts
-from maskwright.run.init_from import start
+from maskwright.run.assemble import build_masks, make_maskers, make_task, prepare, vocabulary_of
+from maskwright.run.init_from import starting_point
 from maskwright.run.trainer import quiet
+from maskwright.settings.commands import TrainSettings
 
-CONF = str(Path(__file__).resolve().parents[1] / "conf")
+CONF = str(Path(__file__).resolve().parents[2] / "conf")
 
 
 @dataclass
@@ -111,18 +112,15 @@ def main() -> None:
     overrides += [f"data.source={arguments.source}"] if arguments.source else []
     with initialize_config_dir(CONF, version_base="1.3"):
         composed = compose("train", [*overrides, *arguments.overrides])
-    config: Any = OmegaConf.to_container(composed, resolve=True)
-    start(config, [])
-    data = make_data(config, mask_parts(config))
+    settings, _ = starting_point(TrainSettings.parse(OmegaConf.to_container(composed, resolve=True)), [])
+    data, _ = prepare(settings)
     assert isinstance(data, LabelledData)
-    data.prepare_data()
-    data.setup()
     clocks = {"ours": Clock(), "Trainer": Clock()}
     rows = their_rows(data)
     per_batch = max(round(data.tokens_per_batch / statistics.mean(len(row["input_ids"]) for row in rows)), 1)
     for turn in range(arguments.turns):
-        ours(config | {"seed": turn}, data, arguments.steps + 1, clocks["ours"])
-        theirs(config, rows, data, per_batch, arguments.steps + 1, turn, clocks["Trainer"])
+        ours(settings.replace(seed=turn), data, arguments.steps + 1, clocks["ours"])
+        theirs(settings, rows, data, per_batch, arguments.steps + 1, turn, clocks["Trainer"])
         print(json.dumps({name: clock.figures() for name, clock in clocks.items()}), flush=True)
     figures: dict[str, Any] = {name: clock.figures() for name, clock in clocks.items()}
     figures["times the examples per second"] = round(
@@ -134,16 +132,17 @@ def main() -> None:
         arguments.output.write_text(json.dumps(figures, indent=2))
 
 
-def ours(config: dict[str, Any], data: LabelledData, steps: int, clock: Clock) -> None:
-    data.seed = config["seed"]
-    task = make_task(config, data)
+def ours(settings: TrainSettings, data: LabelledData, steps: int, clock: Clock) -> None:
+    data.seed = settings.seed
+    maskers = make_maskers(settings, build_masks(settings), vocabulary_of(data.tokenizer, data))
+    task = make_task(settings, maskers, data.tokenizer, data.labels)
     trainer = Trainer(
         accelerator="cpu",
         max_steps=steps,
         max_epochs=-1,
         limit_val_batches=0,
         callbacks=[Timed(clock)],
-        gradient_clip_val=config["trainer"]["gradient_clip_val"],
+        gradient_clip_val=settings.trainer.plain()["gradient_clip_val"],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -154,13 +153,13 @@ def ours(config: dict[str, Any], data: LabelledData, steps: int, clock: Clock) -
 
 
 def their_rows(data: LabelledData) -> list[dict[str, Any]]:
-    """The texts that ours trains on as `Trainer` wants them, cut at the same length."""
+    """Returns the texts that ours trains on in the format of `Trainer`, truncated to the same length."""
     rows = data.rows["train"]
     length, targets = rows.lengths, rows.targets
     assert not hasattr(targets, "tags")
     found = []
     for number in range(len(rows)):
-        begin = int(rows.stretches.begins[number])
+        begin = int(rows.segments.begins[number])
         own = data.tokens["train"].ids[begin : begin + int(length[number]) - 2].astype(int).tolist()
         ids = [data.tokenizer.cls_id, *own, data.tokenizer.sep_id]
         found.append({"input_ids": ids, "label": int(targets[number])})  # type: ignore[index]
@@ -168,7 +167,7 @@ def their_rows(data: LabelledData) -> list[dict[str, Any]]:
 
 
 def theirs(
-    config: dict[str, Any],
+    settings: TrainSettings,
     rows: list[dict[str, Any]],
     data: LabelledData,
     size: int,
@@ -176,9 +175,11 @@ def theirs(
     turn: int,
     clock: Clock,
 ) -> None:
-    folder = on_disk(config["model"]["name"], "init_from")
+    folder = on_disk(settings.model["name"], "init_from")
     transformers.logging.set_verbosity_error()
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(data.names))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=len(data.labels.names)
+    )
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     collator = Collator(tokenizer)
     with tempfile.TemporaryDirectory() as temporary:
@@ -186,7 +187,7 @@ def theirs(
             output_dir=temporary,
             per_device_train_batch_size=size,
             max_steps=steps,
-            learning_rate=config["optimizer"]["lr"],
+            learning_rate=settings.optimizer["lr"],
             optim="adamw_torch_fused",
             use_cpu=True,
             seed=turn,

@@ -1,11 +1,11 @@
-"""What each part of the fast recipe is worth: `experiment=fast_mini` with one thing changed at a time.
+"""Measures the effect of each part of the fast recipe: `experiment=fast_mini` with one thing changed at a time.
 
-    python scripts/study_speed.py --source ../shared/data/wikimedia/wikipedia
+    python scripts/race/recipe.py --source ../shared/data/wikimedia/wikipedia
 
-As in `race.py`, time is the number of steps times the median time of a step, taken in turns with the recipe's
-own. A change's gain is how much sooner it reaches the loss at which the worse of both runs ends, or how many
-times as long it takes. Every curve is a JSON file in the folder, and is not run again while it is there; as curves
-do not depend on the clock, `--jobs 2` computes two at a time, each on one thread, behind all timings.
+As in `race.py`, time is the number of steps times the median time of a step, measured in turns with the steps of
+the recipe. The gain of a change is how much sooner it reaches the final loss of the worse of both runs, or how much
+longer it takes. Every curve is a JSON file in the folder, and is not run again while that exists. As curves do not
+depend on the clock, `--jobs 2` computes two at a time, each on one thread, after all timings.
 """
 
 import argparse
@@ -17,15 +17,15 @@ from typing import Any
 from contestants import ROOT, Spec, add_corpus, corpus
 from race import OUR_ROWS, curves, in_turns, marks, reached
 
-_VARIANT = "model._target_=speed_variants.Variant"
+_VARIANT = "model._target_=variants.Variant"
 _MODERNBERT = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
 
 
 def patch(what: str, until: float = 0.3) -> tuple[str, ...]:
-    return (f"+callbacks.patch={{_target_: speed_variants.Patch, what: {what}, until: {until}}}",)
+    return (f"+callbacks.patch={{_target_: variants.Patch, what: {what}, until: {until}}}",)
 
 
-# these change the loss, and may change what a step takes
+# these change the loss, and may change the time of a step
 CHANGES: dict[str, tuple[str, ...]] = {
     # parts of the recipe, taken away
     "no convolution of the embeddings": ("model.convolution=0",),
@@ -40,7 +40,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "dropout 0.1": ("model.dropout=0.1",),
     "8 blocks a step": ("data.batch_size=8",),
     "32 blocks a step": ("data.batch_size=32",),
-    "5 polynomials in Muon": ("optimizer.iterations=5",),
+    "5 polynomials in Muon": ("optimizer.ns_steps=5",),
     # additions
     "convolution before each attention too": (_VARIANT, "+model.convolutions=2"),
     "convolution of reach 4": ("model.convolution=4",),
@@ -53,9 +53,9 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "blocks of 64 in the first 30 %": patch("length"),
     "moving average of the weights": patch("average", 10),
 }
-# of these the change is one of the first steps alone: their share, and the tokens of such a step beside a whole one
+# these only change the first steps: the share of these steps, and the tokens of such a step relative to a whole one
 RAMPS = {"half the blocks in the first 30 %": (0.3, 0.5), "blocks of 64 in the first 30 %": (0.3, 1.0)}
-# these change the loss, but not what a step takes
+# these change the loss, but not the time of a step
 SAME_TIME: dict[str, tuple[str, ...]] = {
     "linear decay": ("schedule=linear",),
     "linear cool-down": ("schedule.shape=linear",),
@@ -67,9 +67,9 @@ SAME_TIME: dict[str, tuple[str, ...]] = {
     "weights start at half the standard deviation": ("model.initial_std=0.01",),
     "residual projections start at zero": (_VARIANT, "+model.zero_output=true"),
     "decoder's bias starts at log frequencies": patch("log_frequencies"),
-    "frequent words first": ("data._target_=speed_variants.EasyFirst",),
+    "frequent words first": ("data._target_=variants.EasyFirst",),
 }
-# these leave the loss as it is
+# these do not change the loss
 SAME_LOSS: dict[str, dict[str, Any]] = {
     "all positions projected": {"overrides": patch("all_positions")},
     "logits of all masked positions at once": {"overrides": patch("plain_loss")},
@@ -125,11 +125,11 @@ def main() -> None:
 
 
 def speed(recipe: Spec, changed: Spec, folder: Path, repeat: int, share: float, tokens: float) -> dict[str, Any]:
-    """The mean seconds of a step of both, from medians of steps in turns, and how many more tokens a second come.
+    """Returns the mean seconds of a step of both, and the ratio of their tokens per second.
 
     Args:
-        share: of the steps, the first ones, which are changed; only such steps are timed.
-        tokens: of such a step beside a step of the rest.
+        share: the share of the steps, from the first on, that are changed; only such steps are timed.
+        tokens: the tokens of such a step relative to those of the other steps.
     """
     path = folder / "time.json"
     if not path.exists():
@@ -144,12 +144,12 @@ def speed(recipe: Spec, changed: Spec, folder: Path, repeat: int, share: float, 
 
 
 def rows_of(spec: Spec) -> int:
-    """Blocks of a step."""
+    """Returns the number of blocks in a step."""
     return next((int(o.split("=")[1]) for o in spec.overrides if "batch_size" in o), OUR_ROWS)
 
 
 def gain(recipe: dict[str, Any], changed: dict[str, Any], seconds: float, changed_seconds: float) -> dict[str, Any]:
-    """How many times sooner the changed run reaches the loss at which the worse of both ends."""
+    """Returns how many times sooner the changed run reaches the final loss of the worse of both runs."""
     ends = [found["points"][-1]["loss"] for found in (recipe, changed)]
     loss = max(ends)
     times = [reached(recipe["points"], loss) * seconds, reached(changed["points"], loss) * changed_seconds]

@@ -1,8 +1,8 @@
-"""How long a run takes to start: imports, and from the config to the first step.
+"""Measures how long a run takes to start: imports, and the time from the config to the first step.
 
-    python scripts/benchmark_startup.py
+    python scripts/benchmarks/startup.py
 
-Each figure is the median over fresh processes. The corpus is the default one, prepared before.
+Each figure is the median over fresh processes. The corpus is the default one, prepared beforehand.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 _RUN = """
 import json, sys, time
@@ -54,7 +54,7 @@ def run(command: list[str]) -> str:
 
 
 def seconds(command: list[str]) -> float:
-    """Wall-clock seconds of a whole process."""
+    """Returns the wall-clock seconds of a whole process."""
     began = time.perf_counter()
     run(command)
     return time.perf_counter() - began

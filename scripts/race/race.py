@@ -1,16 +1,16 @@
-"""How much sooner a recipe reaches the loss of its peers, on the same tokens and the same machine.
+"""Measures how much sooner a recipe reaches the loss of its peers, on the same tokens and the same machine.
 
-    python scripts/race.py --source ../shared/data/wikimedia/wikipedia
+    python scripts/race/race.py --source ../shared/data/wikimedia/wikipedia
 
-Contestants (see `contestants.py`) are `bert`, `modernbert` and `ours`, which is `experiment=fast_mini`. What is
-compared is made of two things that a busy machine does not blur: the loss against steps, which a seed
-determines, and the median time of a step, measured in turns. Seconds on the clock stand beside it. For each
-vocabulary, steps of all contestants are timed; the peers are tuned in short runs, over four learning rates and
-then two batch sizes; each peer runs once for the whole time, ours with three seeds for a part of it, and, with
-`--whole`, once as long as the peers. Then race.json, race.md and race.svg are written.
+The contestants (see `contestants.py`) are `bert`, `modernbert` and `ours`, which is `experiment=fast_mini`. Times
+are computed from two quantities that do not depend on the load of the machine: the loss over steps, which a seed
+determines, and the median time of a step, measured in turns. Wall-clock times are reported too. For each
+vocabulary, the steps of all contestants are timed. The peers are tuned in short runs, over four learning rates and
+then two batch sizes. Each peer then runs once for the whole time, ours runs with three seeds for a part of it and,
+with `--whole`, once as long as the peers. The results are written to race.json, race.md and race.svg.
 
-Every curve is a JSON file of its own, named after its contestant: delete one, and it alone is run again. As
-curves do not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
+Every curve is a JSON file of its own, named after its contestant. To repeat a run, delete its file. As curves do
+not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
 """
 
 import argparse
@@ -34,7 +34,7 @@ OUR_ROWS = 16  # of experiment=fast_mini
 
 
 def curve(spec: Spec, folder: Path) -> dict[str, Any]:
-    """What a contestant's run was like; taken from its file where there is one."""
+    """Returns the loss curve of a contestant, from its file if that exists."""
     name = f"{spec.name}-rows{spec.rows}" + (f"-lr{spec.lr:g}" if spec.name in PEERS else "")
     path = folder / f"{name}-steps{spec.steps}-seed{spec.seed}.json"
     if path.exists():
@@ -56,7 +56,7 @@ def curve(spec: Spec, folder: Path) -> dict[str, Any]:
 
 
 def curves(specs: list[Spec], folders: list[Path], jobs: int) -> list[dict[str, Any]]:
-    """The curves of several contestants, so many at a time; each on one thread where that is more than one."""
+    """Returns the curves of several contestants, `jobs` at a time; each on one thread if that is more than one."""
     if jobs > 1:
         specs = [dataclasses.replace(spec, environment=("OMP_NUM_THREADS=1",)) for spec in specs]
     with ThreadPoolExecutor(jobs) as pool:
@@ -64,21 +64,21 @@ def curves(specs: list[Spec], folders: list[Path], jobs: int) -> list[dict[str, 
 
 
 def reached(points: list[dict[str, Any]], loss: float) -> float:
-    """The step at which a curve, drawn with lines, comes down to a loss; infinite where it never does."""
-    for before, behind in itertools.pairwise(points):
-        if behind["loss"] <= loss < before["loss"]:
-            share = (before["loss"] - loss) / (before["loss"] - behind["loss"])
-            return before["step"] + share * (behind["step"] - before["step"])
+    """Returns the step at which a curve reaches a loss, by linear interpolation; infinity if it never does."""
+    for before, after in itertools.pairwise(points):
+        if after["loss"] <= loss < before["loss"]:
+            share = (before["loss"] - loss) / (before["loss"] - after["loss"])
+            return before["step"] + share * (after["step"] - before["step"])
     return points[0]["step"] if points[0]["loss"] <= loss else float("inf")
 
 
 def loss_at(points: list[dict[str, Any]], step: float) -> float:
-    """The loss of a curve, drawn with lines, behind a step."""
+    """Returns the loss of a curve after a step, by linear interpolation."""
     return float(np.interp(step, [point["step"] for point in points], [point["loss"] for point in points]))
 
 
 def marks(steps: int, number: int) -> tuple[int, ...]:
-    """Steps to evaluate behind, evenly spread, the last one among them."""
+    """Returns the steps after which to evaluate, evenly spread, including the last one."""
     return tuple(sorted({max(round(steps * i / number), 1) for i in range(1, number + 1)}))
 
 
@@ -98,9 +98,9 @@ class Race:
     whole: bool
 
     def time(self, again: bool = False) -> dict[str, float]:
-        """Median seconds of a step of each contestant, taken in turns.
+        """Returns the median seconds of a step of each contestant, measured in turns.
 
-        The first time they are taken they also become the plan, which tells how many steps a run has.
+        The first measurement also becomes the plan, which determines how many steps a run has.
         """
         path, plan = self.folder / "time.json", self.folder / "plan.json"
         if path.exists() and plan.exists() and not again:
@@ -115,12 +115,12 @@ class Race:
         return seconds
 
     def steps(self, name: str, minutes: float) -> int:
-        """How many steps of a contestant take so long."""
+        """Returns how many steps a contestant takes in this time."""
         self.time()
         return max(round(60 * minutes / json.loads((self.folder / "plan.json").read_text())[name]), 2)
 
     def tune(self) -> dict[str, tuple[float, int]]:
-        """The learning rate and the rows of a step under which a short run of each peer ends best."""
+        """Returns for each peer the learning rate and rows per step with the lowest final loss in a short run."""
         ends: dict[str, dict[tuple[float, int], float]] = {name: {} for name in PEERS}
 
         def best(name: str) -> tuple[float, int]:
@@ -140,7 +140,7 @@ class Race:
         return {name: best(name) for name in PEERS}
 
     def run(self) -> list[dict[str, Any]]:
-        """The curves of all contestants; their names, seconds a step, and points."""
+        """Returns the curves of all contestants, with their names, seconds per step, and points."""
         seconds = self.time()
         lanes, specs = [], []
         for name, (rate, rows) in self.tune().items():
@@ -167,7 +167,7 @@ class Race:
 
 
 def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Median seconds of a step of each contestant, and all of them; every one takes a step before the next turn."""
+    """Returns the median seconds of a step of each contestant, and all seconds. In a turn, each takes one step."""
     contestants = start(
         {name: dataclasses.replace(spec, in_turns=True, evaluate_at=()) for name, spec in specs.items()}
     )
@@ -181,7 +181,7 @@ def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dic
 
 
 def report(lanes: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of a race with one vocabulary."""
+    """Returns the figures of a race with one vocabulary."""
     ours = [lane for lane in lanes if lane["name"].startswith("ours, seed")]
     whole = next((lane for lane in lanes if lane["name"] == "ours, as long as the peers"), None)
     figures: dict[str, Any] = {"contestants": [], "beside": {}}
@@ -243,7 +243,7 @@ def table(races: dict[int, dict[str, Any]]) -> str:
 
 
 def draw(races: dict[int, list[dict[str, Any]]], path: Path) -> None:
-    """Loss against seconds and against tokens, a row for each vocabulary."""
+    """Draws loss over seconds and over tokens, one row for each vocabulary."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.6 * len(races)), layout="constrained")
@@ -272,15 +272,17 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "race", help="where curves and report go")
     parser.add_argument("--vocabularies", nargs="*", type=int, default=[8192, 30522])
     parser.add_argument("--minutes", type=float, default=15, help="how long a peer trains")
-    parser.add_argument("--short-minutes", type=float, default=3, help="how long the runs of ours are that race it")
+    parser.add_argument("--short-minutes", type=float, default=3, help="how long our runs in the race are")
     parser.add_argument("--whole", action="store_true", help="also run ours as long as the peers")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--repeat", type=int, default=15, help="steps of each that are timed")
     parser.add_argument("--rates", nargs="*", type=float, default=[3e-4, 5e-4, 1e-3, 2e-3], help="of the peers")
-    parser.add_argument("--rows", nargs="*", type=int, default=[16, 32], help="of the peers, tuned at the first")
+    parser.add_argument(
+        "--rows", nargs="*", type=int, default=[16, 32], help="of the peers; rates are tuned with the first"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="curves computed at a time")
     parser.add_argument(
-        "--time-again", action="store_true", help="take the time of steps anew, and keep the curves"
+        "--time-again", action="store_true", help="measure the time of steps again, and keep the curves"
     )
     arguments = parser.parse_args()
     races, figures = {}, {}

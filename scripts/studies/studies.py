@@ -1,10 +1,10 @@
-"""What studies are made of: runs of `src/train.py` that are kept, and tables and pictures of what they found.
+"""The framework of studies: runs of `src/train.py` that are kept, and tables and pictures of their results.
 
 A study compares arms over seeds. One arm with one seed is a part, which is a job of Hydra's launcher: parts run one
-behind the other, in processes side by side (hydra/launcher=joblib) or on a cluster (hydra/launcher=submitit_slurm).
-A part is made of runs, each in a folder of its own: one that has ended is not run again, one that was stopped goes
-on. A run that fails ends its part, and the others go on. Whenever a part ends, the report of all parts that have
-ended is written.
+after the other, in parallel processes (hydra/launcher=joblib) or on a cluster (hydra/launcher=submitit_slurm). A
+part consists of runs, each in a folder of its own. A run that has finished is not repeated, and one that was
+stopped is resumed. A run that fails ends its part; the other parts continue. Whenever a part ends, the report of
+all finished parts is written.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from maskwright.cli import USER_ERROR
 from maskwright.core.atomic import write_file
 from maskwright.core.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 Values = dict[str, dict[int, float]]  # by arm and seed
 
 
@@ -37,9 +37,9 @@ class Metric:
     """A figure that a study compares.
 
     Args:
-        title: what it is called in tables.
-        percent: whether it is a share, to be shown as per cent.
-        main: whether differences of it are told and drawn.
+        title: its name in tables.
+        percent: whether it is a share, which is shown in per cent.
+        main: whether its differences are listed and drawn.
     """
 
     title: str
@@ -51,26 +51,26 @@ class Metric:
 
 
 def settings_of(arms: dict[str, str], name: str) -> list[str]:
-    """The settings of an arm: those named, or, where none are, `mask=<its name>`."""
+    """Returns the settings of an arm; by default `mask=<its name>`."""
     return shlex.split(arms.get(name, f"mask={name}"))
 
 
 def check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuses settings that all parts of a study have in common, where a part has ended with others.
+    """Checks that the settings that all parts of a study share are those of the finished parts.
 
     Raises:
-        UserError: there is such a part.
+        UserError: a part has finished with other settings.
     """
     for name, before in _kept(folder).items():
         if name in settings and settings[name] != before:
             raise UserError(
-                f"{folder} holds a study with {name}={before}, and now it is {settings[name]}: their figures do "
-                "not compare. Choose another folder, or delete that one."
+                f"{folder} holds a study with {name}={before}, but now {name}={settings[name]}: their results "
+                "cannot be compared. Choose another folder, or delete that one."
             )
 
 
 def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Writes down, as soon as a run has ended with them, settings that all parts of a study have in common."""
+    """Records settings that all parts of a study share, as soon as a run has finished with them."""
     with FileLock(folder / ".report.lock"):
         _write(folder / "settings.json", json.dumps(_kept(folder) | settings, indent=1) + "\n")
 
@@ -81,11 +81,11 @@ def _kept(folder: Path) -> dict[str, Any]:
 
 
 def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
-    """The metrics of `src/train.py` with these settings, which runs in `folder` unless it has.
+    """Returns the metrics of a run of `src/train.py` with these settings, which is started unless it has finished.
 
     Raises:
-        UserError: the settings are refused, or the folder holds a run with others, or one that is under way.
-        RuntimeError: the run began and failed.
+        UserError: the settings are refused, or the folder holds a run with other settings or one in progress.
+        RuntimeError: the run has failed.
     """
     written, begun = folder / "settings.json", folder / "config.yaml"  # written before the first step
     if written.is_file() and (before := json.loads(written.read_text())) != [*overrides]:
@@ -96,9 +96,9 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
     if (metrics := finished(folder)) is None:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(written, lambda path: path.write_text(json.dumps([*overrides], indent=1)))
-        print(f"{folder}: runs; what it says goes to output.txt there", flush=True)
+        print(f"{folder}: running; its output goes to output.txt there", flush=True)
         last = folder / "checkpoints" / "last.ckpt"
-        # from the beginning where there is no checkpoint, or it is that of the last step, which is refused
+        # starts from the beginning if there is no checkpoint, or only that of the last step, which is refused
         status = _train(folder, [*overrides, f"ckpt_path='{last}'"]) if last.is_file() else USER_ERROR
         if status == USER_ERROR and not begun.is_file():
             status = _train(folder, overrides)
@@ -106,34 +106,34 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         if status or metrics is None:
             said = (folder / "output.txt").read_text().strip().splitlines()
             message = f"{folder} failed with status {status}: " + "\n".join(said[-3:])
-            # Hydra's launcher goes on with other parts unless what ended this one would end them too
+            # Hydra's launcher continues with the other parts, except after an error that would end them too
             raise UserError(message) if status == USER_ERROR and not begun.is_file() else RuntimeError(message)
     print(f"{folder}: {objective(folder)} {metrics[objective(folder)]:.4f}", flush=True)
     return metrics
 
 
 def finished(folder: Path) -> dict[str, float] | None:
-    """The metrics of the run in a folder; None where none has ended."""
+    """Returns the metrics of the run in a folder; None if no run has finished there."""
     path = folder / "summary.json"
     summary = json.loads(path.read_text()) if path.is_file() else {}
     return summary["metrics"] if summary.get("status") == "completed" else None
 
 
 def objective(folder: Path) -> str:
-    """The metric of the test split that tells how good the run in a folder is."""
+    """Returns the test metric that corresponds to the objective of the run in a folder."""
     return yaml.safe_load((folder / "config.yaml").read_text())["objective"].replace("validation/", "test/")
 
 
 def _train(folder: Path, overrides: Sequence[str]) -> int:
-    """The exit status of `src/train.py`. What stops this process stops it, and waits until it has saved itself."""
+    """Runs `src/train.py` and returns its exit status. Ctrl-C stops the run, and waits for its checkpoint."""
     command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir='{folder}'"]
     with (folder / "output.txt").open("a") as output, (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder} is under way in another process. Wait for it, or stop it.") from error
+            raise UserError(f"{folder} is in use by another process. Wait for it, or stop it.") from error
         (folder / "config.yaml").unlink(missing_ok=True)
-        # the run holds the lock too, and so it stays locked where this process is killed and the run is not
+        # the run inherits the lock, so the folder stays locked if this process is killed but the run is not
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[lock.fileno()]
         )
@@ -148,9 +148,9 @@ def _train(folder: Path, overrides: Sequence[str]) -> int:
 
 
 def compare(values: dict[int, float], baseline: dict[int, float]) -> tuple[float, float] | None:
-    """Mean of the differences of the seeds that both have, and half of its 95 % confidence interval.
+    """Returns the mean difference over the seeds that both have, and half of its 95 % confidence interval.
 
-    The interval is that of Student's t for paired samples. None where fewer than two seeds are shared.
+    The interval is that of Student's t for paired samples. None if fewer than two seeds are shared.
     """
     differences = [values[seed] - baseline[seed] for seed in values.keys() & baseline.keys()]
     if len(differences) < 2:
@@ -160,7 +160,7 @@ def compare(values: dict[int, float], baseline: dict[int, float]) -> tuple[float
 
 
 def parts(folder: Path) -> dict[str, dict[int, Path]]:
-    """The folders of the parts of a study, by arm and seed."""
+    """Returns the folders of the parts of a study, by arm and seed."""
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(folder.glob("*-*/")):
         arm, _, seed = path.name.rpartition("-")
@@ -170,10 +170,10 @@ def parts(folder: Path) -> dict[str, dict[int, Path]]:
 
 
 def write_report(folder: Path, title: str, collect: Callable[[], dict[Metric, Values]], baseline: str) -> None:
-    """Writes `study.md`, `study.json` and `study.svg`, each whole or not at all.
+    """Writes `study.md`, `study.json` and `study.svg`, each completely or not at all.
 
     Args:
-        collect: what parts that have ended found; parts that end at the same time call it one behind the other.
+        collect: returns the results of all finished parts; parts that end at the same time call it in turn.
     """
     with FileLock(folder / ".report.lock"):
         found = collect()
@@ -188,13 +188,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def arms_of(found: dict[Metric, Values], baseline: str) -> list[str]:
-    """The arms that there are figures of, the baseline first."""
+    """Returns the arms that have results, the baseline first."""
     names = {arm for values in found.values() for arm in values}
     return sorted(names, key=lambda arm: (arm != baseline, arm))
 
 
 def table(found: dict[Metric, Values], baseline: str) -> str:
-    """Mean ± standard deviation of each arm, and its paired difference to the baseline, as Markdown."""
+    """Returns mean ± standard deviation of each arm, and its paired difference to the baseline, as Markdown."""
     heads = [head for metric in found for head in (metric.title, *([f"− {baseline}"] * metric.main))]
     lines = ["| | seeds | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
     for arm in arms_of(found, baseline):
@@ -217,7 +217,7 @@ def table(found: dict[Metric, Values], baseline: str) -> str:
 
 
 def draw(path: Path, title: str, found: dict[Metric, Values], baseline: str) -> None:
-    """One panel a main metric: a dot for each seed, and mean and standard deviation of each arm."""
+    """Draws one panel per main metric: a dot for each seed, and mean and standard deviation of each arm."""
     from matplotlib.figure import Figure
 
     arms = arms_of(found, baseline)
@@ -241,7 +241,7 @@ def draw(path: Path, title: str, found: dict[Metric, Values], baseline: str) -> 
 
 
 def collect(folder: Path, name: str, key: str | None = None) -> Values:
-    """A test metric of the runs that have ended of this name, by arm and seed; None takes their objective."""
+    """Returns a test metric, by default the objective, of the finished runs of this name, by arm and seed."""
     found: Values = {}
     for arm, seeds in parts(folder).items():
         for seed, part in seeds.items():

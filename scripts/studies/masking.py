@@ -1,11 +1,11 @@
-"""Which masks are worth most: each pretrains the same model on the same tokens, and fine-tuning tells.
+"""Compares masks: each pretrains the same model on the same tokens, which is then fine-tuned.
 
-    python scripts/study_masking.py pretraining="data=wikipedia model/size=mini"
-    python scripts/study_masking.py arm=span,entity seed=1,2,3 folder=logs/studies/mine
-    python scripts/study_masking.py hydra.mode=RUN arm=span seed=1          # one part of it
+    python scripts/studies/masking.py pretraining="data=wikipedia model/size=mini"
+    python scripts/studies/masking.py arm=span,entity seed=1,2,3 folder=logs/studies/mine
+    python scripts/studies/masking.py hydra.mode=RUN arm=span seed=1          # one part of it
 
-What is compared, with which budget and which fine-tunings, stands in `conf/study_masking.yaml`; how parts run and
-resume, in `studies.py`. All runs are evaluated with the same masks of 0.15, whatever they were trained with.
+See `conf/study_masking.yaml` for the arms, the budget and the fine-tuning tasks, and `studies.py` for how parts are
+run and resumed. All runs are evaluated with the same masks at a ratio of 0.15, whatever they were trained with.
 """
 
 import shlex
@@ -25,12 +25,12 @@ from studies import (
     write_report,
 )
 
-from maskwright.cli import door
+from maskwright.cli import Invocation, command
 from maskwright.core.errors import UserError
 
 
-@door("study_masking", literal=("pretraining", "finetuning.", "arms."))
-def main(cfg: DictConfig) -> None:
+@command("study_masking", literal=("pretraining", "finetuning.", "arms."))
+def main(cfg: DictConfig, _: Invocation) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"
     part = folder / f"{study['arm']}-{study['seed']}"
@@ -60,10 +60,10 @@ def main(cfg: DictConfig) -> None:
 
 
 def budget(study: dict[str, Any]) -> list[str]:
-    """The settings that end pretraining.
+    """Returns the settings that limit pretraining.
 
     Raises:
-        UserError: not one of steps and minutes is set.
+        UserError: not exactly one of `steps` and `minutes` is set.
     """
     steps, minutes = study["steps"], study["minutes"]
     if (steps is None) == (minutes is None):

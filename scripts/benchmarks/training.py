@@ -1,11 +1,11 @@
-"""What a training step costs, beside the peers and beside the machine's limit.
+"""Measures the cost of a training step, compared with the peers and with the limit of the machine.
 
-    python scripts/benchmark_training.py --source ../shared/data/wikimedia/wikipedia
+    python scripts/benchmarks/training.py --source ../shared/data/wikimedia/wikipedia
 
-Every contestant (see `contestants.py`) trains in a process of its own, by the loop that its users run, without
-dropout, with AdamW and a mask ratio of 0.15. Their steps are timed in turns, and so is a product of matrices,
-the machine's limit: what is called utilisation is the share of that rate at which a model's own products run.
-Steps hold 4,096 tokens. Medians are printed; memory is the peak of the whole process, or of the GPU.
+Every contestant (see `race/contestants.py`) trains in a process of its own, with the loop that its users run,
+without dropout, with AdamW and a mask ratio of 0.15. Their steps are timed in turns, and so is a matrix product,
+which is the limit of the machine. Utilization is the rate of a model's matrix products relative to that limit. A
+step has 4,096 tokens. Medians are printed; memory is the peak of the whole process, or of the GPU.
 """
 
 import argparse
@@ -13,14 +13,16 @@ import dataclasses
 import json
 import platform
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "race"))
 from contestants import Spec, start
 
 TOKENS = 4096  # of a step
-DENSE_BF16 = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}  # by the data sheets, operations a second
+DENSE_BF16 = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}  # FLOP/s in the data sheets
 GROWTH: dict[str, list[dict[str, Any]]] = {
     "blocks of 128 in a step": [{"rows": rows} for rows in (4, 8, 16, 32, 64, 128)],
     "block size, in steps of 4,096 tokens": [{"length": length} for length in (64, 128, 256, 512, 1024)],
@@ -32,7 +34,7 @@ GROWTH: dict[str, list[dict[str, Any]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", help="data.source; by default that of the default run")
-    parser.add_argument("--limit", type=int, default=1000, help="only so many documents")
+    parser.add_argument("--limit", type=int, default=1000, help="only this many documents")
     parser.add_argument("--cache", help="folder for prepared corpora; by default a temporary one")
     parser.add_argument("--sizes", nargs="*", default=["tiny", "mini", "small"])
     parser.add_argument("--vocabularies", nargs="*", type=int, default=[8192, 30522])
@@ -93,7 +95,7 @@ class Bench:
         rows: int | None = None,
         overrides: tuple[str, ...] = (),
     ) -> dict[str, Any]:
-        """Figures of a step of each contestant, and the rate of products of matrices between the steps."""
+        """Returns figures of a step of each contestant, and the rate of matrix products between the steps."""
         import torch
 
         from maskwright.models.flops import matmul_rate

@@ -1,4 +1,4 @@
-"""Changes to the fast recipe that are said to help, for `study_speed.py`; what won stands in `src/maskwright`."""
+"""Changes to the fast recipe that may help, for `recipe.py`; those that do are in `src/maskwright`."""
 
 from functools import partial
 from typing import Any
@@ -10,8 +10,11 @@ from lightning import Callback
 from torch import Tensor, nn
 
 from maskwright.data.packed import TextData
+from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.convolution import Convolution
-from maskwright.models.transformer.model import Attention, FeedForward, Transformer, gather
+from maskwright.models.layers.gather import gather
+from maskwright.models.transformer.layers import Attention, FeedForward
+from maskwright.models.transformer.model import Transformer
 
 
 class Variant(Transformer):
@@ -58,26 +61,27 @@ class Variant(Transformer):
                 nn.init.zeros_(layer.attention.output.weight)
                 nn.init.zeros_(layer.feed_forward.output.weight)
 
-    def forward(self, input_ids: Tensor, attention: Any = None, positions: Tensor | None = None) -> Tensor:
+    def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         hidden = self.embedding_norm(self.embedding(input_ids)) * self.embedding_scale
-        if self.convolution is not None:
-            hidden = self.convolution(hidden, attention)
-        if attention is not None:  # of the padded last block of the validation split
-            attention = attention[:, None, None]
-        rotary = whole_rotary = self._rotary(input_ids.shape[1], input_ids.device)
+        return hidden if self.convolution is None else self.convolution(hidden, attention_mask)
+
+    def encode(self, hidden: Tensor, attention_mask: Any = None, positions: Tensor | None = None) -> Tensor:
+        if attention_mask is not None:  # for the padded last block of the validation split
+            attention_mask = attention_mask[:, None, None]
+        rotary = whole_rotary = self._rotary(hidden.shape[1], hidden.device)
         layers, seen, first_value = list(self.layers), [], None
         for number, layer in enumerate(layers):
             mirror = len(layers) - 1 - number
             if self.skip_weights is not None and number > mirror:
                 hidden = hidden + self.skip_weights[mirror] * seen[mirror]
             if self.drop and self.training and number == 1:
-                whole, shape = hidden, input_ids.shape
+                whole, shape = hidden, hidden.shape[:2]
                 kept = torch.rand(shape).argsort(dim=1)[:, : round(shape[1] * (1 - self.drop))].sort(dim=1).values
                 index = kept[..., None].expand(-1, -1, hidden.shape[-1])
                 hidden, rotary = hidden.gather(1, index), tuple(table[kept] for table in rotary)
             if self.drop and self.training and number == len(layers) - 1:
                 hidden, rotary = whole.scatter(1, index, hidden), whole_rotary
-            hidden, value = layer(hidden, rotary, attention, first_value, positions if mirror == 0 else None)
+            hidden, value = layer(hidden, rotary, attention_mask, first_value, positions if mirror == 0 else None)
             first_value = value if first_value is None and not self.drop else first_value
             seen.append(hidden)
         return self.final_norm(hidden)
@@ -103,7 +107,7 @@ class SquaredReLU(FeedForward):
 
 
 class EasyFirst(TextData):
-    """Blocks of frequent tokens first: the run's first half sees a growing easier part of the corpus."""
+    """Trains on blocks of frequent tokens first: the first half of the run uses a growing, easier part of them."""
 
     def train_dataloader(self) -> Any:
         blocks, counts = self.blocks["train"], self.tokens["train"].counts
@@ -125,7 +129,7 @@ class EasyFirst(TextData):
 
 
 class OneDNN(torch.autograd.Function):
-    """x W', whose forward product and gradient of x oneDNN computes, and that of W MKL, as it is faster there."""
+    """x W', with the forward product and the gradient of x computed by oneDNN, and the gradient of W by MKL."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
@@ -140,7 +144,7 @@ class OneDNN(torch.autograd.Function):
 
 
 def three_products(layer: Attention, hidden: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
-    """`Attention._project` without a product that queries, keys and values share."""
+    """`Attention._project` with separate products for queries, keys and values."""
     inputs = (hidden if positions is None else gather(hidden, positions), hidden, hidden)
     weights = layer.query_key_value.weight.chunk(3)
     return tuple(
@@ -182,12 +186,12 @@ class Patch(Callback):
 
         encoder = pl_module.encoder.forward
 
-        def everywhere_encoder(input_ids: Tensor, attention: Any, positions: Tensor) -> Tensor:
+        def everywhere_encoder(input_ids: Tensor, attention_mask: AttentionMask, positions: Tensor) -> Tensor:
             self.positions = positions
-            return encoder(input_ids, attention)
+            return encoder(input_ids, attention_mask)
 
-        def whole_last_layer(input_ids: Tensor, attention: Any, positions: Tensor) -> Tensor:
-            return gather(encoder(input_ids, attention), positions)
+        def whole_last_layer(input_ids: Tensor, attention_mask: AttentionMask, positions: Tensor) -> Tensor:
+            return gather(encoder(input_ids, attention_mask), positions)
 
         if self.what == "all_positions":
             pl_module.encoder.forward, head.loss = everywhere_encoder, loss_everywhere

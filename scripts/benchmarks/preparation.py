@@ -1,11 +1,11 @@
-"""How fast a corpus is prepared, beside the bare `tokenizers` batch encoder on the same text.
+"""Measures how fast a corpus is prepared, compared with the bare `tokenizers` batch encoder on the same text.
 
-    python scripts/benchmark_preparation.py --source ../shared/data/wikimedia/wikipedia
+    python scripts/benchmarks/preparation.py --source ../shared/data/wikimedia/wikipedia
 
-Prepares the corpus from nothing into a temporary folder (reading, cleaning, splitting, training the
-tokenizer, tokenizing), then encodes the same cleaned documents with the same tokenizer by
-`tokenizers.Tokenizer.encode_batch` alone, all cores, results thrown away. Prints seconds, rates, the
-ratio of the rates, and the peak resident memory beyond what importing takes.
+Prepares the corpus in an empty temporary folder (reading, cleaning, splitting, training the tokenizer, tokenizing),
+then encodes the same cleaned documents with the same tokenizer by `tokenizers.Tokenizer.encode_batch` alone, on all
+cores, without keeping the results. Prints seconds, rates, the ratio of the rates, and the peak resident memory
+beyond that of the imports.
 """
 
 import argparse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", required=True, help="what data.source takes")
-    parser.add_argument("--limit", type=int, help="only so many documents")
+    parser.add_argument("--limit", type=int, help="only this many documents")
     parser.add_argument("--vocabulary-size", type=int, default=8192)
     parser.add_argument("--output", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def encode_bare(data: "TextData") -> int:
-    """Number of tokens that `encode_batch` makes of all documents, 1,000 at a time."""
+    """Returns the number of tokens that `encode_batch` returns for all documents, 1,000 at a time."""
     count = 0
     for split in data.documents.values():
         for batch in split.iter(1000):
@@ -98,9 +98,9 @@ def encode_bare(data: "TextData") -> int:
 
 
 class Memory:
-    """The most resident memory, in MiB, that this process and its children had together in a block.
+    """Measures the peak resident memory, in MiB, of this process and its children within a block.
 
-    Looked up every 50 ms in /proc. Pages that processes share count once for each.
+    It is read from /proc every 50 ms. Pages that processes share count once for each process.
     """
 
     def __enter__(self) -> "Memory":
@@ -119,7 +119,7 @@ class Memory:
 
 
 def resident(pid: int) -> float:
-    """Resident memory of a process and all below it, in MiB; 0 for one that has ended."""
+    """Returns the resident memory of a process and its descendants, in MiB; 0 for a process that has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         children = [

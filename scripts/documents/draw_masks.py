@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/masking.md, one a strategy, into docs/pictures/.
+"""Draws the pictures of docs/masking.md, one per strategy, into docs/pictures/.
 
-    python scripts/draw_masks.py
+    python scripts/documents/draw_masks.py
 
 Each shows three draws of `python src/mask.py mask=<strategy>` on the corpus of the default run.
 """
@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from maskwright.cli import quoted
 from maskwright.run.preview import preview
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = (
     "Albert Einstein was born in the German Empire on 14 March 1879. The Nobel Prize in Physics came in 1921, "
     "late, and unfortunately a great war, a terrible one, had torn his beautiful continent apart."
@@ -32,7 +32,7 @@ def main() -> None:
 
 def draw(folder: Path, cache: str | None = None) -> None:
     """Writes `<strategy>.svg` for each option of conf/mask."""
-    for strategy in sorted(path.stem for path in (ROOT / "conf" / "mask").glob("*.yaml")):
+    for strategy in sorted(path.stem for path in (ROOT / "conf" / "mask").glob("[!_]*.yaml")):
         settings = {"mask": strategy, "text": TEXT, "draws": 3, "title": f"mask={strategy}", "width": 100}
         settings |= OF_BLOCKS if strategy == "block" else {}
         settings |= {"output": folder / f"{strategy}.svg"} | ({"data.cache_dir": cache} if cache else {})
