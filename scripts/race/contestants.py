@@ -352,7 +352,7 @@ class OurLaps(Callback):
 
         def evaluate() -> float:
             pl_module.eval()
-            model = getattr(pl_module, "averaged", pl_module)
+            model = getattr(pl_module, "averaged_model", pl_module)
             loss = mean_loss(validation, pl_module.evaluation_masker, model)
             pl_module.train()
             return loss

@@ -238,4 +238,4 @@ class Patch(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         if self.what == "average":
-            pl_module.averaged.update_parameters(pl_module)
+            pl_module.averaged_model.update_parameters(pl_module)
