@@ -219,7 +219,7 @@ class Patch(Callback):
                 group["fused"] = False
         if self.what == "average":
             share = self.until
-            pl_module.__dict__["averaged"] = torch.optim.swa_utils.AveragedModel(
+            pl_module.__dict__["averaged_model"] = torch.optim.swa_utils.AveragedModel(
                 pl_module,
                 avg_fn=lambda mean, new, count: mean.lerp(new, min(share / (float(count) + 1), 1.0)),
             )
