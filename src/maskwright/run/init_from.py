@@ -52,7 +52,7 @@ class Start:
             )
         offered = self.saved.state
         other_labels = self._other_labels(task)
-        taken = self._usable(offered, own, () if not other_labels else task.label_weights, task.label_weights)
+        taken = self._usable(offered, own, task.label_weights, other_labels)
         if missing := [name for name in own if name.startswith("encoder.") and name not in taken]:
             raise UserError(f"init_from: {path} has no weights for {', '.join(missing[:5])}; it is another model.")
         task.load_state_dict(taken, strict=False)
@@ -83,34 +83,30 @@ class Start:
         self,
         offered: dict[str, Tensor],
         own: dict[str, Tensor],
-        unusable: tuple[str, ...],
         of_labels: tuple[str, ...],
+        other_labels: bool,
     ) -> dict[str, Tensor]:
         """Returns the weights that a task can load.
 
         A head for labels is loaded completely or not at all.
 
         Args:
-            unusable: prefixes of the names of weights that are not loaded.
             of_labels: prefixes of the names of weights that belong to labels.
+            other_labels: whether those were trained for other labels.
         Raises:
             UserError: weights of the encoder have other shapes.
         """
         shared = [name for name in offered if name in own]
         other_shape = [name for name in shared if offered[name].shape != own[name].shape]
-        if of_labels and any(name.startswith(of_labels) for name in other_shape):
-            unusable = of_labels
+        new_head = other_labels or any(name.startswith(of_labels) for name in other_shape)
         for name in other_shape:
             if name.startswith("encoder."):
                 found, here = tuple(offered[name].shape), tuple(own[name].shape)
                 raise UserError(
                     f"init_from: {name} is {found} in {self.saved.checkpoint} and {here} here."  # type: ignore[union-attr]
                 )
-        return {
-            name: offered[name]
-            for name in shared
-            if name not in other_shape and not (unusable and name.startswith(unusable))
-        }
+        left_out = {*other_shape, *(name for name in shared if new_head and name.startswith(of_labels))}
+        return {name: offered[name] for name in shared if name not in left_out}
 
 
 def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[TrainSettings, Start | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning
 from omegaconf import DictConfig, OmegaConf
 
+from maskwright.run import rules
 from maskwright.run.assemble import (
     check_maskers,
     make_maskers,
@@ -20,7 +21,6 @@ from maskwright.run.checkpoints import check_resumable, find_checkpoint
 from maskwright.run.init_from import starting_point
 from maskwright.run.lifecycle import Result, Run
 from maskwright.run.trainer import make_trainer, quiet
-from maskwright.settings import rules
 from maskwright.settings.commands import TrainSettings
 
 

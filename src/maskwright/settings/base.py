@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.settings.build import unknown_key, wrong_value
+from maskwright.settings.build import no_target, unknown_key, wrong_value
 
 
 class Settings(BaseModel):
@@ -89,7 +89,7 @@ def _explain(error: ErrorDetails, cls: type[Settings], path: str) -> str:
                 f"{key}={error['input']!r} holds no settings; see conf/{key.replace('.', '/')}/ or conf/train.yaml."
             )
         case "no_target":
-            return f"{key} has no _target_: choose one of the options of conf/{key.replace('.', '/')}/."
+            return no_target(key)
     return wrong_value(key, error)
 
 

@@ -148,6 +148,11 @@ def _least(annotation: Any) -> int | None:
     return next((bound.ge for bound in typing.get_args(annotation)[1:] if isinstance(bound, Ge)), None)  # type: ignore[return-value]
 
 
+def no_target(key: str) -> str:
+    """Returns the message for a key that names nothing to build."""
+    return f"{key} has no _target_: choose one of the options of conf/{key.replace('.', '/')}/."
+
+
 def wrong_value(key: str, error: Mapping[str, Any]) -> str:
     """Returns the message for a value that a key cannot have.
 
@@ -166,5 +171,5 @@ def _component(node: Node, path: str) -> Component:
     if isinstance(node, Component):
         return node
     if not is_node(node):
-        raise UserError(f"{path} has no _target_: choose one of the options of conf/{path.replace('.', '/')}/.")
+        raise UserError(no_target(path))
     return Component.from_node(node)

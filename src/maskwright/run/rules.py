@@ -1,12 +1,12 @@
 """Rules between settings of different groups, checked before any work is done."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.run.assemble import task_spec
 from maskwright.settings.build import find_target, takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
@@ -35,7 +35,7 @@ def tokens_are_those_of_the_model(settings: TrainSettings) -> None:
 
 def data_suits_the_task(settings: TrainSettings) -> None:
     """Tasks that learn from labels need labelled examples, all others packed blocks."""
-    label_kind, labelled = _spec(settings).label_kind, takes(settings.data, "data", "target")
+    label_kind, labelled = task_spec(settings.task).label_kind, takes(settings.data, "data", "target")
     if labelled != (label_kind is not None):
         wanted, made = ("labelled examples" if yes else "packed blocks" for yes in (label_kind, labelled))
         raise UserError(
@@ -55,14 +55,14 @@ def metrics_exist(settings: TrainSettings) -> None:
 def _check_metric(
     settings: TrainSettings, key: str, metric: str, mode_key: str, mode: str, splits: Sequence[str]
 ) -> None:
-    spec = _spec(settings)
+    spec = task_spec(settings.task)
     known = [f"{split}/{own.name}" for split in splits for own in spec.metrics]
     name = metric.partition("/")[2]
     if "/".join(metric.split("/")[:2]) not in known:  # the name of a class may follow
         raise UserError(
             f"{key}='{metric}' is no metric.{nearest(metric, known)} The metrics are: {', '.join(known)}."
         )
-    better = spec.metric(name.split("/")[0]).better
+    better = next(own.better for own in spec.metrics if own.name == name.split("/")[0])
     if mode != better:
         raise UserError(
             f"{mode_key}={mode}, but a {'lower' if better == 'min' else 'higher'} {metric} is better. Set "
@@ -76,7 +76,7 @@ def metrics_of_labels_exist(settings: TrainSettings, labels: Sequence[str]) -> N
     Args:
         labels: the names of the classes, or of the kinds of entities.
     """
-    scores = [metric.name for metric in _spec(settings).metrics if metric.of_labels]
+    scores = [metric.name for metric in task_spec(settings.task).metrics if metric.of_labels]
     for key, metric, _, _ in watched(settings):
         _, score, *label = metric.split("/", 2)
         if label and (label[0] not in labels or score not in scores):
@@ -144,7 +144,3 @@ RULES = (
     the_machine_has_the_device,
     one_device_trains,
 )
-
-
-def _spec(settings: TrainSettings) -> Any:
-    return find_target(settings.task, "task").spec(settings.task.arguments)
