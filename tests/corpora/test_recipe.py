@@ -41,8 +41,17 @@ def test_the_settings_that_documents_depend_on_are_unchanged(tmp_path):
     stamps = {name: (tmp_path / f"{name}.txt").stat() for name in "ab"}
     alone = {
         name: [
-            6,
-            ["files", [(settings[name]["source"], 5, stamp.st_mtime_ns)], None, "text", "row", None, None],
+            7,
+            [
+                "files",
+                [(settings[name]["source"], 5, stamp.st_mtime_ns, None)],
+                None,
+                "text",
+                "row",
+                None,
+                None,
+                [None, None, True, []],
+            ],
             (),
             [("test", 0.1), ("train", "train"), ("validation", 0.1)],
             None,

@@ -1,5 +1,6 @@
 """Folders and files that are either complete or absent."""
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -13,6 +14,10 @@ from typing import Any
 from filelock import FileLock
 
 from maskwright.core.errors import UserError, is_disk_full
+from maskwright.core.terminal import console
+
+_MANIFEST = "files.json"  # in each folder: the sizes and digests of the others
+_SAMPLE = 1 << 16  # bytes of the beginning and of the end of a file that are compared
 
 
 def fingerprint(settings: Any) -> str:
@@ -25,14 +30,15 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
     """Returns `folder`, after filling it with `write(temporary folder)` if it does not exist yet.
 
     The folder appears under its name only when it is complete and on disk: a process that is killed half-way
-    leaves nothing that a later one would trust. Processes that need the same folder wait for the first.
+    leaves nothing that a later one would trust. Processes that need the same folder wait for the first. A folder
+    whose files are no longer what was written, by their sizes, beginnings and ends, is made anew.
 
     Raises:
-        UserError: the device has no space left.
+        UserError: the device has no space left, or the folder may not be written.
         RuntimeError: a worker process imports the script that started it, and the script asks for the folder again.
             The worker would wait for its parent, which waits for the worker.
     """
-    if folder.is_dir():
+    if _is_whole(folder):
         return folder
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RuntimeError(
@@ -42,13 +48,17 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if folder.is_dir():
+            if _is_whole(folder):
                 return folder
+            if folder.exists():
+                console().print(f"note: {folder} is damaged, and is made anew")
+                shutil.rmtree(folder)
             for left_over in folder.parent.glob(f".{folder.name}-*"):
                 shutil.rmtree(left_over)
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             try:
                 write(temporary)
+                (temporary / _MANIFEST).write_text(json.dumps(_contents(temporary)))
                 _flush(*(path for path in temporary.rglob("*") if path.is_file()))
                 temporary.chmod(0o777 & ~_umask())
                 temporary.rename(folder)
@@ -61,8 +71,39 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
                 f"No space left on the device of {folder.parent} ({free:,.0f} MiB free). "
                 "Free some, or point data.cache_dir to another device. Nothing half-written was kept."
             ) from error
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            raise UserError(
+                f"The cache {folder.parent} cannot be written: {error.strerror}: {error.filename}. Point "
+                "data.cache_dir, or MASKWRIGHT_CACHE in the environment, to a folder that can."
+            ) from error
         raise
     return folder
+
+
+def _contents(folder: Path) -> dict[str, list[Any]]:
+    """Returns of each file in a folder its size, and a digest of its beginning and its end."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _MANIFEST)
+    return {path.relative_to(folder).as_posix(): _state(path) for path in paths}
+
+
+def _state(path: Path) -> list[Any]:
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        sample = file.read(_SAMPLE)
+        file.seek(max(size - _SAMPLE, 0))
+        sample += file.read(_SAMPLE)
+    return [size, hashlib.blake2b(sample, digest_size=8).hexdigest()]
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder holds what `write_once` left in it."""
+    try:
+        written = json.loads((folder / _MANIFEST).read_text())
+        return all(_state(folder / name) == state for name, state in written.items())
+    except PermissionError as error:
+        raise UserError(f"The cache {folder} may not be read by this user: {error}.") from error
+    except (OSError, ValueError):
+        return False
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -10,6 +10,11 @@ PACKAGE = "pkg://"
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # a possible name on the hub
 
 
+def cache_folder(name: str | None) -> Path:
+    """Returns the folder of prepared corpora; no name, as an empty `MASKWRIGHT_CACHE` gives, takes the default."""
+    return Path(name or "~/.cache/maskwright").expanduser()
+
+
 def on_disk(name: str, key: str) -> str:
     """Returns the local path for `pkg://package/path`, and any other name unchanged.
 

@@ -1,51 +1,53 @@
-"""The user's own files, .txt, .jsonl, .csv or .parquet, as documents."""
+"""The user's own files as documents."""
 
-import csv
-import json
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from maskwright.core.errors import UserError, nearest
-from maskwright.corpora.labels import Labelled, label_of
+from maskwright.core.errors import UserError
+from maskwright.corpora.decoding import COMPRESSED, ending
+from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.rows import Columns, Format, texts_of
+from maskwright.corpora.tables import READERS, class_names, is_readable
 
 _HEADING = re.compile(r"\s*= [^=].* =\s*$")
 
 
 def read(
-    path: Path, column: str, document: str, label: str | None = None, labels: Sequence[str] | None = None
-) -> Iterator[str | Labelled]:
-    """Yields the documents of one file, with the label in the column `label` where that is named.
+    path: Path,
+    columns: Columns,
+    document: str,
+    labels: Sequence[str] | None = None,
+    label_names: Mapping[str, str] | None = None,
+    form: Format | None = None,
+) -> Iterator[str | Labelled | Tagged]:
+    """Yields the documents of one file, with labels or tags where `columns` names their column.
 
     Args:
-        document: see `Source.document`.
-        labels: the labels that may occur; None allows all.
+        columns: the names of columns by the keys that name them, `data.column` first.
+        document, labels, label_names: see `Source`.
+        form: how the file is written; None finds out.
     Raises:
-        UserError: the file is not UTF-8, has no such column, or is not of the format that its name says.
+        UserError: the file is not in the encoding that it should be in, has no such column, or is not of the format
+            that its name says.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    check_readable(path)
+    if len(columns) > 1 and ending(path) == ".txt":
+        [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
+        advice = "data.label=file where the names of files or folders are labels, else " * (key == "data.label")
+        raise UserError(f"{path} has no columns, so none is '{column}' ({key}). Set {advice}{key}=null.")
+    rows = READERS[ending(path)](path, columns, form or Format())
+    texts = texts_of(rows, columns, class_names(path, columns), labels, label_names)
+    yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
+
+
+def check_readable(path: Path) -> None:
+    """Raises a UserError if there is no reader for a file, by its name."""
+    if not is_readable(path):
         raise UserError(
-            f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)}, "
-            "and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
+            f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)} (all but "
+            f".parquet also compressed: {', '.join(COMPRESSED)}), and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         )
-    columns = {"data.column": column} | ({} if label is None else {"data.label": label})
-    try:
-        rows = reader(path, columns)
-        if label is None:
-            yield from documents((as_text(text, column, where) for where, (text, *_) in rows), document)
-            return
-        if path.suffix.lower() == ".txt":
-            raise UserError(f"{path} has no columns, so none is '{label}' (data.label). Set data.label=null.")
-        for where, (text, value) in rows:
-            yield Labelled(as_text(text, column, where), label_of(value, None, labels, where))
-    except UnicodeDecodeError:
-        offset = _first_bad_byte(path)
-        raise UserError(
-            f"{path} is not UTF-8: the byte at offset {offset} starts no character. "
-            f"Convert it first, for example: iconv -f latin1 -t utf-8 {path.name}"
-        ) from None
 
 
 def documents(rows: Iterable[str], document: str) -> Iterator[str]:
@@ -63,109 +65,3 @@ def documents(rows: Iterable[str], document: str) -> Iterator[str]:
             held.append(row.rstrip("\n"))
     if held:
         yield "\n".join(held)
-
-
-Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
-Columns = Mapping[str, str]  # from keys of the config to names of columns
-
-
-def _read_text(path: Path, columns: Columns) -> Iterator[Row]:
-    with open(path, encoding="utf-8-sig") as file:
-        yield from ((str(path), [line]) for line in file)
-
-
-def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
-    with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number},"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{where} is not JSON: {error}.") from None
-            if not isinstance(row, dict):
-                raise UserError(f"{where} is not a JSON object with the key '{columns['data.column']}'.")
-            check_columns(columns, row, where)
-            yield where, [row[name] for name in columns.values()]
-
-
-def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        try:
-            check_columns(columns, reader.fieldnames or [], str(path))
-            for row in reader:
-                where = f"{path}, line {reader.line_num},"
-                if None in row or None in row.values():
-                    number = len(reader.fieldnames or []) + len(row.get(None) or []) - [*row.values()].count(None)
-                    raise UserError(
-                        f"{where} has {number} values, but the first line names {len(reader.fieldnames or [])} "
-                        'columns. A value that contains a comma, a quote or a line break must be in "quotes".'
-                    )
-                yield where, [row[name] for name in columns.values()]
-        except csv.Error as error:
-            raise UserError(f"{path} is not CSV up to its end, line {reader.line_num}: {error}.") from None
-
-
-def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path} is not a parquet file: {error}") from None
-    check_columns(columns, file.schema_arrow.names, str(path))
-    number = 0
-    try:
-        for batch in file.iter_batches(batch_size=256, columns=list(dict.fromkeys(columns.values()))):
-            for row in zip(*(batch.column(name).to_pylist() for name in columns.values()), strict=True):
-                number += 1
-                yield f"{path}, row {number},", row
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-
-
-READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
-    ".txt": _read_text,
-    ".jsonl": _read_jsonl,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
-
-
-def check_columns(columns: Columns, present: Iterable[str], where: str) -> None:
-    """Raises a UserError that lists the existing columns, unless all columns that the config names exist."""
-    present = list(present)
-    for key, column in columns.items():
-        if column not in present:
-            raise UserError(
-                f"{where} has no column '{column}' ({key}).{nearest(column, present)} "
-                f"Its columns are: {', '.join(present)}."
-            )
-
-
-def as_text(value: object, column: str, where: str) -> str:
-    """Returns a value of the column of texts; None is an empty text.
-
-    Raises:
-        UserError: the value is neither.
-    """
-    if value is not None and not isinstance(value, str):
-        raise UserError(f"{where} holds {type(value).__name__} in '{column}' (data.column), not text.")
-    return value or ""
-
-
-def _first_bad_byte(path: Path) -> int:
-    """Returns the offset of the first byte that is not UTF-8."""
-    offset = 0
-    with open(path, "rb") as file:
-        for line in file:  # lines never end inside a character
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return offset + error.start
-            offset += len(line)
-    return offset

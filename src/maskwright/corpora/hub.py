@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face hub, and local folders in its layout."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,30 +8,39 @@ import pyarrow
 
 from maskwright.core.errors import UserError, is_disk_full, nearest
 from maskwright.core.hub import go_offline_without_network
-from maskwright.corpora.columns import DOCUMENT
-from maskwright.corpora.files import Columns, as_text, check_columns
-from maskwright.corpora.labels import Labelled, Tagged, label_of, tagged
+from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.listing import no_split
+from maskwright.corpora.rows import Columns, Row, positions, texts_of
+from maskwright.corpora.tables import names_of
 
 
 def read(
-    source: str, config: str | None, split: str, columns: Columns, labels: Sequence[str] | None
+    source: str,
+    config: str | None,
+    split: str,
+    columns: Columns,
+    labels: Sequence[str] | None,
+    label_names: Mapping[str, str] | None = None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
 
-    They are texts, or labelled texts where `columns` names a label, or tagged words where it names tags. The first
-    tagged text opens a document, and so does each one after a row that holds `DOCUMENT` alone.
+    What `save_to_disk` of `datasets` wrote is read too.
 
     Args:
-        labels: the labels that may occur; None allows all.
+        columns: the names of columns by the keys that name them, `data.column` first.
+        labels, label_names: see `Source`.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
     import datasets  # takes a second to import
 
     path, local = _where(source)
+    saved = _saved(path) if local else None
+    if local and split not in (held := splits(source, config)) and held:
+        raise UserError(no_split(split, held, source))
     try:
         # what is on this disk already is streamed from there instead of being copied into a cache
-        rows = datasets.load_dataset(path, config, split=split, streaming=local)
+        rows = saved[split] if saved else datasets.load_dataset(path, config, split=split, streaming=local)
     except Exception as error:
         if is_disk_full(error):
             raise
@@ -39,35 +48,35 @@ def read(
     where = f"data.source='{source}'"
     try:
         present: Any = rows.column_names or next(iter(rows), {})
-        check_columns(columns, present, where)
+        chosen = positions(columns, present, where, unlabelled=split != "train")
         features = rows.features or {}
-        names = {key: _names(features.get(column)) for key, column in columns.items()}
-        number, opens = 0, True  # opens: whether the next tagged text opens a document
-        for batch in rows.select_columns(list(dict.fromkeys(columns.values()))).iter(batch_size=256):
-            for text, *value in zip(*(batch[column] for column in columns.values()), strict=True):
-                place, number = f"{where}, row {number} of split '{split}',", number + 1
-                if "data.tags" in columns and text == [DOCUMENT]:
-                    opens = True
-                elif "data.tags" in columns:
-                    yield tagged(text, value[0], names["data.tags"], labels, place, opens)
-                    opens = False
-                elif "data.label" in columns:
-                    label = label_of(value[0], names["data.label"], labels, place)
-                    yield Labelled(as_text(text, columns["data.column"], place), label)
-                else:
-                    yield as_text(text, columns["data.column"], place)
+        found = {key: names_of(features.get(str(column))) for key, column in columns.items()}
+        names = {key: own for key, own in found.items() if own is not None}
+        taken = [None if position is None else list(present)[position] for position in chosen]
+        yield from texts_of(_rows(rows, taken, where, split), columns, names, labels, label_names)
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8, too
         if is_disk_full(error):
             raise
         raise UserError(f"{where} cannot be read to its end: {error}") from error
 
 
+def _rows(rows: Any, columns: list[str | None], where: str, split: str) -> Iterator[Row]:
+    number = 0
+    for batch in rows.select_columns([*dict.fromkeys(name for name in columns if name)]).iter(batch_size=256):
+        nothing = [None] * len(batch[columns[0]])
+        for values in zip(*(nothing if name is None else batch[name] for name in columns), strict=True):
+            yield f"{where}, row {number} of split '{split}',", values
+            number += 1
+
+
 def splits(source: str, config: str | None) -> set[str]:
     """Returns the splits of a data set; an empty set if they cannot be found, for a reason that `read` reports."""
     import datasets  # takes a second to import
 
+    path, local = _where(source)
     try:
-        return set(datasets.get_dataset_split_names(_where(source)[0], config))
+        saved = _saved(path) if local else None
+        return set(saved or datasets.get_dataset_split_names(path, config))
     except Exception:
         return set()
 
@@ -84,9 +93,21 @@ def _where(source: str) -> tuple[str, bool]:
     return source, False
 
 
-def _names(feature: Any) -> list[str] | None:
-    """Returns the names of labels that are stored as numbers."""
-    return getattr(getattr(feature, "feature", feature), "names", None)
+def _saved(path: str) -> Mapping[str, Any] | None:
+    """Returns by split what `save_to_disk` wrote into a folder; None where it did not.
+
+    Raises:
+        UserError: the folder is damaged.
+    """
+    import datasets
+
+    if not any((Path(path) / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        return None
+    try:
+        saved = datasets.load_from_disk(path)
+    except Exception as error:
+        raise UserError(f"data.source='{path}' is no folder that save_to_disk wrote: {error}") from error
+    return saved if isinstance(saved, datasets.DatasetDict) else {str(saved.split or "train"): saved}
 
 
 def _explain(error: Exception, source: str, config: str | None, split: str, local: bool) -> UserError:

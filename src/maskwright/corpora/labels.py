@@ -1,7 +1,7 @@
 """What a row of a data set holds beside its text: a label, or a tag for each word."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -158,7 +158,13 @@ def tagged(
     return Tagged(words, found.tags, opens_document, found.strays, found.opened)
 
 
-def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | None, where: str) -> str | None:
+def label_of(
+    value: object,
+    names: list[str] | None,
+    allowed: Sequence[str] | None,
+    where: str,
+    renamed: Mapping[str, str] | None = None,
+) -> str | None:
     """Returns a label as it is spelled; None where a row has none.
 
     Where labels are numbers of names, -1 stands for none; among numbers NaN does too, which is how pandas writes
@@ -168,6 +174,7 @@ def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | No
         names: of the labels where they are numbers.
         allowed: the labels that may occur; None allows all.
         where: the row, for messages.
+        renamed: other names of labels, by the names that the data has.
     Raises:
         UserError: the label is not allowed, or neither text nor number.
     """
@@ -176,6 +183,7 @@ def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | No
     spelled = _spelled(value, names, where).strip()
     if not spelled:
         raise UserError(f"{where} has an empty label (data.label).")
+    spelled = spelled if renamed is None else renamed.get(spelled, spelled)
     if allowed is not None and spelled not in allowed:
         raise UserError(
             f"{where} has the label '{spelled}' (data.label), which data.labels does not name."
@@ -185,7 +193,9 @@ def label_of(value: object, names: list[str] | None, allowed: Sequence[str] | No
 
 
 def _spelled(value: object, names: list[str] | None, where: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if isinstance(value, bool):
+        return str(value).lower()  # as JSON spells it
+    if not isinstance(value, (str, int, float)):
         raise UserError(f"{where} holds {value!r:.40} where a label is expected: a text or a number.")
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas turns 1 into 1.0 where a column has gaps

@@ -9,7 +9,7 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.cleaning import cleaner
 from maskwright.corpora.source import Source
 
-_FORMAT = 6  # increment when the same settings no longer give the same documents
+_FORMAT = 7  # increment when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
@@ -81,21 +81,42 @@ class SourceRecipe:
 
 
 def source_recipe(
-    source: str,
+    source: str | Sequence[str],
     config: str | None = None,
-    column: str = "text",
+    column: str | int = "text",
     document: Literal["row", "paragraph", "file", "article"] = "row",
     cleaning: Sequence[str] | None = None,
     splits: dict[str, str | float] | None = None,
     limit: int | None = None,
-    tags: str | None = None,
-    label: str | None = None,
+    tags: str | int | None = None,
+    label: str | int | None = None,
     labels: Sequence[str] | None = None,
     published: dict[str, dict[str, int]] | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
+    label_names: Mapping[Any, Any] | None = None,
 ) -> SourceRecipe:
     """Returns the recipe that a config describes for one source; see `Source` and `SourceRecipe`."""
-    where = Source(source, config, column, document, tags, label, None if labels is None else tuple(labels))
+    where = Source(
+        source if isinstance(source, str) else tuple(source),
+        config,
+        column,
+        document,
+        tags,
+        label,
+        None if labels is None else tuple(labels),
+        encoding,
+        delimiter,
+        header,
+        None if label_names is None else {_spelled(old): str(new) for old, new in label_names.items()},
+    )
     return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published)
+
+
+def _spelled(label: Any) -> str:
+    """Returns a label that a config may hold as a number, or as true or false, as readers spell it."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
@@ -157,7 +178,7 @@ class Recipe:
         return cls({name: _checked(name, settings) for name, settings in sources_of(data).items()})
 
     def __str__(self) -> str:
-        return ", ".join(f"{key_of(name)}.source='{own.source.source}'" for name, own in self.sources.items())
+        return ", ".join(f"{key_of(name)}.source='{own.source}'" for name, own in self.sources.items())
 
     @property
     def tagged(self) -> bool:

@@ -18,6 +18,7 @@ from maskwright.annotations.storage import read_annotation
 from maskwright.core.distributed import Rank, rank_of
 from maskwright.core.errors import UserError
 from maskwright.core.parallel import cores
+from maskwright.core.paths import cache_folder
 from maskwright.core.types import PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
 from maskwright.corpora.findings import Findings
@@ -62,6 +63,7 @@ class Corpus(LightningDataModule):
         sources: several sources by name, each with the settings below. None of these is then given for the corpus
             itself, except `labels`, which applies to all sources.
         source, config, column, document, tags, label, labels: see `Source`.
+        encoding, delimiter, header, label_names: see `Source`.
         cleaning, splits, limit, published: see `SourceRecipe`.
     Raises:
         UserError: the settings do not fit together.
@@ -73,9 +75,11 @@ class Corpus(LightningDataModule):
         seconds: that each stage of the preparation took.
         findings: what was found in the documents of each source.
         labels: the names and statistics of labels, after `setup`; None for text without labels.
+        left_out: splits that cannot be evaluated, after `setup`: a test split without labels.
     """
 
     labels: LabelSpec | None = None
+    left_out: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -88,17 +92,21 @@ class Corpus(LightningDataModule):
         preparation_workers: int | None = None,
         annotations: Sequence[Annotation] = (),
         sources: dict[str, dict[str, Any]] | None = None,
-        source: str | None = None,
+        source: str | list[str] | None = None,
         config: str | None = None,
-        column: str = "text",
+        column: str | int | list[str | int] = "text",
         document: Literal["row", "paragraph", "file", "article"] = "row",
         cleaning: list[str] | None = None,
         splits: dict[str, str | float] | None = None,
         limit: int | None = None,
-        tags: str | None = None,
-        label: str | None = None,
+        tags: str | int | None = None,
+        label: str | int | None = None,
         labels: list[str] | None = None,
         published: dict[str, dict[str, int]] | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header: bool = True,
+        label_names: dict[str | int | float | bool, str | int | float] | None = None,
     ):
         super().__init__()
         self.recipe = Recipe.of(
@@ -115,11 +123,15 @@ class Corpus(LightningDataModule):
                 "label": label,
                 "labels": labels,
                 "published": published,
+                "encoding": encoding,
+                "delimiter": delimiter,
+                "header": header,
+                "label_names": label_names,
             }
         )
         self.choice = tokenizer
         self.id_type, self.seed = id_type, seed
-        self.cache = Path(cache_dir).expanduser()
+        self.cache = cache_folder(cache_dir)
         self.accumulate_grad_batches, self.workers = accumulate_grad_batches, workers
         self.preparation_workers = preparation_workers or cores()
         self.annotations = {annotation.name: annotation for annotation in annotations}

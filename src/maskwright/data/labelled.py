@@ -19,7 +19,16 @@ from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.data.loader import to_tensors
 from maskwright.data.rows import Rows
 from maskwright.data.tagged_rows import TaggedRows
-from maskwright.data.targets import OtherLabelError, Tags, check_labels, read_classes, read_tags, read_values
+from maskwright.data.targets import (
+    OtherLabelError,
+    Tags,
+    are_measured,
+    check_labels,
+    lacks_labels,
+    read_classes,
+    read_tags,
+    read_values,
+)
 from maskwright.data.windows import Truncate, cut, whole_texts
 
 
@@ -44,7 +53,7 @@ class LabelledData(Corpus):
     Raises:
         UserError: the corpus has no such labels, or `labels` names too few, or one of them twice.
     Attributes:
-        rows: by split, after `setup`.
+        rows: by split, after `setup`; there are none of a test split without labels.
     """
 
     def __init__(
@@ -83,6 +92,9 @@ class LabelledData(Corpus):
         """
         super().setup(stage)
         tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
+        if self.target != "tags" and lacks_labels(tables, "test"):
+            self.left_out = frozenset({"test"})
+            del tables["test"]
         targets: dict[str, Any]
         try:
             if self.target == "value":
@@ -99,7 +111,7 @@ class LabelledData(Corpus):
         except OtherLabelError:
             self.recipe.reread()  # raises an error that names the row, which cached documents do not record
             raise
-        self.rows = {split: self._rows(split, tables[split], targets[split]) for split in SPLITS}
+        self.rows = {split: self._rows(split, tables[split], targets[split]) for split in tables}
 
     def _rows(self, split: str, table: pa.Table, targets: "np.ndarray | Tags") -> Rows:
         within = self.target == "tags" and self.context == "document"
@@ -122,9 +134,18 @@ class LabelledData(Corpus):
 
     def remarks(self) -> list[str]:
         assert self.labels is not None
+        remarks = super().remarks()
+        if self.left_out:
+            remarks.append("the test split has no labels, so it is left out: the run ends with its validation")
         counts = zip(self.labels.names, self.labels.counts or (), strict=True)
         absent = [name for name, count in counts if not count]
-        return super().remarks() + [
+        if self.target == "class" and are_measured(self.labels.names):
+            return [
+                *remarks,
+                f"the {len(self.labels.names)} labels are numbers in steps ({', '.join(self.labels.names[:4])}, …) and "
+                "each is learned as a class of its own; task=regression learns them as numbers",
+            ]
+        return remarks + [
             f"the training split has no example of '{name}', so it cannot be learned" for name in absent
         ]
 
@@ -140,6 +161,8 @@ class LabelledData(Corpus):
         return sum(len(plan.batches(epoch)) for epoch in range(whole)) + math.ceil(part * len(plan.batches(whole)))
 
     def size(self, split: str) -> str:
+        if split in self.left_out:
+            return f"{len(self.tokens[split].ends):,} texts without labels"
         texts, rows = len(self.tokens[split].ends), len(self.rows[split])
         return f"{rows:,} examples" if rows == texts else f"{texts:,} texts in {rows:,} rows"
 
@@ -157,6 +180,11 @@ class LabelledData(Corpus):
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """Returns a loader of each row once, long ones first, spread over the devices."""
+        if split in self.left_out:
+            raise UserError(
+                f"None of the texts of the {split} split has a label (data.label), so there is nothing to compare "
+                "predictions with. Evaluate split=validation, or other data."
+            )
         rows, rank = self.rows[split], self.rank
         self.check_devices(split, len(rows))
         own = np.argsort(-rows.lengths, kind="stable")[rank.number :: rank.world_size]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from maskwright.corpora.findings import Findings
+from maskwright.corpora.listing import OTHER
 from maskwright.corpora.recipe import Recipe, SourceRecipe, key_of
 from maskwright.text.tokens import Tokens
 
@@ -31,6 +32,7 @@ def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
         remarks.append(f"{found.empty:,} empty texts were left out")
     if found.strays and found.opened:
         remarks.append(f"{found.strays:,} I- tags without an entity before them were read as B- tags")
+    remarks += _on_files(key, source)
     for split in found.own_splits:
         key_of_split = f"{key}.splits.{split}"
         remarks.append(
@@ -45,3 +47,22 @@ def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
                         f"the split {split} of the source holds {read:,} {kind}; as published it has {number:,}"
                     )
     return remarks
+
+
+def _on_files(key: str, source: SourceRecipe) -> list[str]:
+    """Returns which files of a source belong to no split, and are not read."""
+    left_out = source.source.left_out()
+    remarks = []
+    if (others := left_out[OTHER]) and OTHER not in source.taken:
+        train = source.splits["train"]
+        remarks.append(
+            f"{_listed(others)}: left out, since names of other files say their split and these say none; "
+            f"{key}.splits.train={train}+{OTHER} takes them"
+        )
+    if unread := left_out["unread"]:
+        remarks.append(f"{_listed(unread)}: left out, since no text is read from files of that kind")
+    return remarks
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more files" if len(names) > 3 else "")

@@ -1,6 +1,7 @@
 """Turns labels, as they are spelled on disk, into numbers: classes, values, or tags of words."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -71,6 +72,20 @@ def read_classes(tables: Tables, given: tuple[str, ...] | None) -> tuple[list[st
         )
     number = {name: i for i, name in enumerate(ordered)}
     return ordered, {split: np.array([number[x] for x in labels], np.int64) for split, labels in columns.items()}
+
+
+def are_measured(names: Sequence[str]) -> bool:
+    """Whether names of classes are numbers of which some are not whole: values, and no classes."""
+    try:
+        return len(names) > 2 and not all(float(name).is_integer() for name in names)
+    except (ValueError, OverflowError):
+        return False
+
+
+def lacks_labels(tables: Tables, split: str) -> bool:
+    """Whether no text of a split has a label; -1 is none where no text of the training split has it."""
+    labels = set(tables[split].column("label").to_pylist())
+    return labels == {None} or (labels == {"-1"} and "-1" not in set(tables["train"].column("label").to_pylist()))
 
 
 def read_values(tables: Tables) -> dict[str, np.ndarray]:

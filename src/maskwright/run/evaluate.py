@@ -79,7 +79,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     output = folder if asked.output is None else Path(asked.output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
     task.report(split, metrics, data, output)
-    sources = ", ".join(own.source.source for own in data.recipe.sources.values())
+    sources = ", ".join(str(own.source) for own in data.recipe.sources.values())
     text = json.dumps(plain({"data": sources, "checkpoint": str(saved.checkpoint), "metrics": metrics}), indent=2)
     write_file(output / "metrics.json", lambda temporary: temporary.write_text(text + "\n"))
     console().print(f"Everything is in {output}")
@@ -98,7 +98,8 @@ def _data(own: Data, asked: Data, split: str, chosen: bool) -> dict[str, Any]:
     """Returns the settings of the data of a run, or of other data in batches of the same kind.
 
     Other data is evaluated on its own split of that name. If it has none, everything that would be trained on is
-    evaluated. The source of the run itself is never evaluated beyond the split.
+    evaluated. The source of the run itself, or one of its sources, is never evaluated beyond the split; a part of it
+    that is named, such as one of its files, is evaluated completely.
 
     Args:
         chosen: whether the command line sets `data.splits`.
@@ -112,17 +113,41 @@ def _data(own: Data, asked: Data, split: str, chosen: bool) -> dict[str, Any]:
     if data.get("sources") is not None or chosen:
         return data
     places, own_places = _places(data), _places(own)
-    if places == own_places:
-        return data | {"splits": own.get("splits", splits)}
-    held = Source(data["source"], data.get("config"), "text", "row", data.get("tags")).splits()
+    for settings in sources_of(own).values():
+        if places == _places(settings):
+            return data | {"splits": settings.get("splits", splits)}
+    source = _source(data)
+    held = source.splits()
     if taken := _first_held(held, splits.get(split), split):
+        _warn_of_training(source, taken, own)
         return data | {"splits": dict.fromkeys(ALL_SPLITS, taken)}
-    if not held or places & own_places:
+    if not held:
         return data
-    taken = _first_held(held, splits.get("train")) or "train"
-    whole = "all of it" if held == {taken} else f"all of its split {taken}"
-    console().print(f"note: data.source='{data['source']}' has no split {split} of its own; {whole} is evaluated")
+    taken = _first_held(held, splits.get("train"), "train") or "+".join(sorted(held))
+    whole = "all of it" if held == {*taken.split("+")} else f"all of its split {taken}"
+    console().print(f"note: data.source='{source}' has no split {split} of its own; {whole} is evaluated")
+    _warn_of_training(source, taken, own)
     return data | {"splits": dict.fromkeys(ALL_SPLITS, taken), "published": None}
+
+
+def _warn_of_training(source: Source, split: str, own: Data) -> None:
+    """Says which files of a split of a source the run was trained on, if any."""
+    trained: set[Path] = set()
+    for settings in sources_of(own).values():
+        with suppress(UserError):
+            trained |= _source(settings).files_of((settings.get("splits") or {}).get("train", "train"))
+    if seen := sorted(path.name for path in source.files_of(split) & trained):
+        listed = ", ".join(seen[:3]) + ", …" * (len(seen) > 3)
+        console().print(
+            f"note: the run was trained on texts of {listed}, so these numbers are not of held-out data"
+        )
+
+
+def _source(settings: Data) -> Source:
+    """Returns where the texts of a source are, whatever is read from there."""
+    names = settings["source"]
+    where = names if isinstance(names, str) else tuple(names)
+    return Source(where, settings.get("config"), "text", "row", settings.get("tags"))
 
 
 def _first_held(held: set[str], *names: str | float | None) -> str | None:
@@ -137,9 +162,9 @@ def _places(data: Data) -> set[tuple[str, str | None]]:
     """
     found = set()
     for settings in sources_of(data).values():
-        source = Source(settings["source"], None, "text", "row", settings.get("tags"))
+        source = _source(settings)
         with suppress(UserError):
-            names = {str(path.resolve()) for path in source.find()[1]} or {source.source}
+            names = {str(path.resolve()) for path in source.find()[1]} or {str(source)}
             found |= {(name, settings.get("config")) for name in names}
     return found
 
@@ -148,5 +173,5 @@ def _folder(split: str, data: Data, own: Data) -> str:
     """Returns the name of the folder for the evaluation of a split; data of another source gets another folder."""
     if _places(data) == _places(own):
         return split
-    sources = [settings["source"] for settings in sources_of(data).values()]
+    sources = [str(_source(settings)) for settings in sources_of(data).values()]
     return "-".join([split, *(re.sub(r"[^\w.-]+", "-", source).strip("-")[-60:] for source in sources)])

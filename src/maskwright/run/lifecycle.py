@@ -93,7 +93,8 @@ class Run:
             ckpt_path = None if self.checkpoint is None else str(self.checkpoint.checkpoint)
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
             metrics |= self._metrics()
-            metrics |= self._test()
+            if "test" not in self.data.left_out:
+                metrics |= self._test()
             self._report(metrics)
         except BaseException as error:
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
@@ -173,7 +174,8 @@ class Run:
             return
         if reason := self._stopped_early():
             console().print(f"Stopped early: {reason}")
-        self.task.report("test", metrics, self.data, self.run_dir)
+        if "test" not in self.data.left_out:
+            self.task.report("test", metrics, self.data, self.run_dir)
         console().print(f"Everything is in {self.run_dir}")
 
 
