@@ -61,10 +61,15 @@ def _dialect(path: Path, columns: Columns, form: Format) -> tuple[str, Any]:
     else:
         usual = "\t" if ending(path) == ".tsv" else ","
         delimiter = _delimiter(head, [usual, *(d for d in _NAMES if d != usual)], columns, form)
-    # files with tabs often know no quotes: a text that begins with one would reach as far as the next
-    fields = (field for line in head for field in line.rstrip("\r\n").split("\t") if field.startswith('"'))
-    plain = delimiter == "\t" and not all(map(_is_quoted, fields))
+    plain = delimiter == "\t" and _knows_no_quotes(head)
     return delimiter, csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL
+
+
+def _knows_no_quotes(head: list[str]) -> bool:
+    """Whether quotes are part of the texts, as in many files with tabs: one would reach as far as the next."""
+    lines = [line.rstrip("\r\n").split("\t") for line in head if line.strip()]
+    quoted = [_is_quoted(field) for fields in lines for field in fields if field.startswith('"')]
+    return len({*map(len, lines)}) == 1 and not all(quoted)
 
 
 def _delimiter(head: list[str], candidates: list[str], columns: Columns, form: Format) -> str:

@@ -125,4 +125,5 @@ def expand(name: str) -> list[str]:
     if match is None or os.path.lexists(os.path.expanduser(name)):
         return [name]
     before, after = name[: match.start()], name[match.end() :]
-    return [found for inner in match[1].split(",") for found in expand(f"{before}{inner.strip()}{after}")]
+    found = (name for inner in match[1].split(",") for name in expand(f"{before}{inner.strip()}{after}"))
+    return list(dict.fromkeys(found))

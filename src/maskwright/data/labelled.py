@@ -140,10 +140,11 @@ class LabelledData(Corpus):
         counts = zip(self.labels.names, self.labels.counts or (), strict=True)
         absent = [name for name, count in counts if not count]
         if self.target == "class" and are_measured(self.labels.names):
+            examples = ", ".join(self.labels.names[:3])
             return [
                 *remarks,
-                f"the {len(self.labels.names)} labels are numbers in steps ({', '.join(self.labels.names[:4])}, …) and "
-                "each is learned as a class of its own; task=regression learns them as numbers",
+                f"each of the {len(self.labels.names)} numbers in data.label ({examples}, …) is learned as a class "
+                "of its own; task=regression learns them as numbers",
             ]
         return remarks + [
             f"the training split has no example of '{name}', so it cannot be learned" for name in absent

@@ -98,8 +98,8 @@ def _data(own: Data, asked: Data, split: str, chosen: bool) -> dict[str, Any]:
     """Returns the settings of the data of a run, or of other data in batches of the same kind.
 
     Other data is evaluated on its own split of that name. If it has none, everything that would be trained on is
-    evaluated. The source of the run itself, or one of its sources, is never evaluated beyond the split; a part of it
-    that is named, such as one of its files, is evaluated completely.
+    evaluated. The source of the run itself, or one of its sources, is never evaluated beyond the split; a part of
+    it that is named, such as one of its files, is evaluated completely.
 
     Args:
         chosen: whether the command line sets `data.splits`.
@@ -112,7 +112,7 @@ def _data(own: Data, asked: Data, split: str, chosen: bool) -> dict[str, Any]:
     splits = data.get("splits") or {}
     if data.get("sources") is not None or chosen:
         return data
-    places, own_places = _places(data), _places(own)
+    places = _places(data)
     for settings in sources_of(own).values():
         if places == _places(settings):
             return data | {"splits": settings.get("splits", splits)}

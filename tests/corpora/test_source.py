@@ -1,0 +1,267 @@
+"""Every format that a source can be in, read into the same texts."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import re
+import zipfile
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from maskwright.core.errors import UserError
+from maskwright.corpora.labels import Labelled
+from maskwright.corpora.source import Source
+
+ROWS = [('gut, sehr "gut" – 中', "pos"), ("über\tzwei;Zeilen", "neg"), ("", "pos"), ("fin", "neg")]
+
+
+def labelled(path, split="train", **settings) -> list[tuple[str, str | None]]:
+    source = Source(str(path), None, **{"column": "text", "document": "row", "label": "label"} | settings)
+    found = list(source.read(split))
+    assert all(isinstance(text, Labelled) for text in found)
+    return [(text.text, text.label) for text in found]
+
+
+def delimited(delimiter: str, header: str | None = None) -> str:
+    """ROWS as pandas writes them."""
+    file = io.StringIO()
+    import csv
+
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([["id", "text", "label"]] if header is None else [])
+    writer.writerows([number, *row] for number, row in enumerate(ROWS))
+    return file.getvalue()
+
+
+def rows_as_json() -> list[dict]:
+    return [{"id": number, "text": text, "label": label} for number, (text, label) in enumerate(ROWS)]
+
+
+def zipped(content: bytes, name: str = "inside.csv") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("__MACOSX/._x", b"")
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+def zstandard(content: bytes) -> bytes:
+    """Two frames, one after the other."""
+    half = len(content) // 2
+    return b"".join(pa.compress(part, "zstd", asbytes=True) for part in (content[:half], content[half:]))
+
+
+COMPRESSIONS = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": zstandard,
+    "zip": zipped,
+}
+LINES = "".join(json.dumps(row) + "\n" for row in rows_as_json())
+TEXTS = {  # the name of a file, and what it holds
+    "a.csv": delimited(","),
+    "semicolons.csv": delimited(";"),
+    "tabs.csv": delimited("\t"),
+    "bars.csv": delimited("|"),
+    "a.tsv": delimited("\t"),
+    "commas.tsv": delimited(","),
+    "A.CSV": delimited(","),
+    "a.jsonl": LINES,
+    "a.ndjson": LINES,
+    "lines.json": LINES,
+    "list.json": json.dumps(rows_as_json(), indent=2),
+    "unescaped.json": json.dumps(rows_as_json(), ensure_ascii=False),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_tables_of_text_are_read(tmp_path, name):
+    (tmp_path / name).write_text(TEXTS[name], encoding="utf-8")
+    assert labelled(tmp_path / name) == ROWS
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "list.json"])
+def test_compressed_tables_are_read_and_damage_is_told(tmp_path, name, compression):
+    path = tmp_path / f"{name}.{compression}"
+    content = COMPRESSIONS[compression](TEXTS[name].encode())
+    path.write_bytes(content)
+    assert labelled(path) == ROWS
+    assert [own.name for own in tmp_path.iterdir()] == [path.name]  # nothing is unpacked
+    path.write_bytes(content[: len(content) - 12])
+    with pytest.raises(UserError, match=f"{re.escape(path.name)} cannot be read to its end"):
+        labelled(path)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_compressed_texts_are_read(tmp_path, compression):
+    path = tmp_path / f"a.txt.{compression}"
+    path.write_bytes(COMPRESSIONS[compression]("eins\n\nzwei ü\n".encode()))
+    assert list(Source(str(path), None, "text", "paragraph").read("train")) == ["eins", "zwei ü"]
+
+
+def test_a_zip_of_several_files_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("train.csv", "text\n")
+        archive.writestr("test.csv", "text\n")
+    with pytest.raises(UserError, match=r"a\.csv\.zip holds 2 files \(train.csv, test.csv\)"):
+        labelled(tmp_path / "a.csv.zip")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "list.json"])
+def test_byte_order_marks_say_the_encoding(tmp_path, name, encoding):
+    (tmp_path / name).write_bytes(TEXTS[name].encode(encoding))
+    assert labelled(tmp_path / name) == ROWS
+
+
+GERMAN = "Die Bücher können für größere Häuser über die Straße getragen werden. " * 20
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", GERMAN),
+        ("utf-16-le", GERMAN),
+        ("utf-16-be", GERMAN),
+        ("cp1251", "Книги лежат на столе у окна, и никто их не читает. " * 20),
+        ("shift_jis", "これは日本語の文章です。図書館で本を読みます。" * 20),
+    ],
+)
+def test_the_encoding_is_guessed_in_the_message_and_taken_from_the_config(tmp_path, encoding, text):
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(UserError, match=r"is not UTF-8.*data\.encoding=") as error:
+        list(Source(str(path), None, "text", "row").read("train"))
+    guess = str(error.value).rpartition("data.encoding=")[2]
+    for given in (encoding, guess):
+        assert list(Source(str(path), None, "text", "row", encoding=given).read("train")) == [text]
+    with pytest.raises(UserError, match=r"data.encoding=utf8x is no encoding"):
+        list(Source(str(path), None, "text", "row", encoding="utf8x").read("train"))
+
+
+def test_parquet_keeps_the_names_of_its_classes(tmp_path):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
+    )
+    own = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, -1]}, features=features)
+    (tmp_path / "set").mkdir()
+    for path in (tmp_path / "one.parquet", tmp_path / "set" / "train-00000-of-00001.parquet"):
+        own.to_parquet(path)
+    for path in (tmp_path / "one.parquet", tmp_path / "set"):
+        assert labelled(path) == [("a", "neg"), ("b", "pos"), ("c", None)]
+
+
+@pytest.mark.parametrize("kind", ["DatasetDict", "Dataset", "test"])
+def test_what_save_to_disk_wrote_is_read(tmp_path, kind):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
+    )
+    own = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features)
+    if kind == "test":
+        own = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features, split="test")
+    saved = datasets.DatasetDict({"train": own, "test": own}) if kind == "DatasetDict" else own
+    saved.save_to_disk(tmp_path / "saved")
+    source = Source(str(tmp_path / "saved"), None, "text", "row")
+    assert source.splits() == {"DatasetDict": {"train", "test"}, "Dataset": {"train"}, "test": {"test"}}[kind]
+    split = "test" if kind == "test" else "train"
+    assert labelled(tmp_path / "saved", split) == [("a", "neg"), ("b", "pos")]
+    if kind == "test":
+        with pytest.raises(UserError, match=r"data\.splits\.train=test"):
+            labelled(tmp_path / "saved")
+    for path in (tmp_path / "saved").rglob("*.arrow"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="saved"):
+        labelled(tmp_path / "saved", split)
+
+
+def test_true_and_false_are_labels_in_all_formats(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\nx,true\ny,false\n")
+    (tmp_path / "a.jsonl").write_text('{"text": "x", "label": true}\n{"text": "y", "label": false}\n')
+    (tmp_path / "a.json").write_text('[{"text": "x", "label": true}, {"text": "y", "label": false}]')
+    pq.write_table(pa.table({"text": ["x", "y"], "label": [True, False]}), tmp_path / "a.parquet")
+    for path in tmp_path.iterdir():
+        assert labelled(path) == [("x", "true"), ("y", "false")]
+
+
+def test_labels_get_other_names(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\nx,0\ny,1\n")
+    (tmp_path / "test.jsonl").write_text('{"text": "x", "label": "neg"}\n')
+    names = {"0": "neg", "1": "pos"}
+    assert labelled(tmp_path, label_names=names, labels=("neg", "pos")) == [("x", "neg"), ("y", "pos")]
+    assert labelled(tmp_path, "test", label_names=names) == [("x", "neg")]
+
+
+LISTS = {"words": [["Ada", "went"], ["home"]], "tags": [["B-PER", "O"], ["O"]]}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "a.jsonl.gz", "a.parquet"])
+def test_lists_of_words_are_read(tmp_path, name):
+    rows = [dict(zip(LISTS, values, strict=True)) for values in zip(*LISTS.values(), strict=True)]
+    if name == "a.parquet":
+        pq.write_table(pa.table(LISTS), tmp_path / name)
+    elif name == "a.json":
+        (tmp_path / name).write_text(json.dumps(rows))
+    else:
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+    found = list(Source(str(tmp_path / name), None, "words", "row", tags="tags").read("train"))
+    assert [(text.words, text.tags) for text in found] == list(zip(*LISTS.values(), strict=True))
+    with pytest.raises(UserError, match=r"holds a list in 'words'.*data\.tags"):
+        list(Source(str(tmp_path / name), None, "words", "row").read("train"))
+
+
+def test_a_test_split_may_lack_the_column_of_labels(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\nx,0\n")
+    (tmp_path / "test.csv").write_text("id,text\n1,x\n")
+    assert labelled(tmp_path, "test") == [("x", None)]
+    (tmp_path / "train.csv").write_text("text,lable\nx,0\n")
+    with pytest.raises(UserError, match="has no column 'label'.*Did you mean 'lable'"):
+        labelled(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "columns", [("premise", "hypothesis"), ("sentence1", "sentence2"), ("question", "sentence")]
+)
+def test_pairs_of_texts_are_told_to_come_later(tmp_path, columns):
+    (tmp_path / "a.csv").write_text(f"{','.join(columns)},label\nx,y,1\n")
+    with pytest.raises(UserError, match=rf"pairs of texts \({' and '.join(columns)}\) cannot be read yet"):
+        labelled(tmp_path / "a.csv")
+    with pytest.raises(UserError, match=r"names 2 columns.*pairs of texts cannot be read yet"):
+        labelled(tmp_path / "a.csv", column=columns)
+
+
+@pytest.mark.parametrize("content", [r'{"text": "a \ud800 b", "label": "x"}', r'{"text": "a", "label": "\udc00"}'])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_half_a_character_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_text(f'{{"text": "\\ud83d\\ude00", "label": "x"}}\n{content}\n')
+    with pytest.raises(UserError, match=r"line 2, holds \\ud[8c]00 by itself"):
+        labelled(tmp_path / name)
+
+
+def test_what_may_not_be_read_is_told_in_one_sentence(tmp_path, monkeypatch):
+    """These tests may run as a user who may read everything."""
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "a.csv"))
+
+    (tmp_path / "a.csv").write_text("text\nx\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_file", refuse)
+        with pytest.raises(UserError, match="may not be read by this user"):
+            Source(str(tmp_path / "a.csv"), None, "text", "row").splits()
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", refuse)
+        with pytest.raises(UserError, match="a.csv may not be read by this user: Permission denied"):
+            labelled(tmp_path / "a.csv")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.scandir", refuse)
+        with pytest.raises(UserError, match="may not be read by this user"):
+            Source(str(tmp_path), None, "text", "row").splits()
