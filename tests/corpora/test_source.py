@@ -265,3 +265,16 @@ def test_what_may_not_be_read_is_told_in_one_sentence(tmp_path, monkeypatch):
         patched.setattr("os.scandir", refuse)
         with pytest.raises(UserError, match="may not be read by this user"):
             Source(str(tmp_path), None, "text", "row").splits()
+
+
+def test_other_files_and_folders_are_read_as_datasets_reads_them(tmp_path):
+    own = pa.table({"text": ["a", "b"], "label": ["x", "y"]})
+    (tmp_path / "more").mkdir()
+    for path in (tmp_path / "a [1].arrow", tmp_path / "more" / "train.arrow"):
+        with pa.ipc.new_stream(str(path), own.schema) as writer:
+            writer.write_table(own)
+        assert labelled(path) == [("a", "x"), ("b", "y")]
+    assert labelled(tmp_path / "more") == [("a", "x"), ("b", "y")]
+    (tmp_path / "more" / "train.arrow").rename(tmp_path / "more" / "test.arrow")
+    with pytest.raises(UserError, match=r"data\.splits\.train=test"):
+        labelled(tmp_path / "more")

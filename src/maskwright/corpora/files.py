@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from maskwright.core.errors import UserError
+from maskwright.corpora import hub
 from maskwright.corpora.decoding import COMPRESSED, ending
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.rows import Columns, Format, texts_of
@@ -31,7 +32,9 @@ def read(
         UserError: the file is not in the encoding that it should be in, has no such column, or is not of the format
             that its name says.
     """
-    check_readable(path)
+    if not is_readable(path):
+        yield from _with_datasets(path, columns, document, labels, label_names)
+        return
     if len(columns) > 1 and ending(path) == ".txt":
         [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
         advice = "data.label=file where the names of files or folders are labels, else " * (key == "data.label")
@@ -41,13 +44,19 @@ def read(
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 
-def check_readable(path: Path) -> None:
-    """Raises a UserError if there is no reader for a file, by its name."""
-    if not is_readable(path):
+def _with_datasets(
+    path: Path, columns: Columns, document: str, labels: Sequence[str] | None, label_names: Mapping[str, str] | None
+) -> Iterator[str | Labelled | Tagged]:
+    """Yields the documents of a file of another format, such as .arrow, if `datasets` reads it."""
+    try:
+        rows = hub.open_file(path)
+    except Exception as error:
         raise UserError(
             f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)} (all but "
             f".parquet also compressed: {', '.join(COMPRESSED)}), and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
-        )
+        ) from error
+    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names)
+    yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 
 def documents(rows: Iterable[str], document: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face hub, and local folders in its layout."""
 
+import glob
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,26 @@ def read(
         if is_disk_full(error):
             raise
         raise _explain(error, source, config, split, local) from error
-    where = f"data.source='{source}'"
+    yield from texts_in(rows, columns, f"data.source='{source}'", split, labels, label_names)
+
+
+def open_file(path: Path) -> Any:
+    """Returns the rows of a file in any format that `datasets` knows by its name."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    return datasets.load_dataset(str(path.parent), data_files=glob.escape(path.name), split="train", streaming=True)
+
+
+def texts_in(
+    rows: Any,
+    columns: Columns,
+    where: str,
+    split: str,
+    labels: Sequence[str] | None,
+    label_names: Mapping[str, str] | None,
+) -> Iterator[str | Labelled | Tagged]:
+    """Yields the documents in rows that `datasets` reads; see `read`."""
     try:
         present: Any = rows.column_names or next(iter(rows), {})
         chosen = positions(columns, present, where, unlabelled=split != "train")
