@@ -100,3 +100,62 @@ def test_a_script_without_a_main_guard_is_refused(tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert 'if __name__ == "__main__":' in done.stderr
+
+
+def _written(folder: Path) -> None:
+    (folder / "split").mkdir()
+    (folder / "split" / "ids.bin").write_bytes(bytes(range(256)) * 1000)
+    (folder / "notes.json").write_text("{}")
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def _blank_the_end(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1000] + bytes(1000))
+
+
+@pytest.mark.parametrize("damage", [_cut, _blank_the_end, Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["split/ids.bin", "notes.json", "files.json"])
+def test_a_damaged_folder_is_made_anew(tmp_path, capsys, name, damage):
+    folder = write_once(tmp_path / "x", _written)
+    whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    damage(folder / name)
+    assert write_once(folder, _written) == folder
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == whole
+    assert "is damaged, and is made anew" in capsys.readouterr().out
+    write_once(folder, lambda _: pytest.fail("it is whole"))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_cache_that_may_not_be_written_is_told_in_one_sentence(tmp_path, monkeypatch, number):
+    def refuse(self, *args, **kwargs):
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match=r"cannot be written: .*MASKWRIGHT_CACHE"):
+        write_once(tmp_path / "cache" / "x", _written)
+
+
+def test_a_file_where_the_cache_should_be_is_told(tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written: .*MASKWRIGHT_CACHE"):
+        write_once(tmp_path / "cache" / "folder" / "x", _written)
+
+
+def test_a_process_that_waits_for_another_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("maskwright.core.atomic._PATIENCE", 0.05)
+    script = f"""
+import time
+from filelock import FileLock
+with FileLock({str(tmp_path / "x.lock")!r}):
+    print("locked", flush=True)
+    time.sleep(1)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        write_once(tmp_path / "x", _written)
+    assert "waiting for another process, which prepares" in capsys.readouterr().out.replace("\n", " ")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import tarfile
 from collections.abc import Iterable
@@ -441,3 +442,33 @@ def test_counts_of_words_and_entities_are_compared_with_published_ones(make, con
         "the split train of the source holds 240 words; as published it has 239",
         "the split train of the source holds 60 entities; as published it has 61",
     ]
+
+
+@pytest.mark.parametrize("layout", ["no column", "-1", "empty"])
+def test_a_test_split_without_labels_is_left_out(make, tmp_path, layout):
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    rows = [{"text": make_text(seed, 2), "label": seed % 2} for seed in range(40)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    without = {"no column": {}, "-1": {"label": -1}, "empty": {"label": None}}[layout]
+    (folder / "test.jsonl").write_text("".join(json.dumps({"text": row["text"]} | without) + "\n" for row in rows))
+    for target in ("class", "value"):
+        data = make(folder, splits={"train": "train", "validation": 0.2, "test": "test"}, target=target)
+        assert data.left_out == {"test"}
+        assert data.labels.names == (("0", "1") if target == "class" else ())
+        assert "the test split has no labels, so it is left out" in " ".join(data.remarks())
+        assert data.size("test") == "40 texts without labels"
+        with pytest.raises(UserError, match="None of the texts of the test split has a label"):
+            data.test_dataloader()
+    with pytest.raises(UserError, match="texts of the train split have no label|All texts have the label"):
+        make(folder, splits={"train": "test", "validation": 0.2, "test": 0.2})
+
+
+def test_numbers_in_steps_as_classes_are_one_remark(make, tmp_path):
+    path = tmp_path / "stsb.csv"
+    path.write_text("text,label\n" + "".join(f'"{make_text(seed, 2)}",{seed % 50 / 10}\n' for seed in range(200)))
+    remarks = [remark for remark in make(path).remarks() if "class" in remark or "no example" in remark]
+    assert len(remarks) == 1
+    assert "each of the 50 numbers" in remarks[0]
+    assert "task=regression" in remarks[0]
+    assert not any("task=regression" in remark for remark in make(path, target="value").remarks())

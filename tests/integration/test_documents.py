@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def labelled(films, names, reviews) -> dict[str, list[str]]:
     }
 
 
+def with_splits(labelled: dict[str, list[str]], folder: Path) -> Path:
+    """Returns a folder with a file for each split."""
+    folder.mkdir()
+    for split in ("train", "val", "test"):
+        shutil.copy(labelled["data=csv"][0].partition("=")[2], folder / f"{split}.csv")
+    return folder
+
+
 @pytest.mark.parametrize("command", TRAIN)
 def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, command):
     overrides = command.split()[2:]
@@ -62,6 +71,8 @@ def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, co
     if "ckpt_path=last" in overrides:
         run("trainer.max_steps=1", run_dir=run_dir.with_name("10-00-00"))
     replaced += next((own for choice, own in labelled.items() if choice in overrides), [])
+    if "data=csv" in overrides and "data.splits.test=test" in overrides:
+        replaced[-1] = f"data.source={with_splits(labelled, tmp_path / 'reviews')}"
     result = run("trainer.max_steps=2", *[o for o in replaced if o is not None], run_dir=run_dir)
     assert result.metrics["test/loss"] > 0
 

@@ -155,3 +155,42 @@ def test_a_run_on_several_sources_is_evaluated_on_another_source(run, corpus, fi
     assert metrics["test/loss"] > 0
     found = next((trained.run_dir / "evaluations").glob("test-*")) / "metrics.json"
     assert json.loads(found.read_text())["data"] == str(corpus)
+
+
+@pytest.fixture
+def three(tmp_path) -> Path:
+    """A folder with a file of 60 rows for each split, and a stray one."""
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    for split in ("train", "val", "test", "labels"):
+        lines = [f"{'delightful' if n % 2 else 'horrible'} {split} {n},{n % 2}\n" for n in range(60)]
+        (folder / f"{split}.csv").write_text("text,label\n" + "".join(lines))
+    return folder
+
+
+def test_a_file_of_the_run_s_own_is_evaluated_completely(tune, three, capsys):  # noqa: F811
+    splits = ["data.splits.validation=validation", "data.splits.test=test"]
+    result = tune("classification", f"data.source={three}", *splits, "trainer.max_steps=1")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "train: 60 documents" in shown
+    assert "labels.csv: left out" in shown
+    for name, trained_on in (("test", False), ("val", False), ("labels", False), ("train", True)):
+        capsys.readouterr()
+        evaluated(result, "data=csv", f"data.source={three / name}.csv")
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "test: 60 examples" in shown
+        assert (f"the run was trained on texts of {name}.csv" in shown) == trained_on
+    evaluated(result, "data=csv", f"data.source=[{three}/train.csv,{three}/test.csv]")
+    shown = capsys.readouterr().out
+    assert "test: 60 examples" in shown
+    assert "trained on texts" not in shown
+
+
+def test_a_test_split_without_labels_is_not_evaluated(tune, three, capsys):  # noqa: F811
+    (three / "test.csv").write_text("text\n" + "".join(f"row {n}\n" for n in range(5)))
+    result = tune("classification", f"data.source={three}", "data.splits.test=test", "trainer.max_steps=2")
+    assert "test/loss" not in result.metrics
+    assert result.metrics["validation/loss"] > 0
+    assert "the test split has no labels" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(UserError, match="None of the texts of the test split has a label"):
+        evaluated(result)

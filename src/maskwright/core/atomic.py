@@ -1,22 +1,23 @@
 """Folders and files that are either complete or absent."""
 
-import errno
 import hashlib
 import json
 import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from maskwright.core.errors import UserError, is_disk_full
 from maskwright.core.terminal import console
 
 _MANIFEST = "files.json"  # in each folder: the sizes and digests of the others
+_PATIENCE = 2  # seconds that a process waits for another before it says so
 _SAMPLE = 1 << 16  # bytes of the beginning and of the end of a file that are compared
 
 
@@ -46,8 +47,7 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
             'of the script under `if __name__ == "__main__":`, or set hardware.preparation_workers=1.'
         )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with _locked(folder):
             if _is_whole(folder):
                 return folder
             if folder.exists():
@@ -71,13 +71,36 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
                 f"No space left on the device of {folder.parent} ({free:,.0f} MiB free). "
                 "Free some, or point data.cache_dir to another device. Nothing half-written was kept."
             ) from error
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            raise UserError(
-                f"The cache {folder.parent} cannot be written: {error.strerror}: {error.filename}. Point "
-                "data.cache_dir, or MASKWRIGHT_CACHE in the environment, to a folder that can."
-            ) from error
         raise
     return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing a folder; one that waits says so.
+
+    Raises:
+        UserError: nothing may be written beside the folder.
+    """
+    lock = FileLock(f"{folder}.lock")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            console().print(f"note: waiting for another process, which prepares {folder}")
+            lock.acquire()
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise UserError(
+            f"The cache {folder.parent} cannot be written: {error.strerror}: {error.filename}. Point "
+            "data.cache_dir, or MASKWRIGHT_CACHE in the environment, to a folder that can."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _contents(folder: Path) -> dict[str, list[Any]]:

@@ -173,4 +173,8 @@ class Source:
 
     @staticmethod
     def _by_split(here: found.Found) -> dict[str, list[Path]]:
-        return listing.by_split({path: listing.split_of_file(path, root) for path, root in here.files.items()})
+        # a file that was named itself, and says no split, is one to train on
+        given = {path: "train" if root is None else None for path, root in here.files.items()}
+        return listing.by_split(
+            {path: listing.split_of_file(path, root) or given[path] for path, root in here.files.items()}
+        )
