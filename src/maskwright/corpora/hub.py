@@ -8,13 +8,19 @@ import pyarrow
 
 from maskwright.core.errors import UserError, is_disk_full, nearest
 from maskwright.core.hub import go_offline_without_network
-from maskwright.corpora.columns import DOCUMENT
+from maskwright.corpora.column_layout import DOCUMENT
 from maskwright.corpora.files import Columns, as_text, check_columns
 from maskwright.corpora.labels import Labelled, Tagged, label_of, tagged
+from maskwright.corpora.tag_schemes import Scheme
 
 
 def read(
-    source: str, config: str | None, split: str, columns: Columns, labels: Sequence[str] | None
+    source: str,
+    config: str | None,
+    split: str,
+    columns: Columns,
+    labels: Sequence[str] | None,
+    scheme: Scheme | None = None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
 
@@ -23,6 +29,7 @@ def read(
 
     Args:
         labels: the labels that may occur; None allows all.
+        scheme: of the tags; None is `prefix`.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -49,7 +56,7 @@ def read(
                 if "data.tags" in columns and text == [DOCUMENT]:
                     opens = True
                 elif "data.tags" in columns:
-                    yield tagged(text, value[0], names["data.tags"], labels, place, opens)
+                    yield tagged(text, value[0], names["data.tags"], labels, place, opens, None, scheme)
                     opens = False
                 elif "data.label" in columns:
                     label = label_of(value[0], names["data.label"], labels, place)

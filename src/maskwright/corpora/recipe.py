@@ -8,6 +8,7 @@ from typing import Any, Literal
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.cleaning import cleaner
 from maskwright.corpora.source import Source
+from maskwright.corpora.tag_schemes import Scheme
 
 _FORMAT = 6  # increment when the same settings no longer give the same documents
 
@@ -25,6 +26,8 @@ class SourceRecipe:
             this many chosen by a hash of their texts. None takes all.
         published: how many `texts`, `words` and `entities` (where they are tagged) splits of the source are known
             to hold.
+        published_as: the names that the source has where `published` is about it: on the hub, of a folder, or of
+            its files; None compares any source.
     Raises:
         UserError: the splits are not shares or names that make sense together.
     """
@@ -34,6 +37,7 @@ class SourceRecipe:
     splits: dict[str, str | float]
     limit: int | None
     published: dict[str, dict[str, int]] | None = None
+    published_as: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         cleaner(self.cleaning)
@@ -45,6 +49,19 @@ class SourceRecipe:
             raise UserError(f"{given}: each share must lie between 0 and 1, and leave some for training.")
         if self.limit is not None and self.limit < 1:
             raise UserError(f"data.limit={self.limit} takes no documents; it is at least 1, or null for all.")
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the source has one of the names of `published_as`."""
+        if self.published_as is None:
+            return True
+        kind, paths = self.source.find()
+        place = "/" + self.source.source.strip("/")
+        names = {path.name for path in paths} if kind in ("columns", "tree") else set()
+        return any(
+            self.source.source == name or ("/" in name and place.endswith(f"/{name}")) or name in names
+            for name in self.published_as
+        )
 
     @property
     def shares(self) -> dict[str, float]:
@@ -75,27 +92,35 @@ class SourceRecipe:
         Raises:
             UserError: there is such a row.
         """
+        source = self.read_source()
         for split in self.taken:
-            for _ in self.source.read(split):
+            for _ in source.read(split):
                 pass
+
+    def read_source(self) -> Source:
+        """Returns the source with the scheme of its tags, which its training split shows."""
+        return self.source.with_scheme(str(self.splits["train"]))
 
 
 def source_recipe(
     source: str,
     config: str | None = None,
-    column: str = "text",
+    column: str | int = "text",
     document: Literal["row", "paragraph", "file", "article"] = "row",
     cleaning: Sequence[str] | None = None,
     splits: dict[str, str | float] | None = None,
     limit: int | None = None,
-    tags: str | None = None,
+    tags: str | int | None = None,
     label: str | None = None,
     labels: Sequence[str] | None = None,
     published: dict[str, dict[str, int]] | None = None,
+    published_as: Sequence[str] | None = None,
+    scheme: Scheme | None = None,
 ) -> SourceRecipe:
     """Returns the recipe that a config describes for one source; see `Source` and `SourceRecipe`."""
-    where = Source(source, config, column, document, tags, label, None if labels is None else tuple(labels))
-    return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published)
+    where = Source(source, config, column, document, tags, label, None if labels is None else tuple(labels), scheme)
+    names = None if published_as is None else tuple(published_as)
+    return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published, names)
 
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source

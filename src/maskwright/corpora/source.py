@@ -3,14 +3,15 @@
 import glob
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.paths import HUB_NAME, on_disk
-from maskwright.corpora import columns, files, hub, labelled_folders, wikimedia
+from maskwright.corpora import columns, files, hub, labelled_folders, tag_schemes, wikimedia
 from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
 
 _DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
 
@@ -24,23 +25,26 @@ class Source:
             a file, folder or glob of .txt, .jsonl, .csv or .parquet; `pkg://package/path` for a file
             that an installed package contains.
         config: the configuration of a data set of the hub; None takes its default.
-        column: the column that holds the text, in files with columns.
+        column: the column that holds the text, in files with columns; of files with a word per line, see
+            `columns.read`.
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
             ` = Title = `, as in WikiText).
-        tags: the column of IOB tags beside a column of words, in data sets of the hub and in its layout; any name
-            for plain files with a word per line.
+        tags: the column of tags beside a column of words, in data sets of the hub and in its layout; of files with
+            a word per line, see `columns.read`.
         label: the column of labels, in files with columns.
         labels: the labels that may occur; None allows all.
+        scheme: of the tags; None is found out by `with_scheme`.
     """
 
     source: str
     config: str | None
-    column: str
+    column: str | int
     document: Literal["row", "paragraph", "file", "article"]
-    tags: str | None = None
+    tags: str | int | None = None
     label: str | None = None
     labels: tuple[str, ...] | None = None
+    scheme: Scheme | None = None
 
     def __post_init__(self) -> None:
         known = ("row", "paragraph", "file", "article")
@@ -51,6 +55,7 @@ class Source:
             )
         if self.tags is not None and self.label is not None:
             raise UserError("data.tags and data.label are both set; a text has tags for its words, or a label.")
+        check_scheme(self.scheme)
         if self.label is not None and self.document != "row":
             raise UserError(f"data.label={self.label} labels rows; set data.document=row.")
 
@@ -85,7 +90,23 @@ class Source:
         stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
         where = self.source if kind == "hub" else stamps
         # without `labels`: they only refuse other labels, which is done again where documents are read from disk
-        return [kind, where, self.config, self.column, self.document, self.tags, self.label]
+        of_tags = None if self.tags is None else [self.tags, self.scheme, tag_schemes.of_labels(self.labels)]
+        return [kind, where, self.config, self.column, self.document, of_tags, self.label]
+
+    def with_scheme(self, training: str) -> "Source":
+        """Returns the source with the scheme of its tags, if it has any.
+
+        Args:
+            training: the split that the scheme is found in, or several joined by `+`.
+        Raises:
+            UserError: the source cannot be read.
+        """
+        if self.tags is None or self.scheme is not None:
+            return self
+        raw = replace(self, scheme="plain", labels=None)
+        texts = (text for split in training.split("+") for text in raw.read(split))
+        tags = (text.tags for text in texts if isinstance(text, Tagged) and text.tags is not None)
+        return replace(self, scheme=find_scheme(tags, self.labels))
 
     def read(self, split: str) -> Iterator[str | Labelled | Tagged]:
         """Yields the raw documents of one split of the source.
@@ -97,9 +118,9 @@ class Source:
         """
         kind, paths = self.find()
         keys = {"data.column": self.column, "data.label": self.label, "data.tags": self.tags}
-        named = {key: column for key, column in keys.items() if column is not None}
+        named = {key: str(column) for key, column in keys.items() if column is not None}
         if kind in ("hub", "folder"):
-            rows = hub.read(self.source, self.config, split, named, self.labels)
+            rows = hub.read(self.source, self.config, split, named, self.labels, self.scheme)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if kind == "tree":
@@ -116,9 +137,9 @@ class Source:
             if kind == "dump":
                 yield from wikimedia.read(path)
             elif kind == "columns":
-                yield from columns.read(path, self.labels)
+                yield from columns.read(path, self.labels, self.column, self.tags, self.scheme)
             else:
-                yield from files.read(path, self.column, self.document, self.label, self.labels)
+                yield from files.read(path, str(self.column), self.document, self.label, self.labels)
 
     def splits(self) -> set[str]:
         """Returns the splits that `read` accepts; an empty set if the hub does not name them.
@@ -136,7 +157,7 @@ class Source:
             return "dump"
         if all(map(labelled_folders.is_archive, paths)):
             return "tree"
-        readable = any(path.suffix.lower() in files.READERS.keys() - {".txt"} for path in paths)
+        readable = any(path.suffix.lower() in files.READERS.keys() - {*columns.ALSO} for path in paths)
         return "files" if self.tags is None or readable else "columns"
 
 
@@ -173,12 +194,12 @@ def _folder(folder: Path, tagged: bool) -> tuple[str, list[Path]]:
         return "tree", [folder, *sorted(folder.glob("*/*/"))]  # a folder's time changes with what it holds
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     readable = [p for p in paths if p.suffix.lower() in files.READERS]
+    others = [p for p in readable if p.suffix.lower() not in columns.ALSO]
+    if tagged and not others and (in_columns := columns.among(paths)):
+        return "columns", in_columns
     card = folder / "README.md"  # that of a data set of the hub opens with its configurations
     if any(p.suffix == ".parquet" for p in readable) or (card.is_file() and card.read_bytes().startswith(b"---")):
         return "folder", paths
-    in_columns = [p for p in paths if p.name.endswith(columns.ENDINGS) or p.suffix == ".txt"]
-    if tagged and in_columns and not [p for p in readable if p.suffix != ".txt"]:
-        return "columns", in_columns
     if not readable:
         raise UserError(
             f"data.source='{folder}' is a folder without {', '.join(files.READERS)} files. "

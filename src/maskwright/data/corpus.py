@@ -1,7 +1,7 @@
 """The base class of all data modules: a corpus on disk, prepared once, opened for training and evaluation."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,6 +24,7 @@ from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
 from maskwright.corpora.recipe import Recipe
 from maskwright.corpora.splits import SPLITS
+from maskwright.corpora.tag_schemes import Scheme
 from maskwright.data.encode import encode
 from maskwright.data.label_spec import LabelSpec
 from maskwright.data.loader import Batched, Collate, make_loader
@@ -61,8 +62,8 @@ class Corpus(LightningDataModule):
         annotations: numbers for tokens beyond their ids, which each batch holds by the names of the annotations.
         sources: several sources by name, each with the settings below. None of these is then given for the corpus
             itself, except `labels`, which applies to all sources.
-        source, config, column, document, tags, label, labels: see `Source`.
-        cleaning, splits, limit, published: see `SourceRecipe`.
+        source, config, column, document, tags, label, labels, scheme: see `Source`.
+        cleaning, splits, limit, published, published_as: see `SourceRecipe`.
     Raises:
         UserError: the settings do not fit together.
     Attributes:
@@ -73,9 +74,11 @@ class Corpus(LightningDataModule):
         seconds: that each stage of the preparation took.
         findings: what was found in the documents of each source.
         labels: the names and statistics of labels, after `setup`; None for text without labels.
+        unlabelled: the splits without labels, which cannot be evaluated.
     """
 
     labels: LabelSpec | None = None
+    unlabelled: Collection[str] = ()
 
     def __init__(
         self,
@@ -90,15 +93,17 @@ class Corpus(LightningDataModule):
         sources: dict[str, dict[str, Any]] | None = None,
         source: str | None = None,
         config: str | None = None,
-        column: str = "text",
+        column: str | int = "text",
         document: Literal["row", "paragraph", "file", "article"] = "row",
         cleaning: list[str] | None = None,
         splits: dict[str, str | float] | None = None,
         limit: int | None = None,
-        tags: str | None = None,
+        tags: str | int | None = None,
         label: str | None = None,
         labels: list[str] | None = None,
         published: dict[str, dict[str, int]] | None = None,
+        published_as: list[str] | None = None,
+        scheme: Scheme | None = None,
     ):
         super().__init__()
         self.recipe = Recipe.of(
@@ -115,6 +120,8 @@ class Corpus(LightningDataModule):
                 "label": label,
                 "labels": labels,
                 "published": published,
+                "published_as": published_as,
+                "scheme": scheme,
             }
         )
         self.choice = tokenizer

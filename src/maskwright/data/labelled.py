@@ -19,8 +19,18 @@ from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.data.loader import to_tensors
 from maskwright.data.rows import Rows
 from maskwright.data.tagged_rows import TaggedRows
-from maskwright.data.targets import OtherLabelError, Tags, check_labels, read_classes, read_tags, read_values
+from maskwright.data.targets import (
+    OtherLabelError,
+    Tags,
+    check_labels,
+    read_classes,
+    read_tags,
+    read_values,
+    without_tags,
+)
 from maskwright.data.windows import Truncate, cut, whole_texts
+
+_NAMED = 5  # labels that a remark lists
 
 
 class LabelledData(Corpus):
@@ -90,16 +100,35 @@ class LabelledData(Corpus):
                 mean, std = float(np.mean(targets["train"])), float(np.std(targets["train"]))
                 self.labels = LabelSpec("value", mean=mean, std=std)
             else:
-                read = read_tags if self.target == "tags" else read_classes
-                names, targets = read(tables, self.given_labels)
+                entities = self._have_entities()
+                if self.target == "tags":
+                    names, targets = read_tags(tables, self.given_labels, entities)
+                    self.unlabelled = {split for split in SPLITS if without_tags(tables[split])}
+                else:
+                    names, targets = read_classes(tables, self.given_labels)
                 training = targets["train"]
                 numbers = training.tags if isinstance(training, Tags) else training
                 counts = np.bincount(numbers, minlength=len(names))
-                self.labels = LabelSpec(self.target, tuple(names), tuple(counts.tolist()))
+                self.labels = LabelSpec(self.target, tuple(names), tuple(counts.tolist()), entities=entities)
         except OtherLabelError:
             self.recipe.reread()  # raises an error that names the row, which cached documents do not record
             raise
         self.rows = {split: self._rows(split, tables[split], targets[split]) for split in SPLITS}
+
+    def _have_entities(self) -> bool:
+        """Returns whether tags are those of entities.
+
+        Raises:
+            UserError: those of some sources are, those of others are not.
+        """
+        plain = {name: bool(found.plain) for name, found in self.findings.items()}
+        if len(set(plain.values())) > 1:
+            alone = ", ".join(f"data.sources.{name}" for name, is_plain in plain.items() if is_plain)
+            raise UserError(
+                f"The tags of {alone} are no entities (data.scheme), but those of the other sources are. Train on "
+                "sources of one kind."
+            )
+        return not any(plain.values())
 
     def _rows(self, split: str, table: pa.Table, targets: "np.ndarray | Tags") -> Rows:
         within = self.target == "tags" and self.context == "document"
@@ -123,10 +152,22 @@ class LabelledData(Corpus):
     def remarks(self) -> list[str]:
         assert self.labels is not None
         counts = zip(self.labels.names, self.labels.counts or (), strict=True)
-        absent = [name for name, count in counts if not count]
-        return super().remarks() + [
-            f"the training split has no example of '{name}', so it cannot be learned" for name in absent
-        ]
+        absent = [f"'{name}'" for name, count in counts if not count]
+        remarks = super().remarks()
+        if self.unlabelled:
+            remarks.append(f"the {' and '.join(self.unlabelled)} split has no tags, so it is left out")
+        if not self.labels.entities:
+            shown = ", ".join(self.labels.names[:3])
+            remarks.append(f"the tags ({shown}, …) are no entities (data.scheme=plain); each is scored by itself")
+        elif self.target == "tags" and len(absent) == len(self.labels.names) - 1 and "'O'" not in absent:
+            return [*remarks, "the training split has no entity; data.tags chooses the column of tags"]
+        if len(absent) > _NAMED:
+            absent = [*absent[:_NAMED], f"{len(absent) - _NAMED} others"]
+        if absent:
+            what = "it cannot" if len(absent) == 1 else "they cannot"
+            shown = " and ".join([", ".join(absent[:-1])] * (len(absent) > 1) + absent[-1:])
+            remarks.append(f"the training split has no example of {shown}, so {what} be learned")
+        return remarks
 
     def sample(self, number: int) -> dict[str, Tensor]:
         rows = self.rows["train"]
