@@ -36,6 +36,26 @@ def among(paths: Iterable[Path]) -> list[Path]:
     ]
 
 
+def check_alike(paths: Sequence[Path], column: Choice, tags: Choice) -> None:
+    """Checks that the files of a source have their tags in the same column.
+
+    Files without tags may have fewer.
+
+    Raises:
+        UserError: the tags are in the last column, by default or by a number, of which files have unlike numbers.
+    """
+    if re.fullmatch(r"[1-9]\d*", str(tags)):
+        return
+    layouts = {path: find_layout(path, column, tags) for path in paths}
+    counts = {own.count: path for path, own in layouts.items() if own.tags is not None and own.names is None}
+    if len(counts) > 1:
+        (many, first), (few, second) = sorted(counts.items(), reverse=True)[:2]
+        raise UserError(
+            f"{first} has {many} columns and {second} has {few}, so the last ones do not hold the same tags. "
+            "Number the column from the left (data.tags=2), or leave out a file."
+        )
+
+
 def read(
     path: Path,
     labels: Sequence[str] | None,

@@ -101,6 +101,9 @@ class Source:
         Raises:
             UserError: the source cannot be read.
         """
+        kind, paths = self.find() if self.tags is not None else ("", [])
+        if kind == "columns":
+            columns.check_alike(paths, self.column, self.tags)
         if self.tags is None or self.scheme is not None:
             return self
         raw = replace(self, scheme="plain", labels=None)

@@ -165,7 +165,7 @@ class LabelledData(Corpus):
             absent = [*absent[:_NAMED], f"{len(absent) - _NAMED} others"]
         if absent:
             what = "it cannot" if len(absent) == 1 else "they cannot"
-            shown = " and ".join([", ".join(absent[:-1])] * (len(absent) > 1) + absent[-1:])
+            shown = " or ".join([", ".join(absent[:-1])] * (len(absent) > 1) + absent[-1:])
             remarks.append(f"the training split has no example of {shown}, so {what} be learned")
         return remarks
 
