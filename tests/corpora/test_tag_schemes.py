@@ -68,6 +68,14 @@ def test_joined_tags_are_recognised():
     assert not any(map(several, ["O", ",", "$,", "B-a,b", "PER", "B-R&D", "B-A+B"]))
     with pytest.raises(UserError, match=r"several tags, joined as in 'NN\|VB' \(data\.tags\)"):
         find_scheme([["NN", "VB", "NN|VB"]])
+    assert find_scheme([["NN", "VB"] * 200, ["NN|VB"]]) == "plain"  # as in the Penn Treebank
+
+
+def test_words_are_not_taken_for_tags():
+    words = [f"word{number}" for number in range(150)]
+    with pytest.raises(UserError, match=r"a column of 150 different values \(word0, word1, word10, …\) among 300"):
+        find_scheme([words, words])
+    assert find_scheme([words] * 30) == "plain"
 
 
 def test_a_scheme_that_does_not_exist_is_refused():

@@ -115,9 +115,13 @@ def test_files_of_columns_train(tune, tmp_path, capsys, name, text, overrides, k
 
 
 def test_counts_are_compared_with_those_of_published_data_alone(tune, names, tmp_path, capsys):  # noqa: F811
-    counts = "data.published={train: {texts: 14041}}"
+    counts = "data.published={train: {texts: 14041, ner_tags: 23499}}"
     tune("tagging", counts, "trainer.max_steps=1", run_dir=tmp_path / "published")
-    assert "as published it has 14,041" in " ".join(capsys.readouterr().out.split())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "holds 60 texts; as published it has 14,041" in shown
+    assert "holds 120 entities; as published it has 23,499" in shown
+    tune("tagging", counts, "data.tags=-1", "trainer.max_steps=1", run_dir=tmp_path / "last")
+    assert "entities" not in capsys.readouterr().out  # which are counted in a column of that name
     folder = tmp_path / "own"
     folder.mkdir()
     for own, published in (("train", "eng.train"), ("dev", "eng.testa"), ("test", "eng.testb")):

@@ -25,7 +25,7 @@ class SourceRecipe:
         limit: take only the first documents of each split of the source, this many; or, where they have labels,
             this many chosen by a hash of their texts. None takes all.
         published: how many `texts`, `words` and `entities` (where they are tagged) splits of the source are known
-            to hold.
+            to hold; the name of a column of tags stands for the entities in that column.
         published_as: the names that the source has where `published` is about it: on the hub, of a folder, or of
             its files; None compares any source.
     Raises:

@@ -12,6 +12,8 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 PREFIXES = "BIESLUM"  # IOB (Ramshaw and Marcus, 1995), IOBES, BILOU, BMES
 KIND = "entity"  # the kind of tags that name none
 
+_FEW = 100  # a column of more different values than these, and than 1 for 20 words, does not hold tags
+
 _PREFIX = re.compile(rf"([{PREFIXES}])[-_](.+)", re.DOTALL)
 _SUFFIX = re.compile(rf"(.+)[-_]([{PREFIXES}])", re.DOTALL)
 _JOINS = re.compile(r"[,|;+] ?")
@@ -111,7 +113,7 @@ def find_scheme(texts: Iterable[Sequence[str]], labels: Sequence[str] | None = N
         texts: the tags of each text; they are read as far as it takes.
         labels: the tags that may occur; None allows all.
     Raises:
-        UserError: words have several tags, joined by commas.
+        UserError: words have several tags, joined by commas, or so many different ones that they are none.
     """
     said = of_labels(labels)
     if said == "plain":
@@ -131,11 +133,23 @@ def find_scheme(texts: Iterable[Sequence[str]], labels: Sequence[str] | None = N
             return scheme
     if said == "entities" or counts["O"] > max(counts[tag] for tag in others):
         return "io"
-    for tag in sorted(others):
-        parts = _JOINS.split(tag)
-        if len(parts) > 1 and all(part in counts for part in parts):
-            raise UserError(
-                f"There are words with several tags, joined as in '{tag}' (data.tags), but one tag for each word "
-                "is learned. Keep one of them, or choose another column."
-            )
+    _check_plain(counts)
     return "plain"
+
+
+def _check_plain(counts: Counter[str]) -> None:
+    """Refuses what are probably no tags, by how often each occurs."""
+    words = counts.total()
+    if len(counts) > _FEW and len(counts) > words / 20:
+        shown = ", ".join(sorted(counts)[:3])
+        raise UserError(
+            f"data.tags chooses a column of {len(counts):,} different values ({shown}, …) among {words:,} words, "
+            "which are no tags. Choose another column, or set data.scheme=plain."
+        )
+    parts = {tag: _JOINS.split(tag) for tag in counts}
+    joined = [tag for tag, own in parts.items() if len(own) > 1 and all(part in counts for part in own)]
+    if sum(counts[tag] for tag in joined) > words / 100:  # in the Penn Treebank a few words have two, as in NN|SYM
+        raise UserError(
+            f"There are words with several tags, joined as in '{joined[0]}' (data.tags), but one tag for each word "
+            "is learned. Keep one of them, choose another column, or set data.scheme=plain to take them for tags."
+        )

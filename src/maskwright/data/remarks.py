@@ -43,7 +43,8 @@ def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
         )
     if source.limit is None and source.published is not None and source.is_published:
         for split, sizes in source.published.items():
-            for kind, number in sizes.items():
+            for counted, number in sizes.items():
+                kind = "entities" if counted == source.source.tags else counted
                 if (read := found.by_split.get(split, {}).get(kind, number)) != number:
                     remarks.append(
                         f"the split {split} of the source holds {read:,} {kind}; as published it has {number:,}"
