@@ -4,7 +4,8 @@ import pytest
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import columns
-from maskwright.corpora.labels import Tagged, iob2, label_of, marks, tagged
+from maskwright.corpora.labels import Tagged, label_of, marks, tagged
+from maskwright.corpora.tag_schemes import iob2
 
 IOB2 = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER"]
 

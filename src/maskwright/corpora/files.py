@@ -10,6 +10,7 @@ from maskwright.corpora.decoding import COMPRESSED, ending
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.rows import Columns, Format, texts_of
 from maskwright.corpora.tables import READERS, class_names, is_readable
+from maskwright.corpora.tag_schemes import Scheme
 
 _HEADING = re.compile(r"\s*= [^=].* =\s*$")
 
@@ -21,31 +22,37 @@ def read(
     labels: Sequence[str] | None = None,
     label_names: Mapping[str, str] | None = None,
     form: Format | None = None,
+    scheme: Scheme | None = None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one file, with labels or tags where `columns` names their column.
 
     Args:
         columns: the names of columns by the keys that name them, `data.column` first.
-        document, labels, label_names: see `Source`.
+        document, labels, label_names, scheme: see `Source`.
         form: how the file is written; None finds out.
     Raises:
         UserError: the file is not in the encoding that it should be in, has no such column, or is not of the format
             that its name says.
     """
     if not is_readable(path):
-        yield from _with_datasets(path, columns, document, labels, label_names)
+        yield from _with_datasets(path, columns, document, labels, label_names, scheme)
         return
     if len(columns) > 1 and ending(path) == ".txt":
         [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
         advice = "data.label=file where the names of files or folders are labels, else " * (key == "data.label")
         raise UserError(f"{path} has no columns, so none is '{column}' ({key}). Set {advice}{key}=null.")
     rows = READERS[ending(path)](path, columns, form or Format())
-    texts = texts_of(rows, columns, class_names(path, columns), labels, label_names)
+    texts = texts_of(rows, columns, class_names(path, columns), labels, label_names, scheme)
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 
 def _with_datasets(
-    path: Path, columns: Columns, document: str, labels: Sequence[str] | None, label_names: Mapping[str, str] | None
+    path: Path,
+    columns: Columns,
+    document: str,
+    labels: Sequence[str] | None,
+    label_names: Mapping[str, str] | None,
+    scheme: Scheme | None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of a file of another format, such as .arrow, if `datasets` reads it."""
     try:
@@ -55,7 +62,7 @@ def _with_datasets(
             f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)} (all but "
             f".parquet also compressed: {', '.join(COMPRESSED)}), and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         ) from error
-    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names)
+    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names, scheme)
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-_TOTALS = ("empty", "strays", "opened", "documents")
+_TOTALS = ("empty", "strays", "opened", "documents", "cut", "plain")
 
 
 @dataclass
@@ -13,6 +13,8 @@ class Findings:
     Attributes:
         empty: texts that are empty after cleaning.
         strays, opened: tags of unclear meaning, see `labels.Iob2`.
+        cut: texts that only the end of a sentence parts from the one before, see `Tagged`.
+        plain: 1 if the tags of words are no entities, see `Scheme`.
         documents: how many documents tagged texts are parts of, those of sources read before included: no two
             sources have a document of the same number.
         by_split: for each split of the source that was read, how many `texts` it holds, and, where they are
@@ -24,12 +26,14 @@ class Findings:
     strays: int = 0
     opened: int = 0
     documents: int = 0
+    cut: int = 0
+    plain: int = 0
     by_split: dict[str, dict[str, int]] = field(default_factory=dict)
     own_splits: list[str] = field(default_factory=list)
 
     def to_notes(self) -> dict[str, int]:
         """Returns one flat table, in the format of `notes.json`, which is older than this class."""
-        totals = {"empty": self.empty, "strays": self.strays, "opened": self.opened, "documents": self.documents}
+        totals = {name: getattr(self, name) for name in _TOTALS}
         sizes = {f"{kind} {split}": n for split, sizes in self.by_split.items() for kind, n in sizes.items()}
         return totals | sizes | {f"own {split}": 1 for split in self.own_splits}
 

@@ -15,7 +15,7 @@ from maskwright.corpora.tables import READERS, is_readable
 _DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
 _LISTS = {".jsonl", ".ndjson", ".json", ".parquet"}  # formats whose rows can hold lists of words
 _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` of `datasets` leaves in a folder
-_ABOUT = re.compile(r"(readme|license|licence|citation|dataset_infos?)\b.*", re.IGNORECASE)
+_ABOUT = re.compile(r"(readme|licen[cs]e|citation|dataset_infos?)\b.*", re.IGNORECASE)
 
 
 class Found(NamedTuple):
@@ -89,7 +89,7 @@ def holds_lists(path: Path) -> bool:
 
 
 def _is_known(path: Path) -> bool:
-    return is_readable(path) or bool(_DUMP.search(path.name)) or path.name.endswith(columns.ENDINGS)
+    return is_readable(path) or bool(_DUMP.search(path.name)) or path.name.lower().endswith(columns.ENDINGS)
 
 
 def _files(files: dict[Path, Path | None], tagged: bool, unread: tuple[Path, ...] = ()) -> Found:
@@ -99,7 +99,7 @@ def _files(files: dict[Path, Path | None], tagged: bool, unread: tuple[Path, ...
         if len(files) > 1:
             raise UserError(f"data.source names {len(files)} archives, and one is read: name one of them.")
         return Found("tree", files, next(iter(files)), unread)
-    in_rows = any(ending(path) in READERS.keys() - {".txt", ".tsv"} for path in files)
+    in_rows = any(ending(path) in READERS.keys() - {*columns.ALSO} for path in files)
     return Found("files" if not tagged or in_rows else "columns", files, None, unread)
 
 
@@ -112,15 +112,14 @@ def _folder(folder: Path, tagged: bool, config: str | None) -> Found:
         return Found("tree", dict.fromkeys(labelled_folders.texts(folder), folder), folder)
     everything = list(walk(folder))
     paths = [path for path in everything if path.is_file()]
+    readable = [path for path in paths if is_readable(path)]
+    in_rows = any(ending(path) not in columns.ALSO for path in readable)
+    if tagged and not in_rows and (in_columns := columns.among(paths)):
+        return _files(dict.fromkeys(in_columns, folder), tagged, _others(everything, in_columns))
     if in_layout or (config is not None and any(path.suffix == ".parquet" for path in paths)):
         return Found("folder", dict.fromkeys(paths, folder), folder)
-    readable = [path for path in paths if is_readable(path)]
     readable = [path for path in readable if ending(path) != ".json"] or readable  # beside others it describes them
-    in_columns = [path for path in paths if path.name.endswith(columns.ENDINGS) or path.suffix in (".txt", ".tsv")]
-    if tagged and in_columns and not any(ending(path) in _LISTS for path in readable):
-        readable = in_columns
-    elif not readable:
-        readable = [path for path in paths if _DUMP.search(path.name)]
+    readable = readable or [path for path in paths if _DUMP.search(path.name)]
     if not readable and not paths:
         raise UserError(
             f"data.source='{folder}' is a folder without {', '.join(READERS)} files. "
@@ -128,6 +127,9 @@ def _folder(folder: Path, tagged: bool, config: str | None) -> Found:
         )
     if not readable:
         return Found("folder", dict.fromkeys(paths, folder), folder)
-    chosen = {*readable}
-    unread = [path for path in everything if path not in chosen and not _ABOUT.fullmatch(path.name)]
-    return _files(dict.fromkeys(readable, folder), tagged, tuple(unread))
+    return _files(dict.fromkeys(readable, folder), tagged, _others(everything, readable))
+
+
+def _others(everything: list[Path], chosen: list[Path]) -> tuple[Path, ...]:
+    taken = {*chosen}
+    return tuple(path for path in everything if path not in taken and not _ABOUT.fullmatch(path.name))

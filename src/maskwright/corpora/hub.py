@@ -13,6 +13,7 @@ from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.listing import no_split
 from maskwright.corpora.rows import Columns, Row, positions, texts_of
 from maskwright.corpora.tables import names_of
+from maskwright.corpora.tag_schemes import Scheme
 
 
 def read(
@@ -22,6 +23,7 @@ def read(
     columns: Columns,
     labels: Sequence[str] | None,
     label_names: Mapping[str, str] | None = None,
+    scheme: Scheme | None = None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
 
@@ -29,7 +31,7 @@ def read(
 
     Args:
         columns: the names of columns by the keys that name them, `data.column` first.
-        labels, label_names: see `Source`.
+        labels, label_names, scheme: see `Source`.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -46,7 +48,7 @@ def read(
         if is_disk_full(error):
             raise
         raise _explain(error, source, config, split, local) from error
-    yield from texts_in(rows, columns, f"data.source='{source}'", split, labels, label_names)
+    yield from texts_in(rows, columns, f"data.source='{source}'", split, labels, label_names, scheme)
 
 
 def open_file(path: Path) -> Any:
@@ -64,6 +66,7 @@ def texts_in(
     split: str,
     labels: Sequence[str] | None,
     label_names: Mapping[str, str] | None,
+    scheme: Scheme | None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents in rows that `datasets` reads; see `read`."""
     try:
@@ -73,7 +76,7 @@ def texts_in(
         found = {key: names_of(features.get(str(column))) for key, column in columns.items()}
         names = {key: own for key, own in found.items() if own is not None}
         taken = [None if position is None else list(present)[position] for position in chosen]
-        yield from texts_of(_rows(rows, taken, where, split), columns, names, labels, label_names)
+        yield from texts_of(_rows(rows, taken, where, split), columns, names, labels, label_names, scheme)
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8, too
         if is_disk_full(error):
             raise

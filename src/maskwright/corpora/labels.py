@@ -3,12 +3,17 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.marks import Marks, Spans
+from maskwright.corpora.tag_schemes import Iob2, Scheme, iob2, several, with_prefix
 
-PREFIXES = "BIESLU"  # IOB (Ramshaw and Marcus, 1995), IOBES, BILOU
+_WANTED = {  # what a tag of each scheme is, beside O
+    "prefix": "B-… or I-…, nor E-… or S-… of IOBES",
+    "suffix": "…-B or …-I as other tags are",
+    "bare": "B or I as other tags are",
+    "io": "nor the name of a kind of entity",
+}
 
 
 @dataclass(frozen=True)
@@ -24,20 +29,24 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Tagged:
-    """The words of a text and their IOB2 tags: O, or B- or I- and a kind.
+    """The words of a text and their tags.
 
     Attributes:
+        tags: in IOB2: O, or B- or I- and a kind; as they are spelled where they are no entities (see `Scheme`);
+            None where the data has none.
         opens_document: whether a document of several texts begins with this one, as far as the data set says.
         strays, opened: see `Iob2`.
         document: the number of the document that this text is a part of; readers leave it at 0.
+        cut: whether only the end of a sentence parts it from the text before it.
     """
 
     words: list[str]
-    tags: list[str]
+    tags: list[str] | None
     opens_document: bool = False
     strays: int = 0
     opened: int = 0
     document: int = 0
+    cut: bool = False
 
     def __len__(self) -> int:
         return sum(map(len, self.words)) + len(self.words)
@@ -56,8 +65,10 @@ class Tagged:
         return text, words
 
 
-def marks(words: Spans, tags: Sequence[str]) -> Marks:
-    """Returns the words of a text as its marks, with the spans that their IOB2 tags describe."""
+def marks(words: Spans, tags: Sequence[str] | None) -> Marks:
+    """Returns the words of a text as its marks, and the spans that their IOB2 tags describe, if any."""
+    if tags is None:
+        return Marks(words, [])
     entities: Spans = []
     lost = False  # the first word of an entity, so that the next one opens it
     for (first, last), tag in zip(words, tags, strict=True):
@@ -77,40 +88,6 @@ def kinds_of(tags: Iterable[str]) -> list[str]:
     return sorted({tag[2:] for tag in tags if tag != "O"})
 
 
-class Iob2(NamedTuple):
-    """The tags of a text in IOB2, and what was found in those that they were read from.
-
-    Attributes:
-        strays: how many I- and E- tags begin a chunk.
-        opened: how many B- and S- tags are not needed to separate two chunks of one kind. In a corpus without any,
-            strays are IOB1 and no mistake.
-    """
-
-    tags: list[str]
-    strays: int
-    opened: int
-
-
-def iob2(tags: Sequence[str]) -> Iob2:
-    """Returns the tags of one text as IOB2, whatever scheme of `PREFIXES` they are in.
-
-    A chunk begins where the evaluation script of CoNLL-2000 (Tjong Kim Sang and Buchholz, 2000) lets it begin:
-    at B, S or U, after E, L, S or U, and wherever the kind changes.
-    """
-    out, prefix_before, kind_before = [], "O", ""
-    strays = opened = 0
-    for tag in tags:
-        prefix, kind = ("O", "") if tag == "O" else (tag[0], tag[2:])
-        if kind:
-            begins = prefix in "BSU" or prefix_before in "ELSU" or kind != kind_before
-            strays += begins and prefix not in "BSU"
-            opened += prefix in "BSU" and kind != kind_before
-            tag = f"{'B' if begins else 'I'}-{kind}"
-        out.append(tag)
-        prefix_before, kind_before = prefix, kind
-    return Iob2(out, strays, opened)
-
-
 def tagged(
     words: object,
     tags: object,
@@ -119,19 +96,25 @@ def tagged(
     where: str,
     opens_document: bool = False,
     word_at: Callable[[int], str] | None = None,
+    scheme: Scheme | None = None,
 ) -> Tagged:
     """Returns a row of a data set as a text of tagged words.
 
     Args:
         names: of the tags where they are numbers.
+        tags: of the words; None if the row has none.
         allowed: the tags that may occur, in IOB2; None allows all.
         where: the row, for messages.
         opens_document: see `Tagged`.
         word_at: returns the place of a word in the row, by its number, for messages; None uses `where` for all.
+        scheme: of the tags; None is `prefix`.
     Raises:
-        UserError: the row does not hold as many words as tags, a tag is of no known scheme or not allowed, or a
-            word is not text.
+        UserError: the row does not hold as many words as tags, a tag is not of the scheme or not allowed, or a word
+            is not text.
     """
+    unlabelled = tags is None and isinstance(words, list)
+    if unlabelled:
+        tags, names, allowed = ["O"] * len(words), None, None  # type: ignore[arg-type]
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
         raise UserError(
             f"{where} does not hold a list of words (data.column) and as many tags (data.tags), but "
@@ -139,13 +122,7 @@ def tagged(
         )
     at = word_at or (lambda _: where)
     spelled = [_spelled(tag, names, at(number)) for number, tag in enumerate(tags)]
-    for number, tag in enumerate(spelled):
-        if tag != "O" and not (tag[:1] in PREFIXES and tag[1:2] == "-" and tag[2:]):
-            raise UserError(
-                f"{at(number)} has the tag '{tag}' (data.tags), which is not O, B-… or I-…, nor E-… or S-… of "
-                "IOBES."
-            )
-    found = iob2(spelled)
+    found = _converted(spelled, scheme or "prefix", at)
     for number, tag in enumerate(found.tags):
         if allowed is not None and tag not in allowed:
             raise UserError(
@@ -155,7 +132,33 @@ def tagged(
     for word in words:
         if not isinstance(word, str):
             raise UserError(f"{where} holds {word!r:.40} where a word is expected (data.column): a text.")
-    return Tagged(words, found.tags, opens_document, found.strays, found.opened)
+    return Tagged(words, None if unlabelled else found.tags, opens_document, found.strays, found.opened)
+
+
+def _converted(spelled: list[str], scheme: Scheme, at: Callable[[int], str]) -> Iob2:
+    """Returns tags in IOB2, or as they are if they are `plain`.
+
+    Args:
+        at: returns the place of a word, by its number.
+    Raises:
+        UserError: a tag is not of the scheme.
+    """
+    if scheme == "plain":
+        return Iob2(spelled, 0, 0)
+    tags = []
+    for number, tag in enumerate(spelled):
+        if several(tag):
+            raise UserError(
+                f"{at(number)} has several tags, joined as in '{tag}' (data.tags), but one tag for each word is "
+                "learned. Keep one of them, or choose another column."
+            )
+        if (found := with_prefix(tag, scheme)) is None:
+            raise UserError(
+                f"{at(number)} has the tag '{tag}' (data.tags), which is not O, {_WANTED[scheme]}. Choose another "
+                "column (data.tags), or data.scheme=plain for tags that are no entities."
+            )
+        tags.append(found)
+    return iob2(tags)
 
 
 def label_of(

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
+from maskwright.core.errors import UserError
 from maskwright.core.parallel import parallel_map
 from maskwright.corpora import wikimedia
 from maskwright.corpora.cleaning import cleaner
@@ -50,8 +51,10 @@ class Reading:
         own = recipe.source.splits() if recipe.shares else set()
         self.findings.own_splits = [split for split in recipe.shares if split in own - {*recipe.taken}]
         is_dump = recipe.source.find()[0] == "dump"
+        self.source = recipe.read_source()
+        self.findings.plain = int(self.source.scheme == "plain")
         for name, targets in recipe.named.items():
-            texts: Iterator[Raw] = chain.from_iterable(map(self._raw, name.split("+")))
+            texts: Iterator[Raw] = chain.from_iterable(self._raw(split, targets) for split in name.split("+"))
             if recipe.limit is not None:
                 texts = _sample(texts, recipe.limit) if recipe.source.label else islice(texts, recipe.limit)
             shares = recipe.shares if "train" in targets else {}
@@ -61,15 +64,29 @@ class Reading:
                 for split, rows in by_split.items():
                     yield from ((copy, rows) for copy in (targets if split == targets[0] else [split]))
 
-    def _raw(self, split: str) -> Iterator[Raw]:
-        """Yields the texts of a split of the source, counted, and tagged ones with the number of their document."""
+    def _raw(self, split: str, targets: list[str]) -> Iterator[Raw]:
+        """Yields the texts of a split of the source, counted, and tagged ones with the number of their document.
+
+        Args:
+            targets: the splits that they are for.
+        Raises:
+            UserError: words have no tags, and are for more than the test split.
+        """
         found = self.findings
         sizes = found.by_split.setdefault(split, {})
-        for text in self.recipe.source.read(split):
+        for text in self.source.read(split):
             sizes["texts"] = sizes.get("texts", 0) + 1
             if isinstance(text, Tagged):
+                if text.tags is None and {*targets} != {"test"}:
+                    raise UserError(
+                        f"The words of the split '{split}' of data.source='{self.source.source}' have no tags "
+                        f"(data.tags={self.source.tags}), but data.splits.{targets[0]} takes it. Only a test split "
+                        "may be without tags: it is left out."
+                    )
+                tags = text.tags or []
                 sizes["words"] = sizes.get("words", 0) + len(text.words)
-                sizes["entities"] = sizes.get("entities", 0) + sum(tag.startswith("B-") for tag in text.tags)
+                sizes["entities"] = sizes.get("entities", 0) + sum(tag.startswith("B-") for tag in tags)
+                found.cut += text.cut
                 found.strays += text.strays
                 found.opened += text.opened
                 found.documents += text.opens_document

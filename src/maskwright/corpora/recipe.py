@@ -8,6 +8,7 @@ from typing import Any, Literal
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.cleaning import cleaner
 from maskwright.corpora.source import Source
+from maskwright.corpora.tag_schemes import Scheme
 
 _FORMAT = 7  # increment when the same settings no longer give the same documents
 
@@ -24,7 +25,9 @@ class SourceRecipe:
         limit: take only the first documents of each split of the source, this many; or, where they have labels,
             this many chosen by a hash of their texts. None takes all.
         published: how many `texts`, `words` and `entities` (where they are tagged) splits of the source are known
-            to hold.
+            to hold; the name of a column of tags stands for the entities in that column.
+        published_as: the names that the source has where `published` is about it: on the hub, of a folder, or of
+            its files; None compares any source.
     Raises:
         UserError: the splits are not shares or names that make sense together.
     """
@@ -34,6 +37,7 @@ class SourceRecipe:
     splits: dict[str, str | float]
     limit: int | None
     published: dict[str, dict[str, int]] | None = None
+    published_as: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         cleaner(self.cleaning)
@@ -45,6 +49,19 @@ class SourceRecipe:
             raise UserError(f"{given}: each share must lie between 0 and 1, and leave some for training.")
         if self.limit is not None and self.limit < 1:
             raise UserError(f"data.limit={self.limit} takes no documents; it is at least 1, or null for all.")
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the source has one of the names of `published_as`."""
+        if self.published_as is None:
+            return True
+        kind, paths = self.source.find()
+        place = "/" + str(self.source).strip("/")
+        names = {path.name for path in paths} if kind in ("columns", "tree") else set()
+        return any(
+            str(self.source) == name or ("/" in name and place.endswith(f"/{name}")) or name in names
+            for name in self.published_as
+        )
 
     @property
     def shares(self) -> dict[str, float]:
@@ -75,9 +92,14 @@ class SourceRecipe:
         Raises:
             UserError: there is such a row.
         """
+        source = self.read_source()
         for split in self.taken:
-            for _ in self.source.read(split):
+            for _ in source.read(split):
                 pass
+
+    def read_source(self) -> Source:
+        """Returns the source with the scheme of its tags, which its training split shows."""
+        return self.source.with_scheme(str(self.splits["train"]))
 
 
 def source_recipe(
@@ -92,6 +114,8 @@ def source_recipe(
     label: str | int | None = None,
     labels: Sequence[str] | None = None,
     published: dict[str, dict[str, int]] | None = None,
+    published_as: Sequence[str] | None = None,
+    scheme: Scheme | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
@@ -106,12 +130,14 @@ def source_recipe(
         tags,
         label,
         None if labels is None else tuple(labels),
+        scheme,
         encoding,
         delimiter,
         header,
         None if label_names is None else {_spelled(old): str(new) for old, new in label_names.items()},
     )
-    return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published)
+    names = None if published_as is None else tuple(published_as)
+    return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published, names)
 
 
 def _spelled(label: Any) -> str:

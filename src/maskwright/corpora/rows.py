@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.corpora.columns import DOCUMENT
+from maskwright.corpora.column_layout import DOCUMENT
 from maskwright.corpora.labels import Labelled, Tagged, label_of, tagged
+from maskwright.corpora.tag_schemes import Scheme
 
 Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
 Columns = Mapping[str, str | int]  # from keys of the config to names of columns, or to their numbers from 1
@@ -95,6 +96,7 @@ def texts_of(
     class_names: Mapping[str, list[str]],
     labels: Sequence[str] | None,
     label_names: Mapping[str, str] | None,
+    scheme: Scheme | None = None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags.
 
@@ -102,7 +104,7 @@ def texts_of(
 
     Args:
         class_names: of labels that are stored as numbers, by key.
-        labels, label_names: see `Source`.
+        labels, label_names, scheme: see `Source`.
     Raises:
         UserError: a row does not hold what `columns` says.
     """
@@ -111,7 +113,7 @@ def texts_of(
         if "data.tags" in columns and text == [DOCUMENT]:
             opens = True
         elif "data.tags" in columns:
-            yield tagged(text, value[0], class_names.get("data.tags"), labels, where, opens)
+            yield tagged(text, value[0], class_names.get("data.tags"), labels, where, opens, None, scheme)
             opens = False
         elif "data.label" in columns:
             label = label_of(value[0], class_names.get("data.label"), labels, where, label_names)

@@ -1,15 +1,26 @@
 """`data.source`: from a name or a path to a stream of raw documents."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.corpora import columns, file_labels, files, found, hub, labelled_folders, listing, wikimedia
+from maskwright.corpora import (
+    columns,
+    file_labels,
+    files,
+    found,
+    hub,
+    labelled_folders,
+    listing,
+    tag_schemes,
+    wikimedia,
+)
 from maskwright.corpora.decoding import unreadable
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.rows import Format, texts_of
+from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
 
 
 @dataclass(frozen=True)
@@ -21,14 +32,16 @@ class Source:
             .xml.bz2, .xml.gz); a file, folder or glob of .txt, .csv, .tsv, .jsonl, .json or .parquet, or several
             of them; `pkg://package/path` for a file that an installed package contains.
         config: the configuration of a data set of the hub; None takes its default.
-        column: the column that holds the text, in files with columns, by its name or its number from 1.
+        column: the column that holds the text, in files with columns, by its name or its number from 1; of files
+            with a word per line, see `columns.read`.
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
             ` = Title = `, as in WikiText).
-        tags: the column of IOB tags beside a column of words, in data sets of the hub and in its layout; any name
-            for plain files with a word per line.
+        tags: the column of tags beside a column of words, in data sets of the hub and in its layout; of files with
+            a word per line, see `columns.read`.
         label: the column of labels, in files with columns; `file` for .txt files that are named by their labels.
         labels: the labels that may occur; None allows all.
+        scheme: of the tags; None is found out by `with_scheme`.
         encoding, delimiter, header: see `Format`.
         label_names: other names of labels, by the names that the data has.
     """
@@ -40,6 +53,7 @@ class Source:
     tags: str | int | None = None
     label: str | int | None = None
     labels: tuple[str, ...] | None = None
+    scheme: Scheme | None = None
     encoding: str | None = None
     delimiter: str | None = None
     header: bool = True
@@ -54,6 +68,7 @@ class Source:
             )
         if self.tags is not None and self.label is not None:
             raise UserError("data.tags and data.label are both set; a text has tags for its words, or a label.")
+        check_scheme(self.scheme)
         if self.label is not None and self.document != "row":
             raise UserError(f"data.label={self.label} labels rows; set data.document=row.")
         if isinstance(self.column, (list, tuple)):
@@ -85,7 +100,26 @@ class Source:
         where = self.source if here.kind == "hub" else stamps
         written = [self.encoding, self.delimiter, self.header, sorted((self.label_names or {}).items())]
         # without `labels`: they only refuse other labels, which is done again where documents are read from disk
-        return [here.kind, where, self.config, self.column, self.document, self.tags, self.label, written]
+        of_tags = None if self.tags is None else [self.tags, self.scheme, tag_schemes.of_labels(self.labels)]
+        return [here.kind, where, self.config, self.column, self.document, of_tags, self.label, written]
+
+    def with_scheme(self, training: str) -> "Source":
+        """Returns the source with the scheme of its tags, if it has any.
+
+        Args:
+            training: the split that the scheme is found in, or several joined by `+`.
+        Raises:
+            UserError: the source cannot be read.
+        """
+        kind, paths = self.find() if self.tags is not None else ("", [])
+        if kind == "columns":
+            columns.check_alike(paths, self.column, self.tags)
+        if self.tags is None or self.scheme is not None:
+            return self
+        raw = replace(self, scheme="plain", labels=None)
+        texts = (text for split in training.split("+") for text in raw.read(split))
+        tags = (text.tags for text in texts if isinstance(text, Tagged) and text.tags is not None)
+        return replace(self, scheme=find_scheme(tags, self.labels))
 
     def read(self, split: str) -> Iterator[str | Labelled | Tagged]:
         """Yields the raw documents of one split of the source.
@@ -100,7 +134,7 @@ class Source:
         named = {key: column for key, column in keys.items() if column is not None}
         if here.kind in ("hub", "folder", "saved"):
             name = str(self.source if here.place is None else here.place)
-            rows = hub.read(name, self.config, split, named, self.labels, self.label_names)
+            rows = hub.read(name, self.config, split, named, self.labels, self.label_names, self.scheme)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if here.place is not None:
@@ -130,12 +164,12 @@ class Source:
         if here.kind == "dump":
             yield from wikimedia.read(path)
         elif here.kind == "columns":
-            yield from columns.read(path, self.labels)
+            yield from columns.read(path, self.labels, self.column, self.tags, self.scheme)
         elif self.label == file_labels.LABEL and path.suffix.lower() not in (".csv", ".jsonl", ".parquet"):
             rows = file_labels.read(path, here.files[path], form)
             yield from texts_of(rows, named, {}, self.labels, self.label_names)
         else:
-            yield from files.read(path, named, self.document, self.labels, self.label_names, form)
+            yield from files.read(path, named, self.document, self.labels, self.label_names, form, self.scheme)
 
     def splits(self) -> set[str]:
         """Returns the splits that `read` accepts; an empty set if the hub does not name them.

@@ -1,7 +1,7 @@
 """The base class of all data modules: a corpus on disk, prepared once, opened for training and evaluation."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,6 +25,7 @@ from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
 from maskwright.corpora.recipe import Recipe
 from maskwright.corpora.splits import SPLITS
+from maskwright.corpora.tag_schemes import Scheme
 from maskwright.data.encode import encode
 from maskwright.data.label_spec import LabelSpec
 from maskwright.data.loader import Batched, Collate, make_loader
@@ -62,9 +63,9 @@ class Corpus(LightningDataModule):
         annotations: numbers for tokens beyond their ids, which each batch holds by the names of the annotations.
         sources: several sources by name, each with the settings below. None of these is then given for the corpus
             itself, except `labels`, which applies to all sources.
-        source, config, column, document, tags, label, labels: see `Source`.
+        source, config, column, document, tags, label, labels, scheme: see `Source`.
         encoding, delimiter, header, label_names: see `Source`.
-        cleaning, splits, limit, published: see `SourceRecipe`.
+        cleaning, splits, limit, published, published_as: see `SourceRecipe`.
     Raises:
         UserError: the settings do not fit together.
     Attributes:
@@ -75,11 +76,11 @@ class Corpus(LightningDataModule):
         seconds: that each stage of the preparation took.
         findings: what was found in the documents of each source.
         labels: the names and statistics of labels, after `setup`; None for text without labels.
-        left_out: splits that cannot be evaluated, after `setup`: a test split without labels.
+        unlabelled: the splits without labels, which cannot be evaluated, after `setup`.
     """
 
     labels: LabelSpec | None = None
-    left_out: frozenset[str] = frozenset()
+    unlabelled: Collection[str] = ()
 
     def __init__(
         self,
@@ -103,6 +104,8 @@ class Corpus(LightningDataModule):
         label: str | int | None = None,
         labels: list[str] | None = None,
         published: dict[str, dict[str, int]] | None = None,
+        published_as: list[str] | None = None,
+        scheme: Scheme | None = None,
         encoding: str | None = None,
         delimiter: str | None = None,
         header: bool = True,
@@ -123,6 +126,8 @@ class Corpus(LightningDataModule):
                 "label": label,
                 "labels": labels,
                 "published": published,
+                "published_as": published_as,
+                "scheme": scheme,
                 "encoding": encoding,
                 "delimiter": delimiter,
                 "header": header,

@@ -21,6 +21,7 @@ class LabelSpec:
         names: of the C classes or tags, in the order of their numbers; empty where values are predicted.
         counts: (C,) how often each occurs in training; None where that is unknown.
         mean, std: of the values in training; `std` is 0 where all are the same.
+        entities: whether tags are those of entities, in IOB2; if not, each is a label of its own.
     """
 
     kind: LabelKind
@@ -28,11 +29,12 @@ class LabelSpec:
     counts: tuple[int, ...] | None = None
     mean: float = 0.0
     std: float = 1.0
+    entities: bool = True
 
     @property
     def kinds(self) -> list[str]:
-        """The names that metrics are reported for: the kinds of entities that tags name, or the classes."""
-        return kinds_of(self.names) if self.kind == "tags" else list(self.names)
+        """The names that metrics are reported for: kinds of entities, tags that are none, or classes."""
+        return kinds_of(self.names) if self.kind == "tags" and self.entities else list(self.names)
 
     @property
     def baseline(self) -> float:

@@ -28,8 +28,11 @@ from maskwright.data.targets import (
     read_classes,
     read_tags,
     read_values,
+    without_tags,
 )
 from maskwright.data.windows import Truncate, cut, whole_texts
+
+_NAMED = 5  # labels that a remark lists
 
 
 class LabelledData(Corpus):
@@ -93,7 +96,7 @@ class LabelledData(Corpus):
         super().setup(stage)
         tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
         if self.target != "tags" and lacks_labels(tables, "test"):
-            self.left_out = frozenset({"test"})
+            self.unlabelled = {"test"}
             del tables["test"]
         targets: dict[str, Any]
         try:
@@ -102,16 +105,35 @@ class LabelledData(Corpus):
                 mean, std = float(np.mean(targets["train"])), float(np.std(targets["train"]))
                 self.labels = LabelSpec("value", mean=mean, std=std)
             else:
-                read = read_tags if self.target == "tags" else read_classes
-                names, targets = read(tables, self.given_labels)
+                entities = self._have_entities()
+                if self.target == "tags":
+                    names, targets = read_tags(tables, self.given_labels, entities)
+                    self.unlabelled = {split for split in SPLITS if without_tags(tables[split])}
+                else:
+                    names, targets = read_classes(tables, self.given_labels)
                 training = targets["train"]
                 numbers = training.tags if isinstance(training, Tags) else training
                 counts = np.bincount(numbers, minlength=len(names))
-                self.labels = LabelSpec(self.target, tuple(names), tuple(counts.tolist()))
+                self.labels = LabelSpec(self.target, tuple(names), tuple(counts.tolist()), entities=entities)
         except OtherLabelError:
             self.recipe.reread()  # raises an error that names the row, which cached documents do not record
             raise
         self.rows = {split: self._rows(split, tables[split], targets[split]) for split in tables}
+
+    def _have_entities(self) -> bool:
+        """Returns whether tags are those of entities.
+
+        Raises:
+            UserError: those of some sources are, those of others are not.
+        """
+        plain = {name: bool(found.plain) for name, found in self.findings.items()}
+        if len(set(plain.values())) > 1:
+            alone = ", ".join(f"data.sources.{name}" for name, is_plain in plain.items() if is_plain)
+            raise UserError(
+                f"The tags of {alone} are no entities (data.scheme), but those of the other sources are. Train on "
+                "sources of one kind."
+            )
+        return not any(plain.values())
 
     def _rows(self, split: str, table: pa.Table, targets: "np.ndarray | Tags") -> Rows:
         within = self.target == "tags" and self.context == "document"
@@ -134,21 +156,31 @@ class LabelledData(Corpus):
 
     def remarks(self) -> list[str]:
         assert self.labels is not None
-        remarks = super().remarks()
-        if self.left_out:
-            remarks.append("the test split has no labels, so it is left out: the run ends with its validation")
         counts = zip(self.labels.names, self.labels.counts or (), strict=True)
-        absent = [name for name, count in counts if not count]
+        absent = [f"'{name}'" for name, count in counts if not count]
+        remarks = super().remarks()
+        if self.unlabelled:
+            what = "tags" if self.target == "tags" else "labels"
+            remarks.append(f"the {' and '.join(self.unlabelled)} split has no {what}, so it is left out")
         if self.target == "class" and are_measured(self.labels.names):
-            examples = ", ".join(self.labels.names[:3])
+            shown = ", ".join(self.labels.names[:3])
             return [
                 *remarks,
-                f"each of the {len(self.labels.names)} numbers in data.label ({examples}, …) is learned as a class "
+                f"each of the {len(self.labels.names)} numbers in data.label ({shown}, …) is learned as a class "
                 "of its own; task=regression learns them as numbers",
             ]
-        return remarks + [
-            f"the training split has no example of '{name}', so it cannot be learned" for name in absent
-        ]
+        if not self.labels.entities:
+            shown = ", ".join(self.labels.names[:3])
+            remarks.append(f"the tags ({shown}, …) are no entities (data.scheme=plain); each is scored by itself")
+        elif self.target == "tags" and len(absent) == len(self.labels.names) - 1 and "'O'" not in absent:
+            return [*remarks, "the training split has no entity; data.tags chooses the column of tags"]
+        if len(absent) > _NAMED:
+            absent = [*absent[:_NAMED], f"{len(absent) - _NAMED} others"]
+        if absent:
+            what = "it cannot" if len(absent) == 1 else "they cannot"
+            shown = " or ".join([", ".join(absent[:-1])] * (len(absent) > 1) + absent[-1:])
+            remarks.append(f"the training split has no example of {shown}, so {what} be learned")
+        return remarks
 
     def sample(self, number: int) -> dict[str, Tensor]:
         rows = self.rows["train"]
@@ -162,7 +194,7 @@ class LabelledData(Corpus):
         return sum(len(plan.batches(epoch)) for epoch in range(whole)) + math.ceil(part * len(plan.batches(whole)))
 
     def size(self, split: str) -> str:
-        if split in self.left_out:
+        if split in self.unlabelled:
             return f"{len(self.tokens[split].ends):,} texts without labels"
         texts, rows = len(self.tokens[split].ends), len(self.rows[split])
         return f"{rows:,} examples" if rows == texts else f"{texts:,} texts in {rows:,} rows"
@@ -181,10 +213,10 @@ class LabelledData(Corpus):
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """Returns a loader of each row once, long ones first, spread over the devices."""
-        if split in self.left_out:
+        if split in self.unlabelled:
             raise UserError(
-                f"None of the texts of the {split} split has a label (data.label), so there is nothing to compare "
-                "predictions with. Evaluate split=validation, or other data."
+                f"None of the texts of the {split} split has a label (data.label, data.tags), so there is nothing "
+                "to compare predictions with. Evaluate split=validation, or other data."
             )
         rows, rank = self.rows[split], self.rank
         self.check_devices(split, len(rows))

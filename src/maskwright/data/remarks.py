@@ -39,9 +39,14 @@ def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
             f"the source has a split {split} of its own, but {key_of_split}={source.shares[split]} takes a share "
             f"of what is trained on; {key_of_split}={split} takes that split"
         )
-    if source.limit is None:
-        for split, sizes in (source.published or {}).items():
-            for kind, number in sizes.items():
+    if found.cut:
+        remarks.append(
+            f"files without empty lines were cut into sentences {found.cut:,} times, after each '.', '!' or '?'"
+        )
+    if source.limit is None and source.published is not None and source.is_published:
+        for split, sizes in source.published.items():
+            for counted, number in sizes.items():
+                kind = "entities" if counted == source.source.tags else counted
                 if (read := found.by_split.get(split, {}).get(kind, number)) != number:
                     remarks.append(
                         f"the split {split} of the source holds {read:,} {kind}; as published it has {number:,}"

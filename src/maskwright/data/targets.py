@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.labels import kinds_of
@@ -113,18 +114,29 @@ def _values(table: pa.Table, split: str) -> np.ndarray:
     return values
 
 
-def read_tags(tables: Tables, given: tuple[str, ...] | None) -> tuple[list[str], dict[str, Tags]]:
-    """Returns the names of the tags, and by split the tags of all words.
+def read_tags(
+    tables: Tables, given: tuple[str, ...] | None, entities: bool = True
+) -> tuple[list[str], dict[str, Tags]]:
+    """Returns the names of the tags, and by split the tags of all words; 0 for all words of a split without tags.
 
     Args:
-        given: the names in their order; None takes O, and B- and I- of all kinds of entities that occur.
+        given: the names in their order; None takes O, and B- and I- of all kinds of entities that occur, or all
+            tags that occur where they are no entities.
+        entities: whether tags are those of entities, in IOB2.
     Raises:
-        UserError: a word has a tag that `given` does not name.
+        UserError: a word has a tag that `given` does not name, or no two words have different tags.
     """
     columns = {split: table.column("tags").combine_chunks() for split, table in tables.items()}
     spelled = {split: np.array(column.flatten().to_pylist(), dtype=object) for split, column in columns.items()}
-    kinds = kinds_of(set().union(*spelled.values()))
-    names = list(given) if given is not None else ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")]
+    found = set().union(*spelled.values())
+    kinds = kinds_of(found) if entities else []
+    names = ["O", *(f"{prefix}-{kind}" for kind in kinds for prefix in "BI")] if entities else sorted(found)
+    if given is None and len(names) < 2:
+        raise UserError(
+            f"All words have the tag '{names[0] if names else 'O'}' (data.tags); there is nothing to tell apart. "
+            "data.tags chooses another column, by its name or its number."
+        )
+    names = list(given) if given is not None else names
     for split, tags in spelled.items():
         if unknown := set(tags) - set(names):
             raise OtherLabelError(
@@ -132,14 +144,19 @@ def read_tags(tables: Tables, given: tuple[str, ...] | None) -> tuple[list[str],
                 f"name. The tags are: {', '.join(names)}."
             )
     number = {name: i for i, name in enumerate(names)}
-    return names, {
-        split: Tags(
-            np.array([number[tag] for tag in spelled[split]], np.int64),
-            _cases(tables[split]),
-            np.concatenate([[0], np.cumsum(column.value_lengths().to_numpy())]).astype(np.int64),
-        )
-        for split, column in columns.items()
-    }
+    return names, {split: _tags(tables[split], [number[tag] for tag in tags]) for split, tags in spelled.items()}
+
+
+def without_tags(table: pa.Table) -> bool:
+    """Whether the words of a split have no tags, in one text or more."""
+    return bool(table.column("tags").null_count)
+
+
+def _tags(table: pa.Table, numbers: list[int]) -> Tags:
+    counts = pc.list_value_length(table.column("words")).to_numpy() // 2  # two edges of each word
+    begins = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    tags = np.zeros(begins[-1], np.int64) if without_tags(table) else np.array(numbers, np.int64)
+    return Tags(tags, _cases(table), begins)
 
 
 def _cases(table: pa.Table) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from maskwright.corpora.labels import iob2
+from maskwright.corpora.tag_schemes import iob2
 
 Chunk = tuple[str, int, int]  # kind, index of the first word, and index after the last word
 

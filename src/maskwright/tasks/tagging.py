@@ -20,6 +20,7 @@ from maskwright.tasks.class_weights import ClassWeights, weigh
 from maskwright.tasks.entities import entity_scores
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.spec import Metric
+from maskwright.tasks.tag_scores import tag_scores
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,11 @@ class TaggedWords:
 class Tagging(LabelledTask):
     """Predicts the tag of each word of a text from the hidden state of its first token.
 
+    Precision, recall and F1 are those of whole entities; of tags that are no entities, such as parts of speech,
+    they are means over the tags.
+
     Args:
-        labels: the names of the C tags, in IOB2.
+        labels: the names of the C tags, in IOB2 if they are those of entities.
         crf: whether a linear-chain CRF scores whole sequences, rather than each tag independently.
         case: whether the head also gets the case of each word, see `CaseFeatures`.
         dropout: the dropout of the hidden states.
@@ -91,7 +95,7 @@ class Tagging(LabelledTask):
         self.case = CaseFeatures() if case else None
         features = self.encoder.hidden_size + (CaseFeatures.size if case else 0)
         self.output = ReadoutLinear(features, len(names))
-        self.crf = LinearChainCRF(names) if crf else None
+        self.crf = LinearChainCRF(names if self.labels.entities else ["O"] * len(names)) if crf else None
         self.register_buffer("class_weights", weigh(class_weights, self.labels), persistent=False)
 
     def forward(self, batch: dict[str, Tensor], input_ids: Tensor | None = None) -> Tensor:
@@ -134,15 +138,14 @@ class Tagging(LabelledTask):
         return *found, batch["texts"][row], place, gold[known]
 
     def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
-        """See `LabelledTask`. The prediction for a word without tokens is O."""
+        """See `LabelledTask`. The prediction for a word without tokens is O, or the most frequent tag."""
         texts, places, tags = (column.astype(np.int64) for column in seen[:3])
         losses, probabilities = seen[3:5]
         words = self._words(*(column.astype(np.int64) for column in seen[5:]))
         at = np.concatenate([[0], words.ends])[texts] + places
         words.predicted[at], words.probabilities[at] = tags, probabilities
         self.predicted = words
-        spelled = [self._spelled(words, column) for column in (words.tags, words.predicted)]
-        whole, of_kinds = entity_scores(*spelled)
+        whole, of_kinds = self._scores(words)
         of_kinds = {kind: dict.fromkeys(whole, 0.0) for kind in self.labels.kinds} | of_kinds
         return {
             "loss": float(losses.mean()) if len(losses) else 0.0,
@@ -151,6 +154,12 @@ class Tagging(LabelledTask):
             **{f"{name}/{kind}": value for kind, values in of_kinds.items() for name, value in values.items()},
         }
 
+    def _scores(self, words: TaggedWords) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        """Returns precision, recall and F1: of all entities and of each kind, or the means of all tags and each."""
+        if not self.labels.entities:
+            return tag_scores(self.labels.names, words.tags, words.predicted)
+        return entity_scores(*(self._spelled(words, column) for column in (words.tags, words.predicted)))
+
     def _words(self, texts: np.ndarray, places: np.ndarray, tags: np.ndarray) -> TaggedWords:
         """Returns all words in the order of their texts, without predictions.
 
@@ -158,7 +167,8 @@ class Tagging(LabelledTask):
             texts, places, tags: (W,) the text of each word, its index in the text, and its tag.
         """
         order = np.lexsort((places, texts))
-        outside = self.labels.names.index("O") if "O" in self.labels.names else 0
+        names, counts = self.labels.names, self.labels.counts
+        outside = names.index("O") if "O" in names else int(np.argmax(counts or [0]))
         return TaggedWords(
             np.cumsum(np.bincount(texts, minlength=1)),
             tags[order],
@@ -170,7 +180,8 @@ class Tagging(LabelledTask):
         return [[self.labels.names[tag] for tag in tags.tolist()] for tags in words.by_text(column)]
 
     def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
-        """Also prints scores by kind of entity and the most confident errors, and writes `predictions.jsonl`."""
+        """Also prints scores by kind of entity, or by tag, and the most confident errors, and writes
+        `predictions.jsonl`."""
         super().report(split, metrics, data, folder)
         words = self.predicted
         columns = (self._spelled(words, words.tags), self._spelled(words, words.predicted))
@@ -180,9 +191,9 @@ class Tagging(LabelledTask):
             for text, tags, predicted, probabilities in zip(data.words(split), *columns, shares, strict=True)
         ]
         predictions.write(rows, folder)
-        whole, of_kinds = entity_scores(*columns)
+        whole, of_kinds = self._scores(words)
         by_kind = {kind: list(scores.values()) for kind, scores in of_kinds.items()}
-        predictions.show_scores("entity", by_kind, whole=list(whole.values()))
+        predictions.show_scores("entity" if self.labels.entities else "tag", by_kind, whole=list(whole.values()))
         predictions.show_confident_errors(
             (tag, predicted, probability, predictions.around(row["words"], place))
             for row in rows
