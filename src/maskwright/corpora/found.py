@@ -116,11 +116,12 @@ def _folder(folder: Path, tagged: bool, config: str | None) -> Found:
         return Found("folder", dict.fromkeys(paths, folder), folder)
     readable = [path for path in paths if is_readable(path)]
     readable = [path for path in readable if ending(path) != ".json"] or readable  # beside others it describes them
+    dumps = [path for path in paths if _DUMP.search(path.name) and ".xml" in path.name]
     in_columns = [path for path in paths if path.name.endswith(columns.ENDINGS) or path.suffix in (".txt", ".tsv")]
     if tagged and in_columns and not any(ending(path) in _LISTS for path in readable):
         readable = in_columns
-    elif not readable:
-        readable = [path for path in paths if _DUMP.search(path.name)]
+    elif dumps:  # other files describe them
+        readable = dumps
     if not readable and not paths:
         raise UserError(
             f"data.source='{folder}' is a folder without {', '.join(READERS)} files. "

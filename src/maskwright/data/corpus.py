@@ -1,7 +1,7 @@
 """The base class of all data modules: a corpus on disk, prepared once, opened for training and evaluation."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,7 +23,7 @@ from maskwright.core.types import PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.recipe import Recipe
+from maskwright.corpora.recipe import SOURCE_KEYS, Recipe
 from maskwright.corpora.splits import SPLITS
 from maskwright.data.encode import encode
 from maskwright.data.label_spec import LabelSpec
@@ -75,11 +75,11 @@ class Corpus(LightningDataModule):
         seconds: that each stage of the preparation took.
         findings: what was found in the documents of each source.
         labels: the names and statistics of labels, after `setup`; None for text without labels.
-        left_out: splits that cannot be evaluated, after `setup`: a test split without labels.
+        unlabelled: the splits without labels, which cannot be evaluated.
     """
 
     labels: LabelSpec | None = None
-    left_out: frozenset[str] = frozenset()
+    unlabelled: Collection[str] = ()
 
     def __init__(
         self,
@@ -108,27 +108,9 @@ class Corpus(LightningDataModule):
         header: bool = True,
         label_names: dict[str | int | float | bool, str | int | float] | None = None,
     ):
+        given = locals()
         super().__init__()
-        self.recipe = Recipe.of(
-            {
-                "sources": sources,
-                "source": source,
-                "config": config,
-                "column": column,
-                "document": document,
-                "cleaning": cleaning,
-                "splits": splits,
-                "limit": limit,
-                "tags": tags,
-                "label": label,
-                "labels": labels,
-                "published": published,
-                "encoding": encoding,
-                "delimiter": delimiter,
-                "header": header,
-                "label_names": label_names,
-            }
-        )
+        self.recipe = Recipe.of({key: given[key] for key in ("sources", *SOURCE_KEYS)})
         self.choice = tokenizer
         self.id_type, self.seed = id_type, seed
         self.cache = cache_folder(cache_dir)

@@ -93,7 +93,7 @@ class LabelledData(Corpus):
         super().setup(stage)
         tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
         if self.target != "tags" and lacks_labels(tables, "test"):
-            self.left_out = frozenset({"test"})
+            self.unlabelled = {"test"}
             del tables["test"]
         targets: dict[str, Any]
         try:
@@ -135,7 +135,7 @@ class LabelledData(Corpus):
     def remarks(self) -> list[str]:
         assert self.labels is not None
         remarks = super().remarks()
-        if self.left_out:
+        if self.unlabelled:
             remarks.append("the test split has no labels, so it is left out: the run ends with its validation")
         counts = zip(self.labels.names, self.labels.counts or (), strict=True)
         absent = [name for name, count in counts if not count]
@@ -162,7 +162,7 @@ class LabelledData(Corpus):
         return sum(len(plan.batches(epoch)) for epoch in range(whole)) + math.ceil(part * len(plan.batches(whole)))
 
     def size(self, split: str) -> str:
-        if split in self.left_out:
+        if split not in self.rows:
             return f"{len(self.tokens[split].ends):,} texts without labels"
         texts, rows = len(self.tokens[split].ends), len(self.rows[split])
         return f"{rows:,} examples" if rows == texts else f"{texts:,} texts in {rows:,} rows"
@@ -181,7 +181,7 @@ class LabelledData(Corpus):
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """Returns a loader of each row once, long ones first, spread over the devices."""
-        if split in self.left_out:
+        if split not in self.rows:
             raise UserError(
                 f"None of the texts of the {split} split has a label (data.label), so there is nothing to compare "
                 "predictions with. Evaluate split=validation, or other data."

@@ -63,6 +63,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     data, masks = prepare(settings)
     for remark in Corpus.remarks(data):  # without the remarks of its subclass, which are about training
         console().print(f"note: {remark}")
+    if split in data.unlabelled:
+        raise UserError(f"split={split} of {data.recipe} has no labels to compare predictions with.")
     maskers = make_maskers(settings, masks, vocabulary_of(saved.tokenizer, data))
     check_maskers(maskers, data)
     task = make_task(settings, maskers, saved.tokenizer, saved.labels)

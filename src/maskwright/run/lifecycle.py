@@ -93,8 +93,7 @@ class Run:
             ckpt_path = None if self.checkpoint is None else str(self.checkpoint.checkpoint)
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
             metrics |= self._metrics()
-            if "test" not in self.data.left_out:
-                metrics |= self._test()
+            metrics |= self._test()
             self._report(metrics)
         except BaseException as error:
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
@@ -118,7 +117,12 @@ class Run:
                 logger.experiment.finish(exit_code=exit_code)
 
     def _test(self) -> dict[str, float]:
-        """Returns the test metrics of the best checkpoint, or of the last weights if no checkpoint was kept."""
+        """Returns the test metrics of the best checkpoint, or of the last weights if no checkpoint was kept.
+
+        There are none where the test split has no labels.
+        """
+        if "test" in self.data.unlabelled:
+            return {}
         best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
         if best:
             self.task.load_state_dict(SavedRun.open(best, "run_dir").saved["state_dict"])
@@ -174,7 +178,7 @@ class Run:
             return
         if reason := self._stopped_early():
             console().print(f"Stopped early: {reason}")
-        if "test" not in self.data.left_out:
+        if "test" not in self.data.unlabelled:
             self.task.report("test", metrics, self.data, self.run_dir)
         console().print(f"Everything is in {self.run_dir}")
 
