@@ -47,7 +47,9 @@ def test_the_config_says_what_separates_columns(tmp_path, given):
     between = {"tab": "\t", "\\t": "\t"}.get(given, given)
     (tmp_path / "a.csv").write_text(f"id{between}text\n1{between}a, b\n")
     assert read(tmp_path / "a.csv", delimiter=given) == ["a, b"]
-    with pytest.raises(UserError, match=r"data.delimiter='ab' is not one character"):
+    with pytest.raises(
+        UserError, match=r"data.delimiter='ab' is not one character, nor the name of one: comma, tab"
+    ):
         read(tmp_path / "a.csv", delimiter="ab")
 
 

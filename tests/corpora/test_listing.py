@@ -170,3 +170,12 @@ def test_files_rewritten_in_place_are_other_sources(tmp_path):
         assert own.identity() == before
         write(path, "after it")
         assert own.identity() != before
+
+
+def test_a_folder_of_parts_of_a_dump_is_a_dump(tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"dewiki-pages-articles{number}.xml").write_text("<mediawiki/>")
+    (tmp_path / "dewiki-index.txt").write_text("0:10:Anarchie")
+    assert source(tmp_path).find()[0] == "dump"
+    assert source(tmp_path).splits() == {"train"}
+    assert source(tmp_path).left_out()["unread"] == ["dewiki-index.txt"]

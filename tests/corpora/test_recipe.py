@@ -60,3 +60,17 @@ def test_the_settings_that_documents_depend_on_are_unchanged(tmp_path):
     }
     assert Recipe.of(settings["a"]).settings() == alone["a"]
     assert Recipe.of({"sources": settings}).settings() == [alone["a"], alone["b"]]
+
+
+def test_numbers_and_truth_values_that_get_other_names_are_spelled_as_readers_spell_them():
+    names = {0: "neg", 1.5: "pos", True: 2}
+    recipe = Recipe.of({"source": "x.csv", "label": "label", "label_names": names, "splits": SPLITS})
+    assert recipe.sources[""].source.label_names == {"0": "neg", "1.5": "pos", "true": "2"}
+
+
+def test_several_files_are_one_source(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(name)
+    recipe = Recipe.of({"source": [f"{tmp_path}/a.txt", f"{tmp_path}/b.txt"], "splits": SPLITS})
+    assert str(recipe) == f"data.source='{tmp_path}/a.txt, {tmp_path}/b.txt'"
+    assert list(recipe.sources[""].source.read("train")) == ["a", "b"]

@@ -217,7 +217,7 @@ def test_tags_beside_a_text_instead_of_words_are_refused(make, tagged, tmp_path,
             source=str(folder),
             **TAGGED | {"splits": {"train": "train", "validation": 0.1, "test": 0.1}},
         )
-    with pytest.raises(UserError, match=r"data\.tags=ner_tags: tagged words are read from data sets of the hub"):
+    with pytest.raises(UserError, match=r"has no column 'ner_tags' \(data\.tags\)"):
         make(annotations=[Entities()], tags="ner_tags")
     with pytest.raises(UserError, match=r"mask\.units\.source=tags, but the corpus has no tags"):
         make(annotations=[Entities("tags")])

@@ -454,7 +454,7 @@ def test_a_test_split_without_labels_is_left_out(make, tmp_path, layout):
     (folder / "test.jsonl").write_text("".join(json.dumps({"text": row["text"]} | without) + "\n" for row in rows))
     for target in ("class", "value"):
         data = make(folder, splits={"train": "train", "validation": 0.2, "test": "test"}, target=target)
-        assert data.unlabelled == {"test"}
+        assert set(data.unlabelled) == {"test"}
         assert data.labels.names == (("0", "1") if target == "class" else ())
         assert "the test split has no labels, so it is left out" in " ".join(data.remarks())
         assert data.size("test") == "40 texts without labels"

@@ -57,7 +57,10 @@ def _dialect(path: Path, columns: Columns, form: Format) -> tuple[str, Any]:
     if form.delimiter is not None:
         delimiter = _SPELLED.get(form.delimiter, form.delimiter)
         if len(delimiter) != 1 or delimiter in '"\r\n':
-            raise UserError(f"data.delimiter={form.delimiter!r} is not one character, such as ';' or tab.")
+            named = ", ".join(_NAMES.values())
+            raise UserError(
+                f"data.delimiter={form.delimiter!r} is not one character, nor the name of one: {named}."
+            )
     else:
         usual = "\t" if ending(path) == ".tsv" else ","
         delimiter = _delimiter(head, [usual, *(d for d in _NAMES if d != usual)], columns, form)

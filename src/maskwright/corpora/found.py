@@ -119,7 +119,8 @@ def _folder(folder: Path, tagged: bool, config: str | None) -> Found:
     if in_layout or (config is not None and any(path.suffix == ".parquet" for path in paths)):
         return Found("folder", dict.fromkeys(paths, folder), folder)
     readable = [path for path in readable if ending(path) != ".json"] or readable  # beside others it describes them
-    readable = readable or [path for path in paths if _DUMP.search(path.name)]
+    if dumps := [path for path in paths if _DUMP.search(path.name) and ".xml" in path.name]:
+        readable = dumps  # other files describe them
     if not readable and not paths:
         raise UserError(
             f"data.source='{folder}' is a folder without {', '.join(READERS)} files. "

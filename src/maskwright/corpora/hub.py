@@ -139,6 +139,8 @@ def _explain(error: Exception, source: str, config: str | None, split: str, loca
     if isinstance(error, ValueError) and ("BuilderConfig" in said or "Config name is missing" in said):
         return UserError(f"data.source='{source}' has no configuration data.config='{config}': {said}")
     if isinstance(error, ValueError) and ("split" in said.lower()):
+        if held := splits(source, config) - {split}:
+            return UserError(no_split(split, held, source))
         return UserError(f"data.source='{source}' has no split '{split}' (data.splits): {said}")
     if local:
         return UserError(f"data.source='{source}' is not a data set in the hub's layout: {said}")

@@ -23,7 +23,7 @@ from maskwright.core.types import PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.recipe import Recipe
+from maskwright.corpora.recipe import SOURCE_KEYS, Recipe
 from maskwright.corpora.splits import SPLITS
 from maskwright.corpora.tag_schemes import Scheme
 from maskwright.data.encode import encode
@@ -111,29 +111,9 @@ class Corpus(LightningDataModule):
         header: bool = True,
         label_names: dict[str | int | float | bool, str | int | float] | None = None,
     ):
+        given = locals()
         super().__init__()
-        self.recipe = Recipe.of(
-            {
-                "sources": sources,
-                "source": source,
-                "config": config,
-                "column": column,
-                "document": document,
-                "cleaning": cleaning,
-                "splits": splits,
-                "limit": limit,
-                "tags": tags,
-                "label": label,
-                "labels": labels,
-                "published": published,
-                "published_as": published_as,
-                "scheme": scheme,
-                "encoding": encoding,
-                "delimiter": delimiter,
-                "header": header,
-                "label_names": label_names,
-            }
-        )
+        self.recipe = Recipe.of({key: given[key] for key in ("sources", *SOURCE_KEYS)})
         self.choice = tokenizer
         self.id_type, self.seed = id_type, seed
         self.cache = cache_folder(cache_dir)

@@ -65,7 +65,7 @@ def _on_files(key: str, source: SourceRecipe) -> list[str]:
             f"{key}.splits.train={train}+{OTHER} takes them"
         )
     if unread := left_out["unread"]:
-        remarks.append(f"{_listed(unread)}: left out, since no text is read from files of that kind")
+        remarks.append(f"{_listed(unread)}: left out, since files of that kind are not read here")
     return remarks
 
 
