@@ -78,6 +78,7 @@ def read(tmp_path, text, name="data.conll", **choices) -> list[Tagged]:
         ("# text = a b\na O\nb O\n# a note on c\nc O\n", {}, [["a", "b", "c"]], [["O", "O", "O"]]),
         ("#begin document (x); part 000\nAda O\n\n#end document\n", {}, [["Ada"]], [["O"]]),
         ("Ada\tO\r\nwrote\tO\r\n\r\nLatin\tO\r\n", {}, [["Ada", "wrote"], ["Latin"]], [["O", "O"], ["O"]]),
+        ("-DOCSTART-\n\nNew York\tO\n", {}, [["New York"]], [["O"]]),
         ("Ada\nwrote\n\nLatin\n", {}, [["Ada", "wrote"], ["Latin"]], [None, None]),
     ],
 )

@@ -121,7 +121,7 @@ def _rows(lines: Sequence[str], tabs: bool) -> list[list[str]]:
 
 
 def _layout(lines: Sequence[str], path: Path, column: Choice, tags: Choice) -> Layout:
-    plain = [line for line in lines if line.strip() and not line.startswith("#")] or lines
+    plain = [line for line in lines if line.strip() and not line.startswith(("#", DOCUMENT))] or lines
     tabs = "\t" in next(iter(plain), "")
     rows = _rows(lines, tabs)
     if not rows:
