@@ -70,6 +70,7 @@ def read(tmp_path, text, name="data.conll", **choices) -> list[Tagged]:
         (FOUR, {"tags": "pos_tags"}, [["Ada", "wrote"]], [["NNP", "VBD"]]),
         (FOUR, {"tags": 3}, [["Ada", "wrote"]], [["B-NP", "B-VP"]]),
         ("Word\tPOS\tNER\nAda\tNNP\tB-PER\n", {}, [["Ada"]], [["B-PER"]]),
+        ("Word\tNER\tPOS\nAda\tB-PER\tNNP\n", {"tags": "tags"}, [["Ada"]], [["B-PER"]]),
         ("Word\tPOS\tNER\nAda\tNNP\tB-PER\n", {"tags": "pos"}, [["Ada"]], [["NNP"]]),
         ("Wort\tKlasse\tRest\nAda\tNE\tx\n", {"column": "Wort", "tags": "Klasse"}, [["Ada"]], [["NE"]]),
         ("Ada B-PER\nwrote O\n", {"tags": "any_name", "column": "words"}, [["Ada", "wrote"]], [["B-PER", "O"]]),
@@ -101,6 +102,7 @@ def test_comments_open_documents(tmp_path):
         (GERMEVAL, {"column": 0, "tags": 3}, r"data\.column=0, but .* has 4 columns"),
         (MISC, {"tags": "UPO"}, r"no column 'UPO' \(data\.tags\)\. Did you mean 'UPOS'.*ID, FORM, LEMMA"),
         (MISC, {}, r"is CoNLL-U, and its last column, MISC, holds no tags of entities but '_'.*data\.tags=UPOS"),
+        (GERMEVAL, {"column": 2, "tags": "pos_tags"}, r"data\.tags=pos_tags, but the columns of .* have no names"),
         (
             "a b c d e\nf g h i j\n",
             {"tags": "pos_tags"},
