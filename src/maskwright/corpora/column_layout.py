@@ -197,8 +197,13 @@ def _find(
 
 
 def _check_words(layout: Layout, rows: Sequence[Sequence[str]], path: Path) -> None:
-    """Refuses numbers for words."""
+    """Refuses numbers and tags for words."""
     own = [row[layout.words] for row in rows]
+    if any(cell != "O" for cell in own) and all(with_prefix(cell, "prefix") for cell in own):
+        raise UserError(
+            f"{path} has tags in its column {layout.words + 1} (data.column), where words are expected: "
+            f"{_shown(rows[0])}. Choose the other way round, such as data.column=2 data.tags=1."
+        )
     if len(own) > 2 and all(map(_NUMBER.fullmatch, own)):
         others = (i for i in range(layout.count) if i not in (layout.words, layout.tags))
         better = next((i for i in others if not all(_NUMBER.fullmatch(row[i]) for row in rows)), None)
