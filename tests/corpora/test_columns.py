@@ -70,6 +70,7 @@ def read(tmp_path, text, name="data.conll", **choices) -> list[Tagged]:
         (FOUR, {"tags": "pos_tags"}, [["Ada", "wrote"]], [["NNP", "VBD"]]),
         (FOUR, {"tags": 3}, [["Ada", "wrote"]], [["B-NP", "B-VP"]]),
         ("Word\tPOS\tNER\nAda\tNNP\tB-PER\n", {}, [["Ada"]], [["B-PER"]]),
+        ("Word\tNER\tPOS\nAda\tB-PER\tNNP\n", {"tags": "tags"}, [["Ada"]], [["B-PER"]]),
         ("Word\tPOS\tNER\nAda\tNNP\tB-PER\n", {"tags": "pos"}, [["Ada"]], [["NNP"]]),
         ("Wort\tKlasse\tRest\nAda\tNE\tx\n", {"column": "Wort", "tags": "Klasse"}, [["Ada"]], [["NE"]]),
         ("Ada B-PER\nwrote O\n", {"tags": "any_name", "column": "words"}, [["Ada", "wrote"]], [["B-PER", "O"]]),
@@ -78,6 +79,8 @@ def read(tmp_path, text, name="data.conll", **choices) -> list[Tagged]:
         ("# text = a b\na O\nb O\n# a note on c\nc O\n", {}, [["a", "b", "c"]], [["O", "O", "O"]]),
         ("#begin document (x); part 000\nAda O\n\n#end document\n", {}, [["Ada"]], [["O"]]),
         ("Ada\tO\r\nwrote\tO\r\n\r\nLatin\tO\r\n", {}, [["Ada", "wrote"], ["Latin"]], [["O", "O"], ["O"]]),
+        ("B-PER\tAda\nO\twrote\n", {"column": 2, "tags": 1}, [["Ada", "wrote"]], [["B-PER", "O"]]),
+        ("-DOCSTART-\n\nNew York\tO\n", {}, [["New York"]], [["O"]]),
         ("Ada\nwrote\n\nLatin\n", {}, [["Ada", "wrote"], ["Latin"]], [None, None]),
     ],
 )
@@ -96,10 +99,12 @@ def test_comments_open_documents(tmp_path):
     ("text", "choices", "message"),
     [
         (GERMEVAL, {"tags": 3}, r"numbers alone in its column 1 \(data\.column\).*1: 1, 2: Uni.*data\.column=2"),
+        ("B-PER\tAda\nO\twrote\n", {}, r"tags in its column 1 \(data\.column\).*data\.column=2 data\.tags=1"),
         (GERMEVAL, {"column": 2, "tags": 5}, r"data\.tags=5, but .* has 4 columns: 1 to 4, or -1 for the last"),
         (GERMEVAL, {"column": 0, "tags": 3}, r"data\.column=0, but .* has 4 columns"),
         (MISC, {"tags": "UPO"}, r"no column 'UPO' \(data\.tags\)\. Did you mean 'UPOS'.*ID, FORM, LEMMA"),
         (MISC, {}, r"is CoNLL-U, and its last column, MISC, holds no tags of entities but '_'.*data\.tags=UPOS"),
+        (GERMEVAL, {"column": 2, "tags": "pos_tags"}, r"data\.tags=pos_tags, but the columns of .* have no names"),
         (
             "a b c d e\nf g h i j\n",
             {"tags": "pos_tags"},

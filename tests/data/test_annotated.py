@@ -148,16 +148,24 @@ def test_tags_of_a_corpus_become_units(make, tagged, tmp_path):
     assert first == [0, 0, 1, 2, 3, 4]
 
 
+def test_the_rule_finds_units_where_tags_are_no_entities(make, tagged):
+    data = make(annotations=[Entities()], source=str(tagged), **TAGGED, scheme="plain")
+    ruled = make(annotations=[Entities("rule")], source=str(tagged), **TAGGED)
+    found, expected = (own.blocks["train"].read(np.array([0]))["entities"] for own in (data, ruled))
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"scheme": "plain"}, r"mask\.units\.source=tags, but the tags of the corpus are no entities"),
         ({"tags": "pos"}, r"has no column 'pos' \(data\.tags\)"),
         ({"column": "ner_tags", "tags": "tokens"}, r"holds 1 where a word is expected \(data\.column\)"),
     ],
 )
 def test_columns_that_are_not_tags_are_refused(make, tagged, changes, message):
     with pytest.raises(UserError, match=message):
-        make(annotations=[Entities()], source=str(tagged), **TAGGED | changes)
+        make(annotations=[Entities("tags")], source=str(tagged), **TAGGED | changes)
 
 
 def test_pictures_of_a_tagged_corpus_show_its_tags(make, tagged):

@@ -281,6 +281,18 @@ def test_context_stays_in_its_file_and_in_its_split_of_the_source(make, tmp_path
     assert documents_shown(data) == [{x} for x in ("a", "b", "c", "c", "ac") for _ in range(15)]
 
 
+def test_sources_of_entities_and_of_other_tags_are_not_mixed(make, tmp_path):
+    sources = {}
+    for name, tag in (("names", "B-X"), ("classes", "NN")):
+        (tmp_path / f"{name}.conll").write_text(
+            f"a {tag}\nb O\nc VB\n\n".replace("VB", "O" if tag[1] == "-" else "VB")
+        )
+        sources[name] = {"source": str(tmp_path / f"{name}.conll"), "column": "words", "tags": "tags"}
+        sources[name] |= {"splits": dict.fromkeys(NAMED, "train")}
+    with pytest.raises(UserError, match=r"tags of data\.sources\.classes are no entities"):
+        make(None, sources=sources, **TAGGED)
+
+
 def test_context_stays_in_its_source(make, tmp_path):
     sources = {}
     for x in "ab":

@@ -31,6 +31,8 @@ TRAIN = shown(r"python src/train\.py( [\w@/.+]+=\S+)*$")
 INSTEAD = {
     "data.source": None,
     "data.document": None,
+    "data.column": None,
+    "data.tags": None,
     "data.config": "data.config=null",
     "data.label": "data.label=stars",
     "trainer.max_steps": "trainer.max_steps=2",

@@ -94,8 +94,8 @@ class Entities(BaseAnnotation):
 
     Args:
         source: `tags`, the spans that the corpus tags (data.tags); `rule`, those of the rule at the top of this
-            file; or `auto`, tags if the corpus has them, else the rule. A text from outside the corpus has no tags,
-            so the rule applies.
+            file; or `auto`, tags if the corpus has those of entities, else the rule. A text from outside the corpus
+            has no tags, so the rule applies.
     Raises:
         ValueError: the source is unknown.
     """
@@ -130,7 +130,8 @@ class Entities(BaseAnnotation):
         opens = shard.starts.copy()
         begin = 0
         for text, marks, end in zip(shard.texts, shard.marks, shard.ends.tolist(), strict=True):
-            found = named_spans(text) if self.source == "rule" or marks is None else marks.entities
+            tagged = None if self.source == "rule" or marks is None else marks.entities
+            found = named_spans(text) if tagged is None else tagged
             spans = np.array(found, np.int64).reshape(-1, 2)
             last = shard.offsets[begin : end - 1, 1] - 1  # some tokens begin with a blank; none ends with one
             if len(spans) and len(last):

@@ -25,6 +25,7 @@ _UNBROKEN = 200  # words of a file that may be one sentence
 _BLANKS = re.compile(r"[ \t]+")  # other blanks, such as U+00A0, occur inside words
 _ID = re.compile(r"\d+([-.]\d+)?")  # of a word, a range of words, and an empty node, in CoNLL-U
 _NUMBER = re.compile(r"\d+([.,-]\d+)*")
+_CHUNK = re.compile(r"O|[BI]-[A-Z]+")
 _KEY = re.compile(r"#\s*([\w.]+\s*= |(new|begin |end )doc)")  # with which a comment begins
 _GLOBAL = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
 
@@ -121,7 +122,7 @@ def _rows(lines: Sequence[str], tabs: bool) -> list[list[str]]:
 
 
 def _layout(lines: Sequence[str], path: Path, column: Choice, tags: Choice) -> Layout:
-    plain = [line for line in lines if line.strip() and not line.startswith("#")] or lines
+    plain = [line for line in lines if line.strip() and not line.startswith(("#", DOCUMENT))] or lines
     tabs = "\t" in next(iter(plain), "")
     rows = _rows(lines, tabs)
     if not rows:
@@ -133,7 +134,7 @@ def _layout(lines: Sequence[str], path: Path, column: Choice, tags: Choice) -> L
         return Layout(tabs, 1, None, False, 0, None, is_unbroken)
     names, header = _names(lines, rows, count, path, (column, tags))
     body = rows[1:] if header else rows
-    known = CONLL_2003 if names is None and count == len(CONLL_2003) else names
+    known = CONLL_2003 if names is None and _are_of_conll_2003(rows) else names
     words, _ = _find("data.column", column, known, count, path, rows[0])
     of_tags, named = _find("data.tags", tags, known, count, path, rows[0])
     layout = Layout(tabs, count, names, header, words, of_tags, is_unbroken)
@@ -159,6 +160,13 @@ def _names(
     return (tuple(rows[0]), True) if usual or own & {*first} else (None, False)
 
 
+def _are_of_conll_2003(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows hold four columns, of which the third are tags of chunks, and the first no numbers."""
+    return all(len(row) == len(CONLL_2003) and _CHUNK.fullmatch(row[2]) for row in rows) and not all(
+        _NUMBER.fullmatch(row[0]) for row in rows
+    )
+
+
 def _find(
     key: str, choice: Choice, names: tuple[str, ...] | None, count: int, path: Path, row: Sequence[str]
 ) -> tuple[int, bool]:
@@ -175,8 +183,8 @@ def _find(
         return lower.index(choice.lower()), True
     is_words = key == "data.column"
     if choice is None or choice.lower() in (_OF_WORDS if is_words else _OF_TAGS) or (names is None and count == 2):
-        named = next((lower.index(name) for name in _OF_WORDS if name in lower), 0)
-        return (named if is_words else count - 1), False
+        usual, default = (_OF_WORDS, 0) if is_words else (_OF_TAGS, count - 1)
+        return next((lower.index(name) for name in usual if name in lower), default), False
     if names is not None:
         raise UserError(
             f"{path} has no column '{choice}' ({key}).{nearest(choice, names)} Its columns are: "
@@ -189,8 +197,13 @@ def _find(
 
 
 def _check_words(layout: Layout, rows: Sequence[Sequence[str]], path: Path) -> None:
-    """Refuses numbers for words."""
+    """Refuses numbers and tags for words."""
     own = [row[layout.words] for row in rows]
+    if any(cell != "O" for cell in own) and all(with_prefix(cell, "prefix") for cell in own):
+        raise UserError(
+            f"{path} has tags in its column {layout.words + 1} (data.column), where words are expected: "
+            f"{_shown(rows[0])}. Choose the other way round, such as data.column=2 data.tags=1."
+        )
     if len(own) > 2 and all(map(_NUMBER.fullmatch, own)):
         others = (i for i in range(layout.count) if i not in (layout.words, layout.tags))
         better = next((i for i in others if not all(_NUMBER.fullmatch(row[i]) for row in rows)), None)

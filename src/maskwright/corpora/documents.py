@@ -113,14 +113,17 @@ def _slice(table: pa.Table, first: int, last: int) -> list[str]:
 
 def open_marked(folder: Path) -> dict[str, MarkedSlice]:
     """Returns for each split a function from (first, last) to the texts of those documents and their marks."""
-    return {split: partial(_marked_slice, open_table(folder, split)) for split in SPLITS}
+    are_plain = any(found.plain for found in read_findings(folder).values())
+    return {split: partial(_marked_slice, open_table(folder, split), are_plain) for split in SPLITS}
 
 
-def _marked_slice(table: pa.Table, first: int, last: int) -> tuple[list[str], list[Marks | None]]:
+def _marked_slice(table: pa.Table, are_plain: bool, first: int, last: int) -> tuple[list[str], list[Marks | None]]:
     rows = table.slice(first, last - first)
     words, tags = rows.column("words").to_pylist(), rows.column("tags").to_pylist()
     found = [
-        None if edges is None else marks(list(zip(edges[::2], edges[1::2], strict=True)), of_words)
+        None
+        if edges is None
+        else marks(list(zip(edges[::2], edges[1::2], strict=True)), None if are_plain else of_words)
         for edges, of_words in zip(words, tags, strict=True)
     ]
     return rows.column("text").to_pylist(), found

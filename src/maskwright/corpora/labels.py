@@ -68,7 +68,7 @@ class Tagged:
 def marks(words: Spans, tags: Sequence[str] | None) -> Marks:
     """Returns the words of a text as its marks, and the spans that their IOB2 tags describe, if any."""
     if tags is None:
-        return Marks(words, [])
+        return Marks(words, None)
     entities: Spans = []
     lost = False  # the first word of an entity, so that the next one opens it
     for (first, last), tag in zip(words, tags, strict=True):

@@ -12,11 +12,11 @@ class Marks:
 
     Attributes:
         words: of the corpus itself, in order; a word without characters begins where it ends.
-        entities: the spans that its tags describe.
+        entities: the spans that its tags describe; None if it has no tags of entities.
     """
 
     words: Spans
-    entities: Spans
+    entities: Spans | None
 
 
 MarkedDocuments = Callable[[int, int], tuple[list[str], list[Marks | None]]]  # (first, last) -> texts and marks

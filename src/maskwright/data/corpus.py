@@ -166,6 +166,11 @@ class Corpus(LightningDataModule):
         assert self._folder is not None
         self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
         self.findings: dict[str, Findings] = read_findings(self.documents_folder)
+        if any(found.plain for found in self.findings.values()) and any(map(needs_tags, self.annotations.values())):
+            raise UserError(
+                "mask.units.source=tags, but the tags of the corpus are no entities (data.scheme=plain). Choose a "
+                "column of entities in data.tags, or take mask.units.source=rule."
+            )
 
     @property
     def documents(self) -> "DatasetDict":
