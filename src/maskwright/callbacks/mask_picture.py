@@ -6,7 +6,6 @@ from typing import cast
 from lightning import Callback, LightningModule, Trainer
 
 from maskwright.core.distributed import is_main
-from maskwright.masking import Nothing
 from maskwright.reports import masks, pictures
 from maskwright.tasks import Task
 
@@ -31,7 +30,7 @@ class MaskPicture(Callback):
         self._drawn = True
         task = cast(Task, pl_module)
         masker = task.masker
-        if masker is None or isinstance(masker.units, Nothing):
+        if masker is None or not masker.masks:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         texts, marks = masks.held_out(data, self.texts)

@@ -52,6 +52,10 @@ class Classification(TextTask):
         loss = F.cross_entropy(logits, batch["targets"], weights, label_smoothing=self.label_smoothing)
         return loss, logits.argmax(1) == batch["targets"]
 
+    def label_weight(self, batch: dict[str, Tensor]) -> Tensor:
+        weights: Tensor | None = self.class_weights  # type: ignore[assignment]
+        return super().label_weight(batch) if weights is None else weights[batch["targets"]].sum()
+
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         return batch["texts"], self(batch).float().softmax(dim=1), batch["targets"]
 

@@ -111,8 +111,13 @@ class Tagging(LabelledTask):
         total = F.cross_entropy(
             scores[valid], targets[valid], weights, label_smoothing=self.label_smoothing, reduction="sum"
         )
-        count = valid.sum() if weights is None else weights[targets[valid]].sum()
-        return total / count.clamp(min=1e-6), right
+        return total / self.label_weight(batch).clamp(min=1e-6), right
+
+    def label_weight(self, batch: dict[str, Tensor]) -> Tensor:
+        weights: Tensor | None = self.class_weights  # type: ignore[assignment]
+        if weights is None or self.crf is not None:
+            return super().label_weight(batch)
+        return weights[batch["targets"][batch["valid"]]].sum()
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         scores, valid = self(batch), batch["valid"]
