@@ -3,7 +3,9 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.cleaning import cleaner
@@ -97,6 +99,11 @@ def source_recipe(
     where = Source(source, config, column, document, tags, label, None if labels is None else tuple(labels))
     return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published)
 
+
+if TYPE_CHECKING:
+    SourceSettings = dict[str, Any]
+else:  # the types of the settings of one of several sources, for those who read a config
+    SourceSettings = TypedDict("SourceSettings", get_type_hints(source_recipe), total=False)
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
 

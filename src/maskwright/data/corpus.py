@@ -22,7 +22,7 @@ from maskwright.core.types import PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.recipe import Recipe
+from maskwright.corpora.recipe import Recipe, SourceSettings
 from maskwright.corpora.splits import SPLITS
 from maskwright.data.encode import encode
 from maskwright.data.label_spec import LabelSpec
@@ -87,7 +87,7 @@ class Corpus(LightningDataModule):
         workers: int = 0,
         preparation_workers: int | None = None,
         annotations: Sequence[Annotation] = (),
-        sources: dict[str, dict[str, Any]] | None = None,
+        sources: dict[str, SourceSettings] | None = None,
         source: str | None = None,
         config: str | None = None,
         column: str = "text",

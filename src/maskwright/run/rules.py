@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from maskwright.core.errors import UserError, nearest
@@ -10,8 +11,21 @@ from maskwright.run.assemble import task_spec
 from maskwright.settings.build import find_target, takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
+from maskwright.settings.signature import parameters
 
 _SPLITS = ("validation", "test")
+# arguments of the trainer that have no effect here, or another than they say, and what to use instead
+_NOT_FOLLOWED = {
+    "limit_train_batches": "the batches of training have no end, and these few would be repeated for ever. Set "
+    "trainer.max_steps for fewer steps, or data.limit for less text",
+    "overfit_batches": "training and validation have different batches. Set data.limit for less text",
+    "limit_predict_batches": "a training run predicts nothing",
+    "fast_dev_run": "it would leave out checkpoints and loggers. Set experiment=dry_run",
+    "barebones": "it would leave out checkpoints and loggers. Set callbacks=none logger=none",
+    "min_epochs": "to the trainer, a run is one epoch. Set trainer.min_steps",
+    "reload_dataloaders_every_n_epochs": "to the trainer, a run is one epoch",
+    "num_nodes": "training on several machines is not supported yet",
+}
 
 
 def check(settings: TrainSettings) -> None:
@@ -128,6 +142,27 @@ def the_machine_has_the_device(settings: TrainSettings) -> None:
         raise UserError("hardware.accelerator=gpu, but no GPU is visible. Use hardware=auto or hardware=cpu.")
 
 
+def arguments_of_the_trainer_are_followed(settings: TrainSettings) -> None:
+    given, (own, _) = settings.trainer.arguments(), parameters(Trainer)
+    for key, reason in _NOT_FOLLOWED.items():
+        if (value := given.get(key)) is not None and value != own[key].default:
+            raise UserError(f"trainer.{key}={value!r} is not followed: {reason}.")
+    if given.get("limit_test_batches") == 0:
+        raise UserError(
+            "trainer.limit_test_batches=0 leaves nothing to test at the end of the run; take 1 or more."
+        )
+
+
+def the_device_has_the_precision(settings: TrainSettings) -> None:
+    hardware = settings.hardware
+    gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
+    if hardware.precision == "16-mixed" and not gpu:
+        raise UserError(
+            "hardware.precision=16-mixed needs a GPU; on a CPU, Lightning would compute in bf16-mixed. Set that, "
+            "or 32-true."
+        )
+
+
 def one_device_trains(settings: TrainSettings) -> None:
     if (devices := settings.hardware.devices) != 1:
         raise UserError(
@@ -141,6 +176,8 @@ RULES = (
     metrics_exist,
     a_batch_can_be_shared,
     ids_fit_their_type,
+    arguments_of_the_trainer_are_followed,
     the_machine_has_the_device,
+    the_device_has_the_precision,
     one_device_trains,
 )

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
 from maskwright.reports import confusion, pictures, predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
@@ -41,7 +42,7 @@ class Classification(TextTask):
     primary = "accuracy"
     baseline_name = "entropy of the classes, nats (guessing by frequency)"
 
-    def __init__(self, class_weights: ClassWeights = None, label_smoothing: float = 0.0, **task: Any):
+    def __init__(self, class_weights: ClassWeights = None, label_smoothing: Share = 0.0, **task: Any):
         super().__init__(outputs=len(task["labels"].names), **task)
         self.label_smoothing = label_smoothing
         self.register_buffer("class_weights", weigh(class_weights, self.labels), persistent=False)

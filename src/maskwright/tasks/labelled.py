@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.distributed import gather
+from maskwright.core.types import Rate
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masked, Masker
@@ -56,7 +57,7 @@ class LabelledTask(Task):
         labels: LabelSpec,
         masker: Masker,
         finetuning: FineTuning | None = None,
-        mlm_weight: float | None = None,
+        mlm_weight: Rate | None = None,
         head: nn.Module | None = None,
         evaluation_masker: Masker | None = None,
         **task: Any,

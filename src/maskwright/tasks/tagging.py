@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
 from maskwright.models.layers.case import CaseFeatures
 from maskwright.models.layers.crf import LinearChainCRF
@@ -74,9 +75,9 @@ class Tagging(LabelledTask):
         self,
         crf: bool = False,
         case: bool = False,
-        dropout: float = 0.1,
+        dropout: Share = 0.1,
         class_weights: ClassWeights = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
         **task: Any,
     ):
         super().__init__(**task)

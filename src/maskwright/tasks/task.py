@@ -275,13 +275,16 @@ class Task(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the norm of the gradients; Lightning refuses to do so for fused optimizers in mixed precision."""
+        """Clips the gradients of the step; Lightning refuses to do so for fused optimizers in mixed precision."""
         if not gradient_clip_val:
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)  # a fused optimizer would unscale only in its step
-        torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+        if gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adapts a checkpoint to a run with other settings than the run that wrote it."""
@@ -292,6 +295,11 @@ class Task(LightningModule):
                 del saved[name]
             elif name not in saved or saved[name].shape != own[name].shape:
                 saved[name] = own[name]
+        # the state of early stopping includes its patience, which is a setting
+        for callback in self.trainer.early_stopping_callbacks:
+            saved_state = checkpoint.get("callbacks", {}).get(callback.state_key, {})
+            if "patience" in saved_state:
+                saved_state["patience"] = callback.patience
         # micro-batches are recounted, since this run may cut its steps into another number of them
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         ready = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
