@@ -1,6 +1,7 @@
 """Numbers of a config that are written in another way are the numbers that a run gets."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, .
 
 
 def rewritten(config: dict[str, Any], as_written: Any) -> dict[str, Any]:
-    copy = OmegaConf.to_container(OmegaConf.create(config))
+    copy = deepcopy(config)
     for path, value in leaves(config):
         owner: Any = copy
         for key in path[:-1]:

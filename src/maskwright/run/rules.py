@@ -10,6 +10,7 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.run.assemble import task_spec
 from maskwright.settings.build import find_target, takes
 from maskwright.settings.commands import TrainSettings
+from maskwright.settings.component import Component
 from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
 from maskwright.settings.signature import parameters
 
@@ -106,13 +107,26 @@ def watched(settings: TrainSettings) -> Iterator[tuple[str, str, str, str]]:
     Callbacks that are not Lightning's are not checked.
     """
     yield "objective", settings.objective, "objective_mode", settings.objective_mode
+    for path, node in _callbacks(settings, (ModelCheckpoint, EarlyStopping)):
+        if node.get("monitor"):
+            mode = node.get("mode", "min")
+            yield f"{path}.monitor", str(node["monitor"]), f"{path}.mode", mode
+
+
+def _callbacks(settings: TrainSettings, kinds: tuple[type, ...]) -> Iterator[tuple[str, Component]]:
+    """Yields each callback of these classes, after its key."""
     for name, node in settings.callbacks.items():
-        kind = None if node is None else find_target(node, f"callbacks.{name}")
-        if node is not None and isinstance(kind, type) and issubclass(kind, (ModelCheckpoint, EarlyStopping)):
-            path = f"callbacks.{name}"
-            if node.get("monitor"):
-                mode = node.get("mode", "min")
-                yield f"{path}.monitor", str(node["monitor"]), f"{path}.mode", mode
+        path = f"callbacks.{name}"
+        if node is not None and isinstance(kind := find_target(node, path), type) and issubclass(kind, kinds):
+            yield path, node
+
+
+def patience_is_a_number_of_validations(settings: TrainSettings) -> None:
+    for path, node in _callbacks(settings, (EarlyStopping,)):
+        if not (patience := node.get("patience", 1)) >= 1:
+            raise UserError(
+                f"{path}.patience={patience}: a run ends after 1 or more validations without an improvement."
+            )
 
 
 def a_batch_can_be_shared(settings: TrainSettings) -> None:
@@ -174,6 +188,7 @@ RULES = (
     tokens_are_those_of_the_model,
     data_suits_the_task,
     metrics_exist,
+    patience_is_a_number_of_validations,
     a_batch_can_be_shared,
     ids_fit_their_type,
     arguments_of_the_trainer_are_followed,
