@@ -399,20 +399,6 @@ def test_flops_include_the_second_pass_of_multitask_and_no_backward_pass_of_froz
     assert counts["both"] > 2 * counts["label"]
 
 
-@pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_accumulating_micro_batches_equals_a_whole_step(tune, tmp_path, task):
-    """Whatever the number of texts and words in each micro-batch."""
-    settings = ("optimizer=sgd", "optimizer.lr=0.1", "task.dropout=0", "trainer.max_steps=3", "schedule=constant")
-    settings += ("data.tokens_per_batch=160", "trainer.gradient_clip_val=null")
-    whole, accumulated = (
-        tune(task, *settings, f"hardware.accumulate_grad_batches={number}", run_dir=tmp_path / str(number))
-        for number in (1, 3)
-    )
-    accumulated = accumulated.task.state_dict()
-    for name, weight in whole.task.state_dict().items():
-        torch.testing.assert_close(accumulated[name], weight, rtol=1e-4, atol=1e-6)
-
-
 def test_a_head_for_other_labels_is_left_out(tune, tmp_path, capsys):
     first = tune("classification", "optimizer.lr=1e-2", "trainer.max_steps=30", run_dir=tmp_path / "first")
     for labels, accuracy in (("[neg,pos]", 1.0), ("[pos,neg]", 0.5)):

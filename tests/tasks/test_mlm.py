@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -97,3 +99,22 @@ def test_attention_is_masked_at_padding_and_between_documents(task):
     task.cross_document_attention = False
     batch["documents"] = torch.tensor([[0, 0, 1, -1]])
     assert task.attention_mask(batch)[0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size", "expected"),
+    [
+        ("norm", 2.0, [1.2, -1.6]),
+        ("value", 2.0, [2.0, -2.0]),
+        ("value", 3.5, [3.0, -3.5]),
+        (None, 0, [3.0, -4.0]),
+        ("norm", None, [3.0, -4.0]),
+    ],
+)
+def test_gradients_are_clipped_as_asked(task, algorithm, size, expected):
+    task.trainer = SimpleNamespace(precision_plugin=None)
+    task.encoder = torch.nn.Linear(1, 2, bias=False)
+    task.head = task.masker = None
+    task.encoder.weight.grad = torch.tensor([[3.0], [-4.0]])
+    task.configure_gradient_clipping(None, size, algorithm)
+    torch.testing.assert_close(task.encoder.weight.grad[:, 0], torch.tensor(expected))

@@ -3,7 +3,9 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.cleaning import cleaner
@@ -144,6 +146,11 @@ def _spelled(label: Any) -> str:
     """Returns a label that a config may hold as a number, or as true or false, as readers spell it."""
     return str(label).lower() if isinstance(label, bool) else str(label)
 
+
+if TYPE_CHECKING:
+    SourceSettings = dict[str, Any]
+else:  # the types of the settings of one of several sources, for those who read a config
+    SourceSettings = TypedDict("SourceSettings", get_type_hints(source_recipe), total=False)
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
 

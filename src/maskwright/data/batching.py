@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskwright.core import hashing
 from maskwright.core.distributed import Rank
 from maskwright.data import shuffling
+from maskwright.data.loader import STEP
 from maskwright.data.rows import Rows
 
 _POOL = 50  # batches whose rows are sorted together
@@ -63,31 +64,30 @@ class MicroBatch(NamedTuple):
     Attributes:
         rows: (B,) their numbers.
         epoch: in which they are read.
-        weight: of the mean loss of the rows, in the loss of the step.
+        weight: 0 if they fill in for rows that a step does not have.
+        step: the rows of the whole step on all devices, for the first of its micro-batches; else None.
     """
 
     rows: np.ndarray
     epoch: int = 0
     weight: float = 1.0
+    step: np.ndarray | None = None
 
 
 class EndlessMicroBatches:
     """The micro-batches of one device, from a given step on, without end.
 
-    The weight of a micro-batch is that of its mean loss in the mean of all micro-batches of a step: 1 where each
-    has the same number of targets. Every device and micro-batch gets at least a row: where a batch has too few, its
-    first row fills in with a weight of 0. For classes of different weights, and for masked tokens learned beside
-    labels, this is an approximation.
+    Every device and micro-batch gets at least a row: where a batch has too few, its first row fills in, with a
+    weight of 0.
 
     Args:
-        target_counts: (R,) how many targets each row has.
         step: the optimizer step to start at.
         accumulate_grad_batches: micro-batches that a device cuts its share of a step into.
         rank: which share is this device's.
     """
 
-    def __init__(self, plan: Plan, target_counts: np.ndarray, step: int, accumulate_grad_batches: int, rank: Rank):
-        self.plan, self.target_counts, self.step = plan, target_counts, step
+    def __init__(self, plan: Plan, step: int, accumulate_grad_batches: int, rank: Rank):
+        self.plan, self.step = plan, step
         self.accumulate_grad_batches, self.rank = accumulate_grad_batches, rank
 
     def __iter__(self) -> Iterator[MicroBatch]:
@@ -98,16 +98,15 @@ class EndlessMicroBatches:
         micro_batches = self.accumulate_grad_batches * devices  # of a step, on all devices
         while True:
             for batch in self.plan.batches(epoch)[skipped:]:
-                total = max(self.target_counts[batch].sum(), 1)
                 for micro in range(self.accumulate_grad_batches):
                     own = batch[micro * devices + self.rank.number :: micro_batches]
-                    weight = float(self.target_counts[own].sum() * micro_batches / total)
-                    yield MicroBatch(own if len(own) else batch[:1], epoch, weight)
+                    step = batch if micro == 0 and micro_batches > 1 else None
+                    yield MicroBatch(own if len(own) else batch[:1], epoch, float(len(own) > 0), step)
             epoch, skipped = epoch + 1, 0
 
 
 class RowReader:
-    """Reads micro-batches of rows, with the `weight` of their loss, (1,).
+    """Reads micro-batches of rows, with their `weight`, (1,), and the whole step in the first of them.
 
     Args:
         gold: whether to read what only an evaluation needs too.
@@ -116,7 +115,9 @@ class RowReader:
     def __init__(self, rows: Rows, gold: bool = False):
         self.rows, self.gold = rows, gold
 
-    def __getitems__(self, batch: MicroBatch) -> dict[str, np.ndarray]:
-        found = self.rows.read(batch.rows, np.full_like(batch.rows, batch.epoch))
+    def __getitems__(self, batch: MicroBatch) -> dict[str, Any]:
+        found: dict[str, Any] = self.rows.read(batch.rows, np.full_like(batch.rows, batch.epoch))
         found["weight"] = np.array([batch.weight], np.float32)
+        if batch.step is not None:
+            found[STEP] = self.rows.read(batch.step, np.full_like(batch.step, batch.epoch))
         return found | self.rows.read_gold(batch.rows) if self.gold else found

@@ -23,7 +23,7 @@ from maskwright.core.types import PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.recipe import SOURCE_KEYS, Recipe
+from maskwright.corpora.recipe import SOURCE_KEYS, Recipe, SourceSettings
 from maskwright.corpora.splits import SPLITS
 from maskwright.corpora.tag_schemes import Scheme
 from maskwright.data.encode import encode
@@ -92,7 +92,7 @@ class Corpus(LightningDataModule):
         workers: int = 0,
         preparation_workers: int | None = None,
         annotations: Sequence[Annotation] = (),
-        sources: dict[str, dict[str, Any]] | None = None,
+        sources: dict[str, SourceSettings] | None = None,
         source: str | list[str] | None = None,
         config: str | None = None,
         column: str | int | list[str | int] = "text",

@@ -207,9 +207,7 @@ class LabelledData(Corpus):
         rows = self.rows["train"]
         step = self.trainer.global_step if self.trainer else 0
         accumulate, rank = self.accumulate_grad_batches, self.rank
-        return self.loader(
-            RowReader(rows), EndlessMicroBatches(self._plan(), rows.target_counts, step, accumulate, rank)
-        )
+        return self.loader(RowReader(rows), EndlessMicroBatches(self._plan(), step, accumulate, rank))
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """Returns a loader of each row once, long ones first, spread over the devices."""

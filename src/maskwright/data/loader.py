@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+STEP = "step"  # the name under which the first micro-batch of a step holds all rows of the step, on all devices
+
 Collate = Callable[[dict[str, np.ndarray]], dict[str, Tensor]]
 
 
@@ -67,6 +69,9 @@ def _leave_signals_to_the_parent(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def to_tensors(batch: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Returns the arrays of a batch as tensors that share their memory."""
-    return {name: torch.from_numpy(array) for name, array in batch.items()}
+def to_tensors(batch: dict[str, Any]) -> dict[str, Tensor]:
+    """Returns the arrays of a batch, and those of a batch inside it, as tensors that share their memory."""
+    return {
+        name: to_tensors(array) if isinstance(array, dict) else torch.from_numpy(array)  # type: ignore[misc]
+        for name, array in batch.items()
+    }

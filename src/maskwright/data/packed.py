@@ -12,7 +12,7 @@ from maskwright.core.types import PositiveCount
 from maskwright.corpora.splits import SPLITS
 from maskwright.data import shuffling
 from maskwright.data.corpus import BlockSize, Corpus
-from maskwright.data.loader import Collate, to_tensors
+from maskwright.data.loader import STEP, Batched, Collate, to_tensors
 from maskwright.models.layers.varlen_attention import sequence_ends
 from maskwright.text.packing import PackedBlocks
 
@@ -82,7 +82,10 @@ class TextData(Corpus):
         """Returns a loader of the endless stream of blocks, from the step that the trainer has reached."""
         step = self.trainer.global_step if self.trainer else 0
         batches = shuffling.EndlessBatches(step, self.batch_size, self.accumulate_grad_batches, self.rank)
-        return self.loader(_Shuffled(self.blocks["train"], self.seed), batches, self._collate)
+        read: Batched = _Shuffled(self.blocks["train"], self.seed)
+        if (micro_batches := self.accumulate_grad_batches) * self.rank.world_size > 1:
+            read = _WithStep(read, self.batch_size, self.batch_size // micro_batches)
+        return self.loader(read, batches, self._collate)
 
     def evaluation_loader(self, split: str) -> DataLoader:
         """Returns a loader of all blocks, or of evenly spaced ones up to the limit, once, in order."""
@@ -125,6 +128,25 @@ class _Shuffled:
             self.epochs, self.examples = shuffling.stream(ahead, len(self.blocks), self.seed)
         known = positions - self.first
         return _batch(self.blocks, self.epochs[known], self.examples[known])
+
+
+class _WithStep:
+    """Reads micro-batches by their positions in the stream; the first one of a step holds the whole step too.
+
+    Args:
+        batch_size: positions of a step.
+        first: positions of the first micro-batches of all devices.
+    """
+
+    def __init__(self, read: Batched, batch_size: int, first: int):
+        self.read, self.batch_size, self.first = read, batch_size, first
+
+    def __getitems__(self, positions: np.ndarray) -> dict[str, Any]:
+        step, within = divmod(int(positions[0]), self.batch_size)
+        if within >= self.first:
+            return self.read.__getitems__(positions)
+        whole = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        return {STEP: self.read.__getitems__(whole), **self.read.__getitems__(positions)}
 
 
 def _batch(blocks: PackedBlocks, epochs: np.ndarray, examples: np.ndarray) -> dict[str, np.ndarray]:

@@ -48,11 +48,6 @@ class Rows:
     def __len__(self) -> int:
         return len(self.documents)
 
-    @property
-    def target_counts(self) -> np.ndarray:
-        """(R,) how many targets each row has."""
-        return np.ones(len(self), np.int64)
-
     def read(self, rows: np.ndarray, epochs: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the rows numbered `rows` (B,) as a batch.
 

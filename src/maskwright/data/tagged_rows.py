@@ -1,6 +1,5 @@
 """Texts of tagged words as rows of tokens, read from disk on demand."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,12 +24,6 @@ class TaggedRows(Rows):
         self.tags, self.first_tokens = tags, first_tokens
         begins = np.concatenate([[0], np.asarray(self.tokens.ends)])  # of each text
         self.opens = self.segments.begins == begins[self.documents]
-
-    @cached_property
-    def target_counts(self) -> np.ndarray:
-        """(R,) how many words of each row have a token."""
-        before = np.concatenate([[0], np.cumsum(np.asarray(self.first_tokens) >= 0)])
-        return before[self.segments.ends] - before[self.segments.begins]
 
     def read(self, rows: np.ndarray, epochs: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the rows numbered `rows` (B,) as a batch.

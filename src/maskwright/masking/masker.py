@@ -60,6 +60,7 @@ class Masker(nn.Module):
         margin: units of more tokens than that, and an eighth of the budget, are not masked; 0 where the units
             of a row hold no more than its budget.
         learns: whether the weights follow what a model predicts, see `observe`.
+        masks: whether it masks anything at all.
     """
 
     ordinary_ids: Tensor
@@ -79,7 +80,7 @@ class Masker(nn.Module):
         self.units, self.weights, self.ratio, self.corruption = units, weights, ratio, corruption
         self.mask_id, self.seed, self.dynamic = vocabulary.mask_id, seed, dynamic
         self._declared = declared_by(units, weights, corruption)
-        self.learns = self._declared.learns
+        self.learns, self.masks = self._declared.learns, self._declared.masks
         margin = 0 if self._declared.single else self._declared.margin
         self.margin = MARGIN if margin is None else margin
         self._declared.bind(vocabulary)

@@ -24,10 +24,12 @@ class Units(Protocol):
             budget. None means 12, and promises that no unit is longer, which `Masker.check` verifies.
         single: whether each position with `words >= 0` is a unit by itself, so that the masker need not
             call the units at all.
+        masks: whether there are units at all; false for a control that masks nothing.
     """
 
     margin: int | None = None
     single: bool = False
+    masks: bool = True
 
     def __call__(self, batch: Batch, draws: Draws, budget: Tensor) -> Tensor:
         """Returns the unit of each position, (B, T) int64 in [-1, T).
@@ -130,6 +132,7 @@ class Declared(NamedTuple):
 
     margin: int | None
     single: bool
+    masks: bool
     learns: bool
     bind: Callable[[Vocabulary], None]
     begin_step: Callable[[int], None]
@@ -150,6 +153,7 @@ def declared_by(units: Any, weights: Any, corruption: Any) -> Declared:
     return Declared(
         margin=member(units, Units, "margin"),
         single=member(units, Units, "single"),
+        masks=member(units, Units, "masks"),
         learns=getattr(weights, "learns", hasattr(weights, "observe")),
         bind=member(weights, Weights, "bind"),
         begin_step=member(weights, Weights, "begin_step"),

@@ -41,6 +41,7 @@ class Nothing(Units):
     """No position at all: a control."""
 
     margin = 0
+    masks = False
 
     def __call__(self, batch: Batch, draws: Draws, budget: Tensor) -> Tensor:
         return torch.full_like(batch["words"], -1)

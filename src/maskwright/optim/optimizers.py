@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from maskwright.core.roles import roles_of
-from maskwright.core.types import PositiveRate
+from maskwright.core.types import PositiveRate, Rate, Share
 from maskwright.optim.muon import Muon
 
 
@@ -25,34 +25,35 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
 
 def adamw(
-    module: nn.Module, lr: PositiveRate, betas: tuple[float, float], eps: float, weight_decay: float
+    module: nn.Module, lr: PositiveRate, betas: tuple[Share, Share], eps: Rate, weight_decay: Rate
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter, 2019): decay apart from the gradient, scaled by the learning rate."""
     return AdamW(parameter_groups(module, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
 def adam(
-    module: nn.Module, lr: PositiveRate, betas: tuple[float, float], eps: float, weight_decay: float
+    module: nn.Module, lr: PositiveRate, betas: tuple[Share, Share], eps: Rate, weight_decay: Rate
 ) -> Optimizer:
     """Adam (Kingma and Ba, 2015): decay as an L2 penalty in the gradient."""
     return Adam(parameter_groups(module, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
-def sgd(module: nn.Module, lr: PositiveRate, momentum: float, nesterov: bool, weight_decay: float) -> Optimizer:
+def sgd(module: nn.Module, lr: PositiveRate, momentum: Share, nesterov: bool, weight_decay: Rate) -> Optimizer:
     """Stochastic gradient descent with momentum."""
     groups = parameter_groups(module, weight_decay)
-    return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
+    # torch refuses Nesterov's momentum of 0, which is none
+    return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov and momentum > 0, fused=True)
 
 
 def muon(
     module: nn.Module,
     lr: PositiveRate,
     adamw_lr: PositiveRate,
-    momentum: float,
+    momentum: Share,
     ns_steps: Annotated[int, Ge(1), Le(5)],
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
+    betas: tuple[Share, Share],
+    eps: Rate,
+    weight_decay: Rate,
 ) -> Optimizer:
     """Muon (Jordan et al., 2024) for matrices between hidden states, AdamW for the rest.
 

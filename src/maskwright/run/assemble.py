@@ -83,16 +83,19 @@ def build_masks(settings: TrainSettings | PreviewSettings) -> dict[str, MaskPart
     Raises:
         UserError: a part does not accept its settings.
     """
+    most_tokens = settings.tokenizer.get("vocabulary_size")
     return {
-        name: {part: _build_part(node, f"{name}.{part}") for part, node in mask.parts.items()}
+        name: {part: _build_part(node, f"{name}.{part}", most_tokens) for part, node in mask.parts.items()}
         for name, mask in settings.masks.items()
     }
 
 
-def _build_part(node: Component, path: str) -> Any:
+def _build_part(node: Component, path: str, most_tokens: int | None) -> Any:
     if not takes(node, path, "vocabulary_size"):
         return build(node, path)
     verify(node, path, ["vocabulary_size"])
+    if most_tokens is not None:  # finds values that the class refuses before a corpus is prepared
+        build(node, path, vocabulary_size=most_tokens)
     return _Deferred(node, path)
 
 

@@ -3,15 +3,30 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.run.assemble import task_spec
 from maskwright.settings.build import find_target, takes
 from maskwright.settings.commands import TrainSettings
+from maskwright.settings.component import Component
 from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
+from maskwright.settings.signature import parameters
 
 _SPLITS = ("validation", "test")
+# arguments of the trainer that have no effect here, or another than they say, and what to use instead
+_NOT_FOLLOWED = {
+    "limit_train_batches": "the batches of training have no end, and these few would be repeated for ever. Set "
+    "trainer.max_steps for fewer steps, or data.limit for less text",
+    "overfit_batches": "training and validation have different batches. Set data.limit for less text",
+    "limit_predict_batches": "a training run predicts nothing",
+    "fast_dev_run": "it would leave out checkpoints and loggers. Set experiment=dry_run",
+    "barebones": "it would leave out checkpoints and loggers. Set callbacks=none logger=none",
+    "min_epochs": "to the trainer, a run is one epoch. Set trainer.min_steps",
+    "reload_dataloaders_every_n_epochs": "to the trainer, a run is one epoch",
+    "num_nodes": "training on several machines is not supported yet",
+}
 
 
 def check(settings: TrainSettings) -> None:
@@ -92,13 +107,26 @@ def watched(settings: TrainSettings) -> Iterator[tuple[str, str, str, str]]:
     Callbacks that are not Lightning's are not checked.
     """
     yield "objective", settings.objective, "objective_mode", settings.objective_mode
+    for path, node in _callbacks(settings, (ModelCheckpoint, EarlyStopping)):
+        if node.get("monitor"):
+            mode = node.get("mode", "min")
+            yield f"{path}.monitor", str(node["monitor"]), f"{path}.mode", mode
+
+
+def _callbacks(settings: TrainSettings, kinds: tuple[type, ...]) -> Iterator[tuple[str, Component]]:
+    """Yields each callback of these classes, after its key."""
     for name, node in settings.callbacks.items():
-        kind = None if node is None else find_target(node, f"callbacks.{name}")
-        if node is not None and isinstance(kind, type) and issubclass(kind, (ModelCheckpoint, EarlyStopping)):
-            path = f"callbacks.{name}"
-            if node.get("monitor"):
-                mode = node.get("mode", "min")
-                yield f"{path}.monitor", str(node["monitor"]), f"{path}.mode", mode
+        path = f"callbacks.{name}"
+        if node is not None and isinstance(kind := find_target(node, path), type) and issubclass(kind, kinds):
+            yield path, node
+
+
+def patience_is_a_number_of_validations(settings: TrainSettings) -> None:
+    for path, node in _callbacks(settings, (EarlyStopping,)):
+        if not (patience := node.get("patience", 1)) >= 1:
+            raise UserError(
+                f"{path}.patience={patience}: a run ends after 1 or more validations without an improvement."
+            )
 
 
 def a_batch_can_be_shared(settings: TrainSettings) -> None:
@@ -128,6 +156,27 @@ def the_machine_has_the_device(settings: TrainSettings) -> None:
         raise UserError("hardware.accelerator=gpu, but no GPU is visible. Use hardware=auto or hardware=cpu.")
 
 
+def arguments_of_the_trainer_are_followed(settings: TrainSettings) -> None:
+    given, (own, _) = settings.trainer.arguments(), parameters(Trainer)
+    for key, reason in _NOT_FOLLOWED.items():
+        if (value := given.get(key)) is not None and value != own[key].default:
+            raise UserError(f"trainer.{key}={value!r} is not followed: {reason}.")
+    if given.get("limit_test_batches") == 0:
+        raise UserError(
+            "trainer.limit_test_batches=0 leaves nothing to test at the end of the run; take 1 or more."
+        )
+
+
+def the_device_has_the_precision(settings: TrainSettings) -> None:
+    hardware = settings.hardware
+    gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
+    if hardware.precision == "16-mixed" and not gpu:
+        raise UserError(
+            "hardware.precision=16-mixed needs a GPU; on a CPU, Lightning would compute in bf16-mixed. Set that, "
+            "or 32-true."
+        )
+
+
 def one_device_trains(settings: TrainSettings) -> None:
     if (devices := settings.hardware.devices) != 1:
         raise UserError(
@@ -139,8 +188,11 @@ RULES = (
     tokens_are_those_of_the_model,
     data_suits_the_task,
     metrics_exist,
+    patience_is_a_number_of_validations,
     a_batch_can_be_shared,
     ids_fit_their_type,
+    arguments_of_the_trainer_are_followed,
     the_machine_has_the_device,
+    the_device_has_the_precision,
     one_device_trains,
 )

@@ -4,11 +4,12 @@ import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.settings.build import no_target, unknown_key, wrong_value
+from maskwright.settings.convert import is_no_number
 
 
 class Settings(BaseModel):
@@ -32,6 +33,14 @@ class Settings(BaseModel):
             return cls.model_validate(config)
         except ValidationError as error:
             raise UserError(_explain(error.errors()[0], cls, path)) from None
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, validate: Any) -> Any:
+        found = validate(value)
+        if is_no_number(value, found):
+            raise broken_value(f"is {value!r}, which is no number")
+        return found
 
     def replace(self, **changes: Any) -> Self:
         """Returns the settings with other values."""

@@ -1,7 +1,6 @@
 """Builds objects from components, with errors that name the key."""
 
 import functools
-import importlib
 import inspect
 import re
 import typing
@@ -10,12 +9,13 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.renamed import new_key, new_target
 from maskwright.settings.component import Component, is_node
-from maskwright.settings.signature import parameters, type_hints
+from maskwright.settings.convert import adapter, is_no_number
+from maskwright.settings.signature import located, parameters, type_hints
 
 Node = Component | Mapping[str, Any]
 
@@ -85,23 +85,11 @@ def find_target(node: Node, path: str) -> Any:
     """
     target = _component(node, path).target
     try:
-        return _located(target)
+        return located(target)
     except Exception as error:
         if (instead := new_target(target)) is not None:
             raise UserError(f"{path}._target_='{target}' is now '{instead}'.") from error
         raise UserError(f"{path}._target_='{target}' cannot be imported: {error}") from error
-
-
-def _located(path: str) -> Any:
-    """Returns the object at a dotted path. As in Hydra, attributes of a package precede modules of that name."""
-    first, *others = path.split(".")
-    found, reached = importlib.import_module(first), first
-    for name in others:
-        reached = f"{reached}.{name}"
-        if not hasattr(found, name) and inspect.ismodule(found):
-            importlib.import_module(reached)
-        found = getattr(found, name)
-    return found
 
 
 def takes(node: Node, path: str, name: str) -> bool:
@@ -126,19 +114,22 @@ def unknown_key(key: str, owner: str, options: Iterable[str]) -> str:
 
 def check_type(value: Any, annotation: Any, path: str) -> None:
     """Raises a UserError unless a plain value fits a Python annotation."""
-    try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except Exception:  # pydantic accepts a configuration only for types that have none of their own
-        adapter = TypeAdapter(annotation)
     least = _least(annotation)
     if least is not None and isinstance(value, bool):
         raise UserError(f"{path}={value!r} is not a whole number of at least {least}.")
     try:
-        adapter.validate_python(value)
+        found = adapter(annotation).validate_python(value)
     except ValidationError as error:
         if least is not None and not (isinstance(value, int) and value >= least):
             raise UserError(f"{path}={value!r} is not a whole number of at least {least}.") from None
-        raise UserError(wrong_value(path, {**error.errors()[0], "input": value})) from None
+        first = error.errors()[0]
+        for name in first["loc"]:  # the rest names the type that pydantic tried
+            if not isinstance(value, Mapping) or name not in value:
+                break
+            path, value = f"{path}.{name}", value[name]
+        raise UserError(wrong_value(path, {**first, "input": value})) from None
+    if is_no_number(value, found):
+        raise UserError(f"{path}={value!r} is no number.")
 
 
 def _least(annotation: Any) -> int | None:

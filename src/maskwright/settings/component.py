@@ -7,6 +7,9 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from maskwright.settings.convert import converted
+from maskwright.settings.signature import located, type_hints
+
 TARGET, PARTIAL = "_target_", "_partial_"
 
 
@@ -26,9 +29,13 @@ class Component:
 
     @classmethod
     def from_node(cls, node: Mapping[str, Any]) -> "Component":
-        """Returns the component that a plain config node describes."""
+        """Returns the component that a plain config node describes, with numbers in the types of its class."""
         arguments = {key: _read(value) for key, value in node.items() if key not in (TARGET, PARTIAL)}
-        return cls(node[TARGET], arguments, bool(node.get(PARTIAL)))
+        try:
+            hints = type_hints(located(node[TARGET]))
+        except Exception:  # `find_target` says why
+            hints = {}
+        return cls(node[TARGET], converted(arguments, hints), bool(node.get(PARTIAL)))
 
     def to_node(self) -> dict[str, Any]:
         """Returns the plain config node, as `from_node` takes it."""

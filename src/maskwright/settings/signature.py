@@ -1,8 +1,21 @@
 """The names, defaults and types of the parameters of a class or function."""
 
+import importlib
 import inspect
 import typing
 from typing import Any
+
+
+def located(path: str) -> Any:
+    """Returns the object at a dotted path. As in Hydra, attributes of a package precede modules of that name."""
+    first, *others = path.split(".")
+    found, reached = importlib.import_module(first), first
+    for name in others:
+        reached = f"{reached}.{name}"
+        if not hasattr(found, name) and inspect.ismodule(found):
+            importlib.import_module(reached)
+        found = getattr(found, name)
+    return found
 
 
 def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], bool]:

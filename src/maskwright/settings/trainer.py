@@ -1,11 +1,16 @@
 """The group `trainer`: arguments of `lightning.Trainer`."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from maskwright.settings.base import Settings, broken
+from maskwright.core.types import Rate
+from maskwright.settings.base import Settings, broken, broken_value
 from maskwright.settings.build import verify
+from maskwright.settings.component import Component
+from maskwright.settings.convert import whole
+
+_LIGHTNING = "lightning.Trainer"
 
 # arguments of the trainer that are set elsewhere, and where
 SET_ELSEWHERE = {
@@ -35,23 +40,34 @@ class TrainerSettings(Settings):
 
     model_config = ConfigDict(extra="allow")
 
-    max_steps: int
+    max_steps: Annotated[int, Field(ge=-1)]
     max_epochs: PositiveFloat | None
     max_time: Annotated[str, Field(pattern=r"^\d+(:\d\d){3}$")] | None
     val_check_interval: PositiveInt
     log_every_n_steps: PositiveInt
+    gradient_clip_val: Rate | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+
+    @field_validator("max_time")
+    @classmethod
+    def _takes_time(cls, max_time: str | None) -> str | None:
+        if max_time is not None and not max_time.strip("0:"):
+            raise broken_value(f"is {max_time}, which leaves no time to train; null sets no limit")
+        return max_time
 
     @model_validator(mode="after")
     def _arguments_are_the_trainer_s(self) -> Self:
         for key in self.model_extra or {}:
             if key in SET_ELSEWHERE:
                 raise broken(f"trainer.{key} is set by {SET_ELSEWHERE[key]}; use that.")
-        verify({"_target_": "lightning.Trainer", **self.arguments()}, "trainer", SET_ELSEWHERE)
+        verify({"_target_": _LIGHTNING, **self.arguments()}, "trainer", SET_ELSEWHERE)
         return self
 
     @model_validator(mode="after")
     def _a_run_ends(self) -> Self:
-        if self.max_steps < 1 and self.max_time is None and self.max_epochs is None:
+        if self.max_steps == 0:
+            raise broken("trainer.max_steps=0 trains nothing; set a number of steps, or -1 for no limit of steps.")
+        if self.max_steps < 0 and self.max_time is None and self.max_epochs is None:
             raise broken(
                 f"trainer.max_steps={self.max_steps} and trainer.max_time=null leave the run without an end. "
                 "Set trainer.max_steps=1000, or trainer.max_steps=-1 trainer.max_time=00:01:00:00.",
@@ -60,7 +76,11 @@ class TrainerSettings(Settings):
 
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments of the trainer, without `max_epochs`, which is included in `max_steps`."""
-        return {key: value for key, value in self.plain().items() if key != "max_epochs"}
+        given = {key: value for key, value in self.plain().items() if key != "max_epochs"}
+        own = Component.from_node({"_target_": _LIGHTNING, **given}).arguments
+        # 1.0 of these is all batches, and 2.0 are two
+        limits = {key for key, value in own.items() if key.startswith("limit_") and value != 1}
+        return {key: whole(value) if key in limits else value for key, value in own.items()}
 
     def with_steps_of_epochs(self, steps: int | None) -> "TrainerSettings":
         """Returns the settings of a run that also ends after this many steps, whichever limit comes first."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
 from maskwright.reports import confusion, pictures, predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
@@ -41,7 +42,7 @@ class Classification(TextTask):
     primary = "accuracy"
     baseline_name = "entropy of the classes, nats (guessing by frequency)"
 
-    def __init__(self, class_weights: ClassWeights = None, label_smoothing: float = 0.0, **task: Any):
+    def __init__(self, class_weights: ClassWeights = None, label_smoothing: Share = 0.0, **task: Any):
         super().__init__(outputs=len(task["labels"].names), **task)
         self.label_smoothing = label_smoothing
         self.register_buffer("class_weights", weigh(class_weights, self.labels), persistent=False)
@@ -51,6 +52,10 @@ class Classification(TextTask):
         weights: Tensor | None = self.class_weights  # type: ignore[assignment]
         loss = F.cross_entropy(logits, batch["targets"], weights, label_smoothing=self.label_smoothing)
         return loss, logits.argmax(1) == batch["targets"]
+
+    def label_weight(self, batch: dict[str, Tensor]) -> Tensor:
+        weights: Tensor | None = self.class_weights  # type: ignore[assignment]
+        return super().label_weight(batch) if weights is None else weights[batch["targets"]].sum()
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         return batch["texts"], self(batch).float().softmax(dim=1), batch["targets"]

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 from torch.optim import Optimizer
 
+from maskwright.core.types import PositiveRate, Rate
 from maskwright.models import Encoder
 
 
@@ -28,8 +29,8 @@ class FineTuning:
     freeze: int | Literal["embeddings", "encoder"] = 0
     gradual_unfreezing: float = 0.0
     layer_decay: float = 1.0
-    head_lr: float | None = None
-    head_weight_decay: float | None = None
+    head_lr: PositiveRate | None = None
+    head_weight_decay: Rate | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.freeze, int) and self.freeze < 0:

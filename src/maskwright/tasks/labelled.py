@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.distributed import gather
+from maskwright.core.types import Rate
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
-from maskwright.masking import Masked, Masker, Nothing
+from maskwright.masking import Masked, Masker
 from maskwright.models.flops import forward_flops
 from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.means import Means
@@ -56,7 +57,7 @@ class LabelledTask(Task):
         labels: LabelSpec,
         masker: Masker,
         finetuning: FineTuning | None = None,
-        mlm_weight: float | None = None,
+        mlm_weight: Rate | None = None,
         head: nn.Module | None = None,
         evaluation_masker: Masker | None = None,
         **task: Any,
@@ -84,7 +85,7 @@ class LabelledTask(Task):
     def _check_tokens(self) -> None:
         if self.weights["mlm"] < 0:
             raise ValueError(f"mlm_weight is {self.weights['mlm']}; it must be at least 0")
-        if isinstance(self.masker.units, Nothing):  # type: ignore[union-attr]
+        if not self.masker.masks:  # type: ignore[union-attr]
             raise ValueError(
                 "mask=none hides no token, but this task predicts hidden ones too; choose another mask"
             )
@@ -124,26 +125,50 @@ class LabelledTask(Task):
         masked = self.masker(batch, self.progress())
         self._shape = masked.input_ids.shape[0], masked.input_ids.shape[1]
         self._masked = masked.positions.shape[1]
-        if not isinstance(self.masker.units, Nothing):
-            self.log("train/masked", masked.valid.sum() / (batch["words"] >= 0).sum().clamp(min=1))
-        if "mlm" not in self.weights:
-            loss, right = self.score(batch, masked.input_ids)
-        else:
-            label_loss, right = self.score(batch, batch["input_ids"])
-            mlm_loss, hit, _ = self._token_loss(batch, masked)
-            self.masker.observe(masked, hit)
-            self.log("train/label_loss", label_loss)
-            self.log("train/mlm_loss", mlm_loss)
-            loss = self.weights["label"] * label_loss + self.weights["mlm"] * mlm_loss
-        return loss, right.float().mean() if len(right) else None
+        present = batch["weight"][0]  # 0 where the rows only fill in
+        if self.masker.masks:
+            words = _maskable(batch)
+            share_masked = masked.valid.sum() / words.clamp(min=1)
+            self.log_step("masked", share_masked * self.weigh("words", words * present))
+        both = "mlm" in self.weights
+        loss, right = self.score(batch, batch["input_ids"] if both else masked.input_ids)
+        loss = loss * self.weigh("label", self.label_weight(batch) * present)
+        if both:
+            mlm_loss, hit, count = self._token_loss(batch, masked)
+            mlm_loss = mlm_loss * self.weigh("tokens", count * present)
+            self.masker.observe(masked._replace(valid=masked.valid & (present > 0)), hit)
+            self.log_step("label_loss", loss)
+            self.log_step("mlm_loss", mlm_loss)
+            loss = self.weights["label"] * loss + self.weights["mlm"] * mlm_loss
+        if not len(right):
+            return loss, None
+        return loss, right.float().mean() * self.weigh("targets", self.target_count(batch) * present)
+
+    def target_count(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns how many targets a batch has."""
+        if "valid" in batch:
+            return batch["valid"].sum()
+        return torch.full((), len(batch["targets"]), device=batch["targets"].device)
+
+    def label_weight(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns the sum of the weights that the targets of a batch have in the mean that `score` returns."""
+        return self.target_count(batch)
+
+    def step_totals(self, step: dict[str, Tensor]) -> dict[str, Tensor]:
+        assert self.masker is not None
+        totals = {
+            "label": self.label_weight(step),
+            "targets": self.target_count(step),
+            "words": _maskable(step),
+        }
+        if "mlm" in self.weights:
+            totals["tokens"] = self.masker.select(step, self.progress()).valid.sum()
+        return totals
 
     def _token_loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
         assert self.head is not None
         return token_loss(self.head, hidden, masked)
-
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        return super().training_step(batch, batch_idx) * batch["weight"][0]  # the micro-batch's weight in the step
 
     def on_train_start(self) -> None:
         super().on_train_start()
@@ -207,3 +232,7 @@ class LabelledTask(Task):
             return forward_flops(self.encoder, torch.zeros(1, length, dtype=torch.long), None)
         except (RuntimeError, NotImplementedError, ValueError):
             return 0
+
+
+def _maskable(batch: dict[str, Tensor]) -> Tensor:
+    return (batch["words"] >= 0).sum()

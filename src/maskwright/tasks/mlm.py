@@ -62,7 +62,12 @@ class MaskedLanguageModeling(Task):
         loss, right, count = token_loss(self.head, self._hidden(batch, masked), masked)
         self.masker.observe(masked, right)
         self._shape = (*masked.input_ids.shape, masked.positions.shape[1])
-        return loss, share(right, count)
+        weight = self.weigh("tokens", count)
+        return loss * weight, share(right, count) * weight
+
+    def step_totals(self, step: dict[str, Tensor]) -> dict[str, Tensor]:
+        assert self.masker is not None
+        return {"tokens": self.masker.select(step, self.progress()).valid.sum()}
 
     def evaluate(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         loss, accuracy, count = self.loss(batch, self.evaluation_masker(batch))

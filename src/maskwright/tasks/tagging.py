@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
 from maskwright.models.layers.case import CaseFeatures
 from maskwright.models.layers.crf import LinearChainCRF
@@ -78,9 +79,9 @@ class Tagging(LabelledTask):
         self,
         crf: bool = False,
         case: bool = False,
-        dropout: float = 0.1,
+        dropout: Share = 0.1,
         class_weights: ClassWeights = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
         **task: Any,
     ):
         super().__init__(**task)
@@ -115,8 +116,13 @@ class Tagging(LabelledTask):
         total = F.cross_entropy(
             scores[valid], targets[valid], weights, label_smoothing=self.label_smoothing, reduction="sum"
         )
-        count = valid.sum() if weights is None else weights[targets[valid]].sum()
-        return total / count.clamp(min=1e-6), right
+        return total / self.label_weight(batch).clamp(min=1e-6), right
+
+    def label_weight(self, batch: dict[str, Tensor]) -> Tensor:
+        weights: Tensor | None = self.class_weights  # type: ignore[assignment]
+        if weights is None or self.crf is not None:
+            return super().label_weight(batch)
+        return weights[batch["targets"][batch["valid"]]].sum()
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         scores, valid = self(batch), batch["valid"]

@@ -18,6 +18,7 @@ from maskwright.core.distributed import from_main, rank_of
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
+from maskwright.data.loader import STEP
 from maskwright.masking import Masker
 from maskwright.models import complete
 from maskwright.models.layers.attention_mask import AttentionMask
@@ -79,6 +80,9 @@ class Task(LightningModule):
         self.head = None
         self.labels = None
         self.means = Means(self.averaged)
+        self._totals: dict[str, Tensor] = {}  # of the current step
+        self._logged: dict[str, Tensor] = {}
+        self._clock = -1, 0.0  # the last step, and the progress when it began, of a run that is limited by time
         self.save_hyperparameters(hyperparameters or {}, logger=False)
 
     @classmethod
@@ -89,8 +93,20 @@ class Task(LightningModule):
     # Methods for subclasses to implement
 
     def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Returns the loss of a training batch, a scalar, and the accuracy of its predictions or None."""
+        """Returns the loss of a training batch, a scalar, and the accuracy of its predictions or None.
+
+        Where `hardware.accumulate_grad_batches` cuts a step into micro-batches, the loss of the step is the mean of
+        what this returns for each. `weigh` makes that the mean over all targets of the step.
+        """
         raise NotImplementedError
+
+    def step_totals(self, step: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the number of targets of a step, or the sum of their weights, by the names that `weigh` takes.
+
+        Args:
+            step: the rows of all micro-batches of the step, as one batch.
+        """
+        return {}
 
     def evaluate(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Returns means over the targets of a batch, by the names in `averaged`, and the number of targets."""
@@ -125,16 +141,42 @@ class Task(LightningModule):
     # Training and evaluation
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        if self.masker is not None and self._micro_batch() % self.trainer.accumulate_grad_batches == 0:
-            self.masker.begin_step(self.trainer.global_step)
+        number = self._micro_batch() % self.trainer.accumulate_grad_batches
+        if number == 0:
+            if self.masker is not None:
+                self.masker.begin_step(self.trainer.global_step)
+            step: Any = batch.get(STEP)  # only if there are several micro-batches
+            self._totals = {} if step is None else self.step_totals(step)
+            self._logged = {}
         loss, accuracy = self.learn(batch)
-        self.log("train/loss", loss)
+        self.log_step("loss", loss)
         if accuracy is not None:
-            self.log("train/accuracy", accuracy)
+            self.log_step("accuracy", accuracy)
+        if number == self.trainer.accumulate_grad_batches - 1:
+            self.log_dict({f"train/{name}": value for name, value in self._logged.items()})
         if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             # a Python number: copying it to a GPU at each step would make the host wait
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
+
+    def weigh(self, name: str, amount: Tensor) -> Tensor | float:
+        """Returns the weight of a mean over a micro-batch; 1 where a step has one micro-batch.
+
+        With it, the mean over the micro-batches of a step is the mean over all targets of the step.
+
+        Args:
+            name: a key of `step_totals`.
+            amount: the number of targets of the micro-batch, or the sum of their weights.
+        """
+        if (total := self._totals.get(name)) is None:
+            return 1.0
+        pieces = self.trainer.accumulate_grad_batches * rank_of(self.trainer).world_size
+        return (amount.double() * pieces / total.double().clamp(min=1e-6)).float()
+
+    def log_step(self, name: str, value: Tensor) -> None:
+        """Logs `train/<name>` at the end of the step: the mean of the values of its micro-batches."""
+        share = value.detach() / self.trainer.accumulate_grad_batches
+        self._logged[name] = self._logged[name] + share if name in self._logged else share
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self.means.update(*self.evaluate(batch))
@@ -169,8 +211,11 @@ class Task(LightningModule):
         timer = next(c for c in trainer.callbacks if isinstance(c, Timer))  # type: ignore[attr-defined]
         elapsed, remaining = timer.time_elapsed(), timer.time_remaining()
         assert remaining is not None  # max_time is set where max_steps is not
-        # clocks may differ between devices, but learning rates must not
-        return from_main(min(elapsed / (elapsed + remaining), 1.0), trainer)
+        if self._clock[0] != trainer.global_step:  # all micro-batches of a step have the same progress
+            # clocks may differ between devices, but learning rates must not
+            now = from_main(min(elapsed / (elapsed + remaining), 1.0), trainer)
+            self._clock = trainer.global_step, now
+        return self._clock[1]
 
     def attention_mask(self, batch: dict[str, Tensor]) -> AttentionMask:
         """Returns which positions attend to which.
@@ -230,13 +275,16 @@ class Task(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the norm of the gradients; Lightning refuses to do so for fused optimizers in mixed precision."""
+        """Clips the gradients of the step; Lightning refuses to do so for fused optimizers in mixed precision."""
         if not gradient_clip_val:
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)  # a fused optimizer would unscale only in its step
-        torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+        if gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
+        else:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adapts a checkpoint to a run with other settings than the run that wrote it."""
@@ -247,6 +295,11 @@ class Task(LightningModule):
                 del saved[name]
             elif name not in saved or saved[name].shape != own[name].shape:
                 saved[name] = own[name]
+        # the state of early stopping includes its patience, which is a setting
+        for callback in self.trainer.early_stopping_callbacks:
+            saved_state = checkpoint.get("callbacks", {}).get(callback.state_key, {})
+            if "patience" in saved_state:
+                saved_state["patience"] = callback.patience
         # micro-batches are recounted, since this run may cut its steps into another number of them
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         ready = checkpoint["global_step"] * self.trainer.accumulate_grad_batches

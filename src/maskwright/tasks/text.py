@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor, nn
 
+from maskwright.core.types import Share
 from maskwright.models.layers.linear import ReadoutLinear
 from maskwright.models.layers.pooling import Pool, Pooling
 from maskwright.tasks.labelled import LabelledTask
@@ -25,7 +26,7 @@ class TextTask(LabelledTask):
     label_weights: ClassVar[tuple[str, ...]] = ("output.",)
     fixed_settings = (*LabelledTask.fixed_settings, "pooling")
 
-    def __init__(self, outputs: int, pooling: Pooling = "mean", dropout: float = 0.1, **task: Any):
+    def __init__(self, outputs: int, pooling: Pooling = "mean", dropout: Share = 0.1, **task: Any):
         super().__init__(**task)
         self.pool = Pool(self.encoder.hidden_size, pooling)
         self.dropout = nn.Dropout(dropout)

@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.core.types import PositiveCount
+from maskwright.core.types import PositiveCount, PositiveRate, Share
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.embedder import Embedder
 from maskwright.models.layers.gather import gather
@@ -35,8 +35,8 @@ class CNN(Embedder):
         hidden_size: PositiveCount,
         kernel_size: PositiveCount = 3,
         dilation: PositiveCount = 2,
-        dropout: float = 0.0,
-        initial_std: float = 0.02,
+        dropout: Share = 0.0,
+        initial_std: PositiveRate = 0.02,
     ):
         self.check_settings(kernel_size=kernel_size)
         super().__init__(vocabulary_size, hidden_size, dropout, initial_std)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from maskwright.core.types import PositiveCount
+from maskwright.core.types import PositiveCount, PositiveRate, Share
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.embedder import Embedder
 from maskwright.models.layers.gather import gather
@@ -31,8 +31,8 @@ class LSTM(Embedder):
         vocabulary_size: int,
         layers: PositiveCount,
         hidden_size: PositiveCount,
-        dropout: float = 0.0,
-        initial_std: float = 0.02,
+        dropout: Share = 0.0,
+        initial_std: PositiveRate = 0.02,
     ):
         self.check_settings(hidden_size=hidden_size)
         super().__init__(vocabulary_size, hidden_size, dropout, initial_std)

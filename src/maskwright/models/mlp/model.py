@@ -6,7 +6,7 @@ Shapes: B examples, T positions, H hidden size, V vocabulary.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.core.types import Count, PositiveCount
+from maskwright.core.types import Count, PositiveCount, PositiveRate, Share
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.embedder import Embedder
 from maskwright.models.layers.gather import gather
@@ -29,8 +29,8 @@ class MLP(Embedder):
         layers: PositiveCount,
         hidden_size: PositiveCount,
         window: Count = 2,
-        dropout: float = 0.0,
-        initial_std: float = 0.02,
+        dropout: Share = 0.0,
+        initial_std: PositiveRate = 0.02,
     ):
         super().__init__(vocabulary_size, hidden_size, dropout, initial_std)
         self.window = window

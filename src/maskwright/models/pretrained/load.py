@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from maskwright.core.errors import UserError
 from maskwright.core.hub import go_offline_without_network
 from maskwright.core.paths import on_disk
+from maskwright.core.types import Share
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
@@ -42,7 +43,7 @@ class Pretrained(BaseEncoder):
 
     brings_tokenizer = True
 
-    def __init__(self, vocabulary_size: int, name: str, dropout: float | None = None, reinitialize: bool = False):
+    def __init__(self, vocabulary_size: int, name: str, dropout: Share | None = None, reinitialize: bool = False):
         super().__init__()
         opened = _open(name, dropout, reinitialize)
         model, config = opened.model, opened.model.config

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskwright.core.types import Count, PositiveCount
+from maskwright.core.types import Count, PositiveCount, PositiveRate, Share
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.convolution import Convolution
@@ -48,10 +48,10 @@ class Transformer(BaseEncoder):
         hidden_size: PositiveCount,
         heads: PositiveCount,
         intermediate_size: PositiveCount,
-        dropout: float = 0.0,
-        rotary_base: float = 10_000.0,
-        norm_epsilon: float = 1e-5,
-        initial_std: float = 0.02,
+        dropout: Share = 0.0,
+        rotary_base: PositiveRate = 10_000.0,
+        norm_epsilon: PositiveRate = 1e-5,
+        initial_std: PositiveRate = 0.02,
         convolution: Count = 0,
         query_key_norm: bool = False,
         value_residual: bool = False,
