@@ -16,17 +16,24 @@ class MaskedLMHead(nn.Module):
     """Predicts tokens from hidden states; its output matrix is the embedding of the encoder.
 
     Args:
-        embedding: the encoder's token embedding, (V, H); its weight is shared, not copied.
+        embedding: the encoder's token embedding, (V, E); its weight is shared, not copied.
         norm_epsilon: added to the variance in the layer norm.
         initial_std: of the truncated normal that the dense weight starts from.
+        hidden_size: H, the size of the hidden states; None if it is E, that of the embedding.
     """
 
-    def __init__(self, embedding: nn.Embedding, norm_epsilon: float = 1e-5, initial_std: float = 0.02):
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        norm_epsilon: float = 1e-5,
+        initial_std: float = 0.02,
+        hidden_size: int | None = None,
+    ):
         super().__init__()
-        vocabulary_size, hidden_size = embedding.weight.shape
-        self.dense = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
-        self.decoder = nn.Linear(hidden_size, vocabulary_size)
+        vocabulary_size, embedding_size = embedding.weight.shape
+        self.dense = nn.Linear(hidden_size or embedding_size, embedding_size, bias=False)
+        self.norm = nn.LayerNorm(embedding_size, norm_epsilon, bias=False)
+        self.decoder = nn.Linear(embedding_size, vocabulary_size)
         self.decoder.weight = embedding.weight
         nn.init.zeros_(self.decoder.bias)
         nn.init.trunc_normal_(self.dense.weight, std=initial_std, a=-3 * initial_std, b=3 * initial_std)
@@ -40,11 +47,12 @@ class MaskedLMHead(nn.Module):
 
         The result is that of `forward` and a cross-entropy, without the logits of all K positions at once.
         """
-        transformed_NH = self._transform(hidden_BKH).flatten(0, 1)
+        transformed_NE = self._transform(hidden_BKH).flatten(0, 1)
+        weight, bias = self.decoder.weight, self.decoder.bias
         loss, right = linear_cross_entropy(
-            transformed_NH,
-            self.decoder.weight,
-            self.decoder.bias,
+            transformed_NE,
+            weight,
+            weight.new_zeros(len(weight)) if bias is None else bias,  # some pretrained heads have none
             targets.flatten(),
             valid.flatten(),
             _CHUNK_CPU if hidden_BKH.device.type == "cpu" else _CHUNK_GPU,
@@ -62,4 +70,6 @@ def masked_lm_head(encoder: Encoder, **settings: Any) -> MaskedLMHead:
         settings: the settings of a new head, see `MaskedLMHead`.
     """
     own = encoder.own_head()
-    return MaskedLMHead(encoder.embedding, **settings) if own is None else own
+    if own is not None:
+        return own
+    return MaskedLMHead(encoder.embedding, hidden_size=encoder.hidden_size, **settings)

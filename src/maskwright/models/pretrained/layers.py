@@ -38,10 +38,15 @@ def find_depths(encoder: nn.Module) -> dict[str, int]:
 def _stacks(encoder: nn.Module) -> list[nn.ModuleList]:
     """Returns the longest `nn.ModuleList`s: those of the first module that holds one of the greatest length."""
     held = [
-        [own for own in module.children() if isinstance(own, nn.ModuleList)]
+        [own for own in module.children() if isinstance(own, nn.ModuleList) and not _embeds(own)]
         for module in encoder.modules()
         if not isinstance(module, nn.ModuleList)
     ]
     length = max((len(stack) for stacks in held for stack in stacks), default=0)
     siblings = next((stacks for stacks in held if length in map(len, stacks)), [])
     return [stack for stack in siblings if len(stack) == length]
+
+
+def _embeds(modules: nn.ModuleList) -> bool:
+    """Returns whether a list holds embeddings, as MarkupLM's of the paths of its tags does."""
+    return all(isinstance(module, nn.Embedding) for module in modules)

@@ -1,17 +1,14 @@
 """Encoders of the Hugging Face hub, and of folders in its layout."""
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.core.errors import UserError
-from maskwright.core.hub import go_offline_without_network
-from maskwright.core.paths import on_disk
+from maskwright.core.hub import first_line
 from maskwright.core.types import Share
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.heads import MaskedLMHead
@@ -19,47 +16,53 @@ from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.gather import gather
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.pretrained.layers import find_depths, find_layers
+from maskwright.models.pretrained.lengths import max_length, padded_length
+from maskwright.models.pretrained.opening import Opened, open_config, open_model
 
-# the config keys of dropout
-_DROPOUT = "hidden_dropout_prob attention_probs_dropout_prob dropout attention_dropout".split()
-_DROPOUT += ["embedding_dropout", "mlp_dropout"]  # ModernBERT
-_WITH_HEAD = ("ForMaskedLM", "ForPreTraining")  # suffixes of the class names of models with a head
 ARCHITECTURE = "encoder"  # the folder of a run that holds the configuration of its encoder
+_TRIAL = 8  # tokens of the row that a new model is tried with
+_MOST_ADDED = 100  # tokens beside the embeddings of a model, or a tenth of them, if that is more
 
 
 class Pretrained(BaseEncoder):
     """Any encoder that `transformers.AutoModel` opens, as an `Encoder`.
 
     Args:
-        vocabulary_size: the size of the tokenizer, which must be that of the model.
+        vocabulary_size: the size of the tokenizer. The embeddings are enlarged for tokens that were added to it.
         name: a name on the hub, a folder, or `pkg://package/folder`.
         dropout: the dropout of hidden states and attention; None keeps that of the model's configuration.
         reinitialize: whether to start from random weights of the same shapes, to measure the effect of pretraining.
+        trust_remote_code: whether code that comes with the model is run.
     Raises:
-        UserError: there is no such model, or it has another vocabulary.
+        UserError: there is no such model, it is no encoder, or it has another vocabulary.
     Attributes:
         model: the model of transformers, without a head.
+        added_tokens: how many tokens of the tokenizer were beyond the embeddings of the model, and are new.
     """
 
     brings_tokenizer = True
 
-    def __init__(self, vocabulary_size: int, name: str, dropout: Share | None = None, reinitialize: bool = False):
+    def __init__(
+        self,
+        vocabulary_size: int,
+        name: str,
+        dropout: Share | None = None,
+        reinitialize: bool = False,
+        trust_remote_code: bool = False,
+    ):
         super().__init__()
-        opened = _open(name, dropout, reinitialize)
-        model, config = opened.model, opened.model.config
+        opened = open_model(name, dropout, reinitialize, trust_remote_code)
+        model = opened.model
         self.model = model.base_model if opened.has_head else model
         prefix = f"{model.base_model_prefix}." if opened.has_head else ""
         if lacking := sorted(key for key in opened.missing_keys if key.startswith(prefix)):
             raise UserError(f"model.name='{name}' has no weights for {', '.join(lacking[:5])}.")
         if getattr(self.model, "pooler", None) is not None:
-            self.model.pooler = None  # it is not used, so its weights would get no gradient
-        self.hidden_size = config.hidden_size
-        if (tokens := self.embedding.num_embeddings) < vocabulary_size:
-            raise UserError(
-                f"model.name='{name}' has {tokens:,} tokens, but the tokenizer has {vocabulary_size:,}. Use the "
-                f"tokenizer of the model: tokenizer=pretrained tokenizer.name={name}"
-            )
-        self.max_length = _max_length(self.model)
+            # it is not used, so its weights would get no gradient; some models call it whether there is one or not
+            self.model.pooler = nn.Identity()
+        self.added_tokens = _fit_vocabulary(model, vocabulary_size, name)
+        self.max_length = max_length(self.model)
+        self.hidden_size = self._try(name, opened.has_head)
         head = find_head(model) if opened.has_head and not opened.missing_keys else None
         model.train()  # as any other new module; transformers loads models in evaluation mode
         self._head = head  # a tuple, so that it is not registered here; the head built from it registers both
@@ -69,6 +72,16 @@ class Pretrained(BaseEncoder):
         self.unexpected_keys = [*opened.unexpected_keys, *(unused if opened.has_head and head is None else [])]
         # a run is reopened as this class, whatever the configuration of the model says
         self.model.config.architectures = [type(model if head else self.model).__name__]
+
+    @classmethod
+    def check_settings(cls, name: Any = None, trust_remote_code: bool = False, **_: Any) -> None:
+        """Checks that the model is an encoder of text, from its config.json.
+
+        Raises:
+            UserError: there is no such model, or it is none.
+        """
+        if isinstance(name, str):
+            open_config(name, trust_remote_code)
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -82,8 +95,7 @@ class Pretrained(BaseEncoder):
         self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
     ) -> Tensor:
         """Hidden states (B, T, H) of token embeddings (B, T, E), or (B, K, H) at positions (B, K)."""
-        found = self.model(inputs_embeds=hidden_BTH, attention_mask=padding_only(attention_mask))
-        hidden = found.last_hidden_state
+        hidden = self._hidden(hidden_BTH, attention_mask, "inputs_embeds")
         return hidden if positions is None else gather(hidden, positions)
 
     def forward(
@@ -91,8 +103,52 @@ class Pretrained(BaseEncoder):
     ) -> Tensor:
         """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
         # not `embed` and `encode`: some models derive position ids from the token ids
-        hidden = self.model(input_ids, attention_mask=padding_only(attention_mask)).last_hidden_state
+        hidden = self._hidden(input_ids, attention_mask, "input_ids")
         return hidden if positions is None else gather(hidden, positions)
+
+    def _hidden(self, inputs: Tensor, attention_mask: AttentionMask, kind: str) -> Tensor:
+        """Hidden states (B, T, H) of inputs (B, T) or (B, T, E), whose keyword in transformers is `kind`."""
+        seen = padding_only(attention_mask)
+        length = inputs.shape[1]
+        if lacking := padded_length(self.model.config, length, self.training) - length:
+            if seen is None:
+                seen = torch.ones(inputs.shape[:2], dtype=torch.bool, device=inputs.device)
+            seen = F.pad(seen, (0, lacking))
+            filler = 0 if inputs.ndim == 3 else getattr(self.model.config, "pad_token_id", None) or 0
+            inputs = F.pad(inputs, (0, 0) * (inputs.ndim - 2) + (0, lacking), value=filler)
+        # whole numbers, as transformers documents it: not every model can calculate with bool
+        found = self.model(**{kind: inputs}, attention_mask=None if seen is None else seen.long())
+        return found.last_hidden_state[:, :length]
+
+    @torch.no_grad()
+    def _try(self, name: str, known: bool) -> int:
+        """Returns the size of the hidden states, which the model computes from a row of tokens.
+
+        Args:
+            known: whether it is known to read in both directions.
+        Raises:
+            UserError: it computes none, or not from the tokens on both sides.
+        """
+        self.model.eval()
+        ids = torch.full((2, _TRIAL), min(10, len(self.embedding.weight) - 1))
+        ids[1, 1:] -= 1  # other tokens after the first
+        try:
+            hidden = self(ids)
+            fits = hidden.shape[:2] == ids.shape
+        except Exception as error:
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(
+                f"model.name='{name}' does not compute hidden states of tokens alone: {said}"
+            ) from error
+        if not fits:
+            raise UserError(f"model.name='{name}' does not return one hidden state for each token.")
+        # those with a head for masked tokens are encoders; of the others, and of foreign code, this tells
+        if not known and torch.equal(hidden[0, 0], hidden[1, 0]):
+            raise UserError(
+                f"model.name='{name}' reads from left to right: what it computes for a token does not depend on "
+                "those after it. Choose an encoder."
+            )
+        return hidden.shape[-1]
 
     def layers_in_order(self) -> list[nn.Module]:
         return find_layers(self)
@@ -114,64 +170,27 @@ def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
     return settings | {"name": str(folder), "reinitialize": True} if folder.is_dir() else settings
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A model of transformers.
+def _fit_vocabulary(model: Any, vocabulary_size: int, name: str) -> int:
+    """Enlarges the embeddings of a model for tokens that were added to its tokenizer.
 
-    Attributes:
-        model: the model, including its head for masked tokens if it has one.
-        has_head: whether it has such a head.
-        missing_keys: weights of the model that are not in the file, without those of poolers.
-        unexpected_keys: weights in the file that are not in the model.
-    """
-
-    model: Any
-    has_head: bool
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-def _open(name: str, dropout: float | None, reinitialize: bool) -> _Opened:
-    """Opens a model of the hub or of a folder. See `Pretrained`.
-
+    Returns:
+        How many there are.
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there are so many that the tokenizer is another model's.
     """
-    import transformers
-
-    folder = Path(on_disk(name, "model.name")).expanduser()
-    if not folder.is_dir():
-        go_offline_without_network()
-    where = str(folder) if folder.is_dir() else name
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    try:
-        config = transformers.AutoConfig.from_pretrained(where)
-        for key in _DROPOUT:
-            if dropout is not None and hasattr(config, key):
-                setattr(config, key, dropout)
-        kinds = config.architectures or []
-        known = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
-        has_head = known and (not kinds or any(kind.endswith(_WITH_HEAD) for kind in kinds))
-        kind = transformers.AutoModelForMaskedLM if has_head else transformers.AutoModel
-        if reinitialize:
-            return _Opened(kind.from_config(config, dtype=torch.float32), has_head, [], [])
-        model, info = kind.from_pretrained(where, config=config, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError) as error:
-        said = str(error).split("\n")[0]
-        raise UserError(f"model.name='{name}' is no model of the hub, nor a folder with one: {said}") from error
-    except (RuntimeError, SafetensorError) as error:
+    tokens = model.get_input_embeddings().weight.shape[0]
+    added = max(vocabulary_size - tokens, 0)
+    if added > max(_MOST_ADDED, tokens // 10):
         raise UserError(
-            f"model.name='{name}' has damaged weights, or some of other shapes than its config.json says: {error}"
-        ) from error
-    missing = [key for key in info["missing_keys"] if "pooler" not in key]
-    return _Opened(model, has_head, missing, sorted(info["unexpected_keys"]))
-
-
-def _max_length(model: Any) -> int | None:
-    """Returns the most positions of a row; None if there is no limit."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    # RoBERTa and similar models number positions starting after the id of the padding token
-    offset = getattr(getattr(model, "embeddings", None), "padding_idx", -1) + 1
-    return positions and positions - offset
+            f"model.name='{name}' has {tokens:,} tokens, but the tokenizer has {vocabulary_size:,}. Use the "
+            f"tokenizer of the model: tokenizer=pretrained tokenizer.name={name}"
+        )
+    if added:
+        try:
+            model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
+        except Exception as error:
+            raise UserError(
+                f"model.name='{name}' has {tokens:,} tokens, but its tokenizer {vocabulary_size:,}, and its "
+                f"embeddings cannot be enlarged: {first_line(error)}"
+            ) from error
+    return added

@@ -1,0 +1,118 @@
+"""Opens models of the Hugging Face hub, and of folders in its layout, with `transformers`."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from maskwright.core.errors import UserError
+from maskwright.core.hub import first_line, go_offline_without_network, missing_package
+from maskwright.core.paths import on_disk
+from maskwright.models.pretrained.usable import check_usable
+
+_HEADS = ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel")  # endings of the class names of models with a head
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model of transformers.
+
+    Attributes:
+        model: the model, including its head for masked tokens if it has one.
+        has_head: whether it has such a head.
+        missing_keys: weights of the model that are not in the file, without those of poolers.
+        unexpected_keys: weights in the file that are not in the model.
+    """
+
+    model: Any
+    has_head: bool
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def open_config(name: str, trust_remote_code: bool) -> Any:
+    """Returns the configuration of a model of the hub or of a folder.
+
+    Raises:
+        UserError: there is none, it needs code of its own, or it is no encoder of text.
+    """
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        config = transformers.AutoConfig.from_pretrained(_place(name), trust_remote_code=trust_remote_code)
+    except Exception as error:
+        raise _no_model(name, error, trust_remote_code) from error
+    check_usable(config, name)
+    return config
+
+
+def open_model(name: str, dropout: float | None, reinitialize: bool, trust_remote_code: bool) -> Opened:
+    """Opens a model of the hub or of a folder. See `Pretrained`.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    import transformers
+
+    config = open_config(name, trust_remote_code)
+    if dropout is not None:
+        set_dropout(config, dropout)
+    kinds = config.architectures or []
+    own_code = getattr(config, "auto_map", None) or {} if trust_remote_code else {}
+    known = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING or "AutoModelForMaskedLM" in own_code
+    has_head = known and (not kinds or any(kind.endswith(_HEADS) for kind in kinds))
+    kind = transformers.AutoModelForMaskedLM if has_head else transformers.AutoModel
+    given = {"dtype": torch.float32, "trust_remote_code": trust_remote_code}
+    try:
+        if reinitialize:
+            return Opened(kind.from_config(config, **given), has_head, [], [])
+        model, info = kind.from_pretrained(_place(name), config=config, output_loading_info=True, **given)
+    except (RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"model.name='{name}' has damaged weights, or some of other shapes than its config.json says: {error}"
+        ) from error
+    except Exception as error:
+        raise _no_model(name, error, trust_remote_code) from error
+    missing = [key for key in info["missing_keys"] if "pooler" not in key]
+    return Opened(model, has_head, missing, sorted(info["unexpected_keys"]))
+
+
+def set_dropout(config: Any, dropout: float) -> None:
+    """Sets all dropouts in the configuration of a model, and in those inside it, whatever they are called."""
+    for name in sorted(name for name in set(vars(config)) | set(config.attribute_map) if "dropout" in name):
+        value = getattr(config, name, None)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            setattr(config, name, dropout)
+    for name in config.sub_configs:  # such as the configuration of a text encoder
+        if (inside := getattr(config, name, None)) is not None:
+            set_dropout(inside, dropout)
+
+
+def _place(name: str) -> str:
+    """Returns the folder of a model, or its name on the hub."""
+    folder = Path(on_disk(name, "model.name")).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    go_offline_without_network()
+    return name
+
+
+def _no_model(name: str, error: Exception, trust_remote_code: bool) -> UserError:
+    """Returns the error for a model that transformers does not open."""
+    if "trust_remote_code" in str(error) and not trust_remote_code:
+        return UserError(
+            f"model.name='{name}' comes with Python code of its own, which is run only if you allow it. Read that "
+            "code, then set model.trust_remote_code=true."
+        )
+    if package := missing_package(error):
+        return UserError(f"model.name='{name}' needs the package {package}: pip install {package}")
+    return UserError(
+        f"model.name='{name}' is no model of the hub, nor a folder with one, that transformers opens: "
+        f"{first_line(error)}"
+    )
