@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.labels import Labelled, label_of
 
+EACH: Final = "each"  # of `Source.document`: as `row`, with empty rows, which predictions keep too
 _HEADING = re.compile(r"\s*= [^=].* =\s*$")
 
 
@@ -50,6 +52,9 @@ def read(
 
 def documents(rows: Iterable[str], document: str) -> Iterator[str]:
     """Yields rows of text joined into documents; see `Source.document`."""
+    if document == EACH:
+        yield from (row.rstrip("\n") for row in rows)
+        return
     if document == "row":
         yield from (row for row in rows if row.strip())
         return

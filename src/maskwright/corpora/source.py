@@ -27,7 +27,7 @@ class Source:
         column: the column that holds the text, in files with columns.
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
-            ` = Title = `, as in WikiText).
+            ` = Title = `, as in WikiText); or `files.EACH`.
         tags: the column of IOB tags beside a column of words, in data sets of the hub and in its layout; any name
             for plain files with a word per line.
         label: the column of labels, in files with columns.
@@ -37,14 +37,14 @@ class Source:
     source: str
     config: str | None
     column: str
-    document: Literal["row", "paragraph", "file", "article"]
+    document: Literal["row", "paragraph", "file", "article", "each"]
     tags: str | None = None
     label: str | None = None
     labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         known = ("row", "paragraph", "file", "article")
-        if self.document not in known:
+        if self.document not in (*known, files.EACH):
             raise UserError(
                 f"data.document is '{self.document}'.{nearest(self.document, known)} "
                 f"It is one of: {', '.join(known)}."
