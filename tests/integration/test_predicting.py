@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -68,6 +70,18 @@ def test_predictions_equal_those_of_an_evaluation(tune, reviews, tmp_path, name)
     expected = lines(kept / "predictions.jsonl")
     assert [{key: value for key, value in row.items() if key != "label"} for row in expected] == rows
     assert [row["text"] for row in rows] == [row["text"] for row in csv.DictReader(reviews.open())]
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_predictions_are_as_precise_as_those_of_an_evaluation(tune, tmp_path, precision):  # noqa: F811
+    result = tune("regression", "optimizer.lr=1e-2")
+    own = f"hardware.precision={precision}"
+    evaluate(compose_command("evaluate", f"run={result.run_dir}", "hardware=cpu", own))
+    expected = lines(result.run_dir / "evaluations" / "test" / "predictions.jsonl")
+    texts, output = tmp_path / "texts.jsonl", tmp_path / "out.jsonl"
+    texts.write_text("".join(json.dumps({"text": row["text"]}) + "\n" for row in expected))
+    predicted(result, "data=text", f"data.source={texts}", own, f"output={output}")
+    assert [row["predicted"] for row in lines(output)] == [row["predicted"] for row in expected]
 
 
 @pytest.mark.parametrize("settings", [[], ["task.crf=true"], ["data.context=document"], ["data.block_size=6"]])
@@ -173,6 +187,31 @@ def test_a_stopped_prediction_continues_and_ends_as_a_whole_one(
     assert output.read_bytes() != whole.read_bytes()
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_leaves_what_the_same_command_continues(tune, tmp_path, number):  # noqa: F811
+    result = tune("regression", "trainer.max_steps=1")
+    given = [f"{make_text(seed, 1)} {seed}" for seed in range(predicting.WINDOW + 9)]
+    program = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={result.run_dir}", "hardware=cpu", "-"]
+    whole = subprocess.run(program, input="\n".join(given), capture_output=True, text=True, check=True).stdout
+    output = tmp_path / "out.jsonl"
+    rows = tmp_path / ".out.jsonl.part" / "rows.jsonl"
+    program.append(f"output={output}")
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdin.write("\n".join([*given, *given]) + "\n")
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not (rows.exists() and rows.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    assert not output.exists()
+    assert ("the same command continues it" in said) == (number == signal.SIGTERM)
+    again = subprocess.run(program, input="\n".join(given), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "1,024 predictions were there already" in again.stderr
+    assert output.read_text() == whole
+
+
 def test_a_changed_text_of_stdin_is_not_continued(tune, texts, tmp_path, windows, monkeypatch):  # noqa: F811
     result = tune("classification")
     output = tmp_path / "out.jsonl"
@@ -229,10 +268,12 @@ def test_the_command_prints_json_lines_alone(tune, tmp_path):  # noqa: F811
     assert found.returncode == 0, found.stderr
     rows = [json.loads(line) for line in found.stdout.splitlines()]
     assert [row["text"] for row in rows] == ["a wonderful, [quiet] delight", "", "it's 'one'"]
-    assert "1 texts are empty after cleaning" in found.stderr
+    assert "empty after cleaning, and have no prediction: 1" in found.stderr
     again = call("text=a wonderful, [quiet] delight", "hardware=cpu")
     [row] = [json.loads(line) for line in again.stdout.splitlines()]
     assert row["probabilities"] == pytest.approx(rows[0]["probabilities"], abs=2e-6)
+    several = call("text=[one,'another, longer one']", "hardware=cpu")
+    assert [json.loads(line)["text"] for line in several.stdout.splitlines()] == ["one", "another, longer one"]
     wrong = call("hardware=cpu")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "There are no texts to predict for" in wrong.stderr
@@ -249,6 +290,7 @@ def test_a_masked_language_model_is_refused(run, corpus, tmp_path):
     ("overrides", "message"),
     [
         (["text=one", "data=text", "data.source=new.txt"], "text and data are both given"),
+        (["data=text", "data.source={films}", "split=test", "data.limit=0"], "data.limit=0"),
         (["text=[]"], r"text=\[\] is no text"),
         (["text=one", "output=out.xlsx"], r"ends in \.jsonl, \.csv, \.parquet"),
         (["text=one", "checkpoint=first"], "It is best or last"),

@@ -1,10 +1,11 @@
 """Makes predictions with a finished run for texts without labels, in their order and in constant memory."""
 
 import hashlib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -52,9 +53,7 @@ def predict(cfg: DictConfig, overrides: Sequence[str] = ()) -> int:
     with redirect_stdout(sys.stderr):  # which leaves stdout to the predictions
         count = _print(asked, saved, texts, stdout) if output is None else _write(asked, saved, texts, output)
         if count.empty:
-            console().print(
-                f"note: {count.empty:,} texts are empty after cleaning, so nothing is predicted for them"
-            )
+            console().print(f"note: texts that are empty after cleaning, and have no prediction: {count.empty:,}")
         if output is not None:
             console().print(f"{count.all:,} predictions are in {output}")
     return count.all
@@ -102,6 +101,8 @@ def _predictor(asked: PredictSettings, saved: SavedRun) -> Predictor:
 def _print(asked: PredictSettings, saved: SavedRun, texts: Texts, stdout: TextIO) -> _Count:
     """Prints predictions as JSON lines; ends where nobody reads them any more."""
     count, predictor = _Count(), _predictor(asked, saved)
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale is
     try:
         with bar("Predicting", texts.number) as progress:
             for before, own, after in _windows(saved, texts):
@@ -118,26 +119,35 @@ def _write(asked: PredictSettings, saved: SavedRun, texts: Texts, output: Path) 
     """Writes predictions into a file, or continues it."""
     count, predictor = _Count(), _Later(lambda: _predictor(asked, saved))
     assert saved.checkpoint is not None
-    with saved.checkpoint.open("rb") as file:
-        run = hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+    with saved.checkpoint.open("rb") as weights:
+        run = hashlib.file_digest(weights, "blake2b").hexdigest()[:16]
     identity = {"run": run, "input": fingerprint(texts.identity)}
-    with PredictionFile(output, identity, asked.overwrite, WINDOW) as file_of_rows:
-        kept = file_of_rows.windows
-        held = file_of_rows.held()
-        with bar("Predicting", texts.number) as progress:
+    with PredictionFile(output, identity, asked.overwrite, WINDOW) as file:
+        kept, held = file.windows, file.held()
+        with bar("Predicting", texts.number) as progress, _told(output):
             for number, (before, own, after) in enumerate(_windows(saved, texts)):
                 if number >= kept:
-                    file_of_rows.write(predictor.get()(before, own, after))
+                    file.write(predictor.get()(before, own, after))
                 elif any(text.text != next(held)["text"] for text in own):
-                    raise file_of_rows.begun_with("another input")
+                    raise file.begun_with("another input")
                 count.add(own)
                 progress.advance(len(own))
         if count.all < kept * WINDOW:
-            raise file_of_rows.begun_with("another input")
-        file_of_rows.finish()
+            raise file.begun_with("another input")
+        file.finish()
     if kept:
         console().print(f"note: {kept * WINDOW:,} predictions were there already")
     return count
+
+
+@contextmanager
+def _told(output: Path) -> Iterator[None]:
+    """Says after an interruption how to continue."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console().print(f"note: output={output} is not finished; the same command continues it")
+        raise
 
 
 class _Later:

@@ -1,5 +1,6 @@
 """Which texts `src/predict.py` makes predictions for: those of a source, of the command line, or of stdin."""
 
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -54,9 +55,10 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     if asked.text is not None:
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
         if texts == [STDIN]:
-            return Texts(lambda: made(_lines()), [*identity, STDIN])
+            return Texts(lambda: made(map(_checked, _lines())), [*identity, STDIN])
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise UserError(f'text={asked.text!r} is no text. Give one, or a list: text=\'["One text","another"]\'')
+        texts = list(map(_checked, texts))
         return Texts(lambda: made(texts), [*identity, texts], len(texts))
     if not chosen and given.get("source") is None:
         raise UserError(
@@ -81,7 +83,7 @@ def _source(data: Mapping[str, Any]) -> Source:
     if data.get("sources") is not None and data.get("source") is None:
         raise UserError("Predictions are made for one source. Choose one: data=text data.source=…")
     settings = {key: data[key] for key in SOURCE_KEYS if key in data}
-    unused = {"label": None, "labels": None, "published": None, "splits": {"train": "train"}, "limit": None}
+    unused = {"label": None, "labels": None, "published": None, "splits": {"train": "train"}}
     source = source_recipe(
         **{**settings, **{key: value for key, value in unused.items() if key in SOURCE_KEYS}}
     ).source
@@ -103,7 +105,18 @@ def _raw(source: Source, splits: str) -> Iterator[str | Labelled | Tagged]:
     return map(wikimedia.plain_text, texts) if source.find()[0] == "dump" else iter(texts)
 
 
+def _checked(text: str) -> str:
+    """Returns a text that can be encoded; Python passes on bytes that are not UTF-8 as characters of their own."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"The text {text[:60]!r} is not UTF-8 at its character {error.start}.") from None
+    return text
+
+
 def _lines() -> Iterator[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # whatever the locale is
     try:
         for line in sys.stdin:
             yield line.rstrip("\r\n")
