@@ -46,7 +46,9 @@ class Invocation:
 Main = Callable[[DictConfig, Invocation], Any]
 
 
-def command(config_name: str, literal: tuple[str, ...] = ()) -> Callable[[Main], Callable[[], None]]:
+def command(
+    config_name: str, literal: tuple[str, ...] = (), stdin: str | None = None
+) -> Callable[[Main], Callable[[], None]]:
     """Decorates `main(cfg, invocation)` of a program with Hydra, over `conf/<config_name>.yaml` of its repository.
 
     What the user got wrong is said in one message, without a traceback.
@@ -54,6 +56,7 @@ def command(config_name: str, literal: tuple[str, ...] = ()) -> Callable[[Main],
     Args:
         literal: keys whose values are texts: commas, quotes and brackets in them mean nothing to Hydra. One that
             ends in a dot stands for all that begin with it.
+        stdin: the key that gets the value `-` where `-` is an argument by itself.
     """
 
     def decorate(main: Main) -> Callable[[], None]:
@@ -67,6 +70,8 @@ def command(config_name: str, literal: tuple[str, ...] = ()) -> Callable[[Main],
                 return main(cfg, _invocation())
 
         def enter() -> None:
+            if stdin is not None:
+                sys.argv[1:] = [f"{stdin}=-" if argument == "-" else argument for argument in sys.argv[1:]]
             sys.argv[1:] = [quoted(argument, literal) for argument in sys.argv[1:]]
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
             # the groups in the help texts of conf/hydra/help

@@ -1,11 +1,14 @@
 """The commands and keys in the documentation work."""
 
+import json
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from maskwright.cli import known, quoted
@@ -91,6 +94,27 @@ def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     for name, value in metrics.items():
         assert value == pytest.approx(trained.metrics[name], rel=1e-5)
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
+
+
+@pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/predict\.py run="))
+def test_documented_prediction_commands_run(run, labelled, tmp_path, monkeypatch, command):
+    data = "data=conll" if "run=logs/tagging" in command else "data=csv"
+    task = "tagging" if data == "data=conll" else "classification"
+    trained = run(f"task={task}", data, *labelled[data], "trainer.max_steps=1", run_dir=tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    texts = ["A wonderful film.", "Ada Smith went to Rome."]
+    Path("letters.txt").write_text("\n".join(texts) + "\n")
+    Path("new.csv").write_text("text\n" + "\n".join(texts) + "\n")
+    program = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={trained.run_dir}", "hardware=cpu"]
+    own = re.sub(r"python src/predict\.py run=\S+", shlex.join(program).replace("\\", r"\\\\"), command)
+    result = subprocess.run(own, shell=True, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    if "output=" in command:
+        rows = pq.read_table("new.parquet").to_pylist()
+    else:
+        rows = [json.loads(line) for line in (result.stdout or Path("tags.jsonl").read_text()).splitlines()]
+    assert [row["text"] for row in rows] == texts[: len(rows)]
+    assert all(row["predicted"] for row in rows)
 
 
 def test_the_documents_contain_training_commands():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import hub
@@ -12,6 +13,7 @@ from maskwright.corpora.rows import Columns, Format, texts_of
 from maskwright.corpora.tables import READERS, class_names, is_readable
 from maskwright.corpora.tag_schemes import Scheme
 
+EACH: Final = "each"  # of `Source.document`: as `row`, with empty rows, which predictions keep too
 _HEADING = re.compile(r"\s*= [^=].* =\s*$")
 
 
@@ -68,6 +70,9 @@ def _with_datasets(
 
 def documents(rows: Iterable[str], document: str) -> Iterator[str]:
     """Yields rows of text joined into documents; see `Source.document`."""
+    if document == EACH:
+        yield from (row.rstrip("\n") for row in rows)
+        return
     if document == "row":
         yield from (row for row in rows if row.strip())
         return

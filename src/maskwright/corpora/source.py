@@ -36,7 +36,7 @@ class Source:
             with a word per line, see `columns.read`.
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
-            ` = Title = `, as in WikiText).
+            ` = Title = `, as in WikiText); or `files.EACH`.
         tags: the column of tags beside a column of words, in data sets of the hub and in its layout; of files with
             a word per line, see `columns.read`.
         label: the column of labels, in files with columns; `file` for .txt files that are named by their labels.
@@ -49,7 +49,7 @@ class Source:
     source: str | tuple[str, ...]
     config: str | None
     column: str | int
-    document: Literal["row", "paragraph", "file", "article"]
+    document: Literal["row", "paragraph", "file", "article", "each"]
     tags: str | int | None = None
     label: str | int | None = None
     labels: tuple[str, ...] | None = None
@@ -61,7 +61,7 @@ class Source:
 
     def __post_init__(self) -> None:
         known = ("row", "paragraph", "file", "article")
-        if self.document not in known:
+        if self.document not in (*known, files.EACH):
             raise UserError(
                 f"data.document is '{self.document}'.{nearest(self.document, known)} "
                 f"It is one of: {', '.join(known)}."

@@ -69,3 +69,18 @@ class EvaluateSettings(Settings):
     data: dict[str, Any]
     hardware: Hardware
     output: str | None
+
+
+class PredictSettings(Settings):
+    """`conf/predict.yaml`: predictions of a finished run for texts without labels."""
+
+    run: str
+    checkpoint: str
+    text: Any
+    split: str | None
+    words: Literal["punctuation", "blanks"]
+    data: dict[str, Any]
+    hardware: Hardware
+    output: str | None
+    overwrite: bool
+    tokens_per_batch: PositiveInt | None

@@ -60,9 +60,23 @@ class Classification(TextTask):
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         return batch["texts"], self(batch).float().softmax(dim=1), batch["targets"]
 
-    def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
+    def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
         texts, outputs, targets = seen
-        self.predicted = per_text(texts, outputs, targets.astype(np.int64))
+        return per_text(texts, outputs, targets.astype(np.int64))
+
+    def shown(self, predicted: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+        names = self.labels.names
+        return [
+            {
+                "predicted": names[int(outputs.argmax())],
+                "probability": round(float(outputs.max()), 6),
+                "probabilities": {name: round(float(p), 6) for name, p in zip(names, outputs, strict=True)},
+            }
+            for outputs in predicted["outputs"]
+        ]
+
+    def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
+        self.predicted = self.collect(seen)
         outputs, targets = self.predicted["outputs"], self.predicted["targets"]
         accuracy = float((outputs.argmax(1) == targets).mean())
         likelihood = outputs[np.arange(len(targets)), targets]
@@ -107,14 +121,8 @@ class Classification(TextTask):
     def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
         names, found = self.labels.names, self.predicted
         return [
-            {
-                "text": texts[number],
-                "label": names[target],
-                "predicted": names[int(outputs.argmax())],
-                "probability": round(float(outputs.max()), 6),
-                "probabilities": {name: round(float(p), 6) for name, p in zip(names, outputs, strict=True)},
-            }
-            for number, outputs, target in zip(found["texts"], found["outputs"], found["targets"], strict=True)
+            {"text": texts[number], "label": names[target], **shown}
+            for number, target, shown in zip(found["texts"], found["targets"], self.shown(found), strict=True)
         ]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskwright.core.distributed import gather
 from maskwright.core.types import Rate
+from maskwright.corpora.marks import Spans
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masked, Masker
@@ -92,7 +93,9 @@ class LabelledTask(Task):
 
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
-        spec = super().spec(settings)
+        own = (cls.collect, cls.shown)
+        predicts = own[0] is not LabelledTask.collect and own[1] is not LabelledTask.shown
+        spec = replace(super().spec(settings), predicts_texts=predicts)
         if settings.get("mlm_weight") is None:
             return spec
         of_tokens = tuple(Metric(f"mlm_{metric.name}", metric.better) for metric in METRICS)
@@ -115,6 +118,27 @@ class LabelledTask(Task):
             seen: the return values of `predict_batch`, concatenated over all batches and ranks.
         """
         raise NotImplementedError
+
+    def collect(self, seen: list[np.ndarray]) -> Any:
+        """Returns the predictions for whole texts, in the order of their numbers; see `measure` for `seen`."""
+        raise NotImplementedError
+
+    def shown(self, predicted: Any) -> list[dict[str, Any]]:
+        """Returns for each text what was predicted, as files of predictions hold it.
+
+        Args:
+            predicted: the return value of `collect`.
+        """
+        raise NotImplementedError
+
+    def row(self, text: str, words: Spans | None, shown: dict[str, Any] | None) -> dict[str, Any]:
+        """Returns the row for a text without a label in a file of predictions.
+
+        Args:
+            words: of a text for tagging, the first character of each word and the one after its last.
+            shown: an entry of the return value of `shown`; None if nothing was left of the text to predict from.
+        """
+        return {"text": text, **(shown or {"predicted": None})}
 
     # Training
 

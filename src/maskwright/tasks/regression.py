@@ -45,8 +45,14 @@ class Regression(TextTask):
         targets = batch["target_bits"].view(torch.float32)
         return batch["texts"], self(batch).float() * self.deviation + self.mean, targets
 
+    def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
+        return per_text(*seen)
+
+    def shown(self, predicted: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+        return [{"predicted": float(value)} for (value,) in predicted["outputs"]]
+
     def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
-        self.predicted = per_text(*seen)
+        self.predicted = self.collect(seen)
         predicted, targets = torch.tensor(self.predicted["outputs"][:, 0]), torch.tensor(self.predicted["targets"])
         predicted, targets = predicted.double(), targets.double()
         squared = ((predicted - targets) ** 2).mean()
@@ -68,8 +74,8 @@ class Regression(TextTask):
         super().report(split, metrics, data, folder)
         texts, found = data.texts(split), self.predicted
         rows = [
-            {"text": texts[number], "label": float(target), "predicted": float(value)}
-            for number, (value,), target in zip(found["texts"], found["outputs"], found["targets"], strict=True)
+            {"text": texts[number], "label": float(target), **shown}
+            for number, target, shown in zip(found["texts"], found["targets"], self.shown(found), strict=True)
         ]
         predictions.write(rows, folder)
         predictions.show_largest_errors(rows)

@@ -29,12 +29,14 @@ class TaskSpec:
         metrics: the metrics of an evaluation.
         primary: the name of the metric that models are compared by.
         predicts_tokens: whether it has a head for masked tokens.
+        predicts_texts: whether it makes predictions for texts without labels, see `LabelledTask.collect`.
     """
 
     label_kind: LabelKind | None
     metrics: tuple[Metric, ...]
     primary: str
     predicts_tokens: bool
+    predicts_texts: bool = False
 
     def metric(self, name: str) -> Metric | None:
         """Returns the metric of this name; None if there is none."""

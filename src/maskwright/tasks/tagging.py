@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.core.types import Share
+from maskwright.corpora.marks import Spans
 from maskwright.data.corpus import Corpus
 from maskwright.models.layers.case import CaseFeatures
 from maskwright.models.layers.crf import LinearChainCRF
@@ -18,7 +19,7 @@ from maskwright.models.layers.gather import gather
 from maskwright.models.layers.linear import ReadoutLinear
 from maskwright.reports import predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
-from maskwright.tasks.entities import entity_scores
+from maskwright.tasks.entities import chunks, entity_scores
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.spec import Metric
 from maskwright.tasks.tag_scores import tag_scores
@@ -143,14 +144,40 @@ class Tagging(LabelledTask):
         found = texts[valid], batch["places"][valid], tags[valid], losses[valid], probability[valid]
         return *found, batch["texts"][row], place, gold[known]
 
-    def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
+    def collect(self, seen: list[np.ndarray]) -> TaggedWords:
         """See `LabelledTask`. The prediction for a word without tokens is O, or the most frequent tag."""
         texts, places, tags = (column.astype(np.int64) for column in seen[:3])
-        losses, probabilities = seen[3:5]
         words = self._words(*(column.astype(np.int64) for column in seen[5:]))
         at = np.concatenate([[0], words.ends])[texts] + places
-        words.predicted[at], words.probabilities[at] = tags, probabilities
-        self.predicted = words
+        words.predicted[at], words.probabilities[at] = tags, seen[4]
+        return words
+
+    def shown(self, predicted: TaggedWords) -> list[dict[str, Any]]:
+        shares = [[round(float(p), 6) for p in text] for text in predicted.by_text(predicted.probabilities)]
+        tags = self._spelled(predicted, predicted.predicted)
+        return [{"predicted": own, "probabilities": of} for own, of in zip(tags, shares, strict=True)]
+
+    def row(self, text: str, words: Spans | None, shown: dict[str, Any] | None) -> dict[str, Any]:
+        """See `LabelledTask`. Beside the tags it has the words, their characters, and the entities."""
+        spans = words or []
+        absent = self.labels.names[self._absent]
+        found = shown or {"predicted": [absent] * len(spans), "probabilities": [1.0] * len(spans)}
+        entities = []
+        kinds = chunks(found["predicted"]) if self.labels.entities else set()
+        for kind, first, last in sorted(kinds, key=lambda chunk: chunk[1]):
+            start, end = spans[first][0], spans[last - 1][1]
+            entities.append({"kind": kind, "start": start, "end": end, "text": text[start:end]})
+        return {
+            "text": text,
+            "words": [text[start:end] for start, end in spans],
+            "offsets": [list(span) for span in spans],
+            **found,
+            "entities": entities,
+        }
+
+    def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
+        losses = seen[3]
+        self.predicted = words = self.collect(seen)
         whole, of_kinds = self._scores(words)
         of_kinds = {kind: dict.fromkeys(whole, 0.0) for kind in self.labels.kinds} | of_kinds
         return {
@@ -173,14 +200,18 @@ class Tagging(LabelledTask):
             texts, places, tags: (W,) the text of each word, its index in the text, and its tag.
         """
         order = np.lexsort((places, texts))
-        names, counts = self.labels.names, self.labels.counts
-        outside = names.index("O") if "O" in names else int(np.argmax(counts or [0]))
         return TaggedWords(
             np.cumsum(np.bincount(texts, minlength=1)),
             tags[order],
-            np.full(len(tags), outside),
+            np.full(len(tags), self._absent),
             np.ones(len(tags), np.float32),
         )
+
+    @property
+    def _absent(self) -> int:
+        """The number of the tag that is predicted for a word without tokens: O, or the most frequent one."""
+        names, counts = self.labels.names, self.labels.counts
+        return names.index("O") if "O" in names else int(np.argmax(counts or [0]))
 
     def _spelled(self, words: TaggedWords, column: np.ndarray) -> list[list[str]]:
         return [[self.labels.names[tag] for tag in tags.tolist()] for tags in words.by_text(column)]
@@ -191,10 +222,9 @@ class Tagging(LabelledTask):
         super().report(split, metrics, data, folder)
         words = self.predicted
         columns = (self._spelled(words, words.tags), self._spelled(words, words.predicted))
-        shares = [[round(float(p), 6) for p in text] for text in words.by_text(words.probabilities)]
         rows: list[dict[str, Any]] = [
-            {"words": text, "tags": tags, "predicted": predicted, "probabilities": probabilities}
-            for text, tags, predicted, probabilities in zip(data.words(split), *columns, shares, strict=True)
+            {"words": text, "tags": tags, **shown}
+            for text, tags, shown in zip(data.words(split), columns[0], self.shown(words), strict=True)
         ]
         predictions.write(rows, folder)
         whole, of_kinds = self._scores(words)

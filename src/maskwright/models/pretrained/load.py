@@ -17,7 +17,7 @@ from maskwright.models.layers.gather import gather
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.pretrained.layers import find_depths, find_layers
 from maskwright.models.pretrained.lengths import max_length, padded_length
-from maskwright.models.pretrained.opening import Opened, open_config, open_model
+from maskwright.models.pretrained.opening import open_config, open_model
 
 ARCHITECTURE = "encoder"  # the folder of a run that holds the configuration of its encoder
 _TRIAL = 8  # tokens of the row that a new model is tried with

@@ -1,0 +1,124 @@
+"""Which texts `src/predict.py` makes predictions for: those of a source, of the command line, or of stdin."""
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from maskwright.core.errors import UserError
+from maskwright.corpora import files, wikimedia
+from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.inputs import Input, inputs
+from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.recipe import SOURCE_KEYS, source_recipe, sources_of
+from maskwright.corpora.source import Source
+from maskwright.run.saved import SavedRun
+from maskwright.settings.commands import PredictSettings
+
+STDIN = "-"
+
+
+class Texts(NamedTuple):
+    """Texts in their order.
+
+    Attributes:
+        read: returns them; empty ones too.
+        identity: what they depend on, in plain containers.
+        number: how many there are; None where that is unknown.
+    """
+
+    read: Callable[[], Iterator[Input]]
+    identity: Any
+    number: int | None = None
+
+
+def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] = ()) -> Texts:
+    """Returns the texts that the command asks for, cleaned as those of the run.
+
+    Args:
+        overrides: the overrides of the command line; with `data.cleaning` texts are cleaned as that says.
+    Raises:
+        UserError: it names no texts or several kinds of them, or they do not exist.
+    """
+    own = saved.config["data"]
+    given, chosen = asked.data, "cleaning" in asked.data or "sources" in asked.data
+    if asked.text is not None and (chosen or given.get("source") is not None):
+        raise UserError("text and data are both given. Name the texts by one of them.")
+    steps = _cleaning(given if any(o.lstrip("+").startswith("data.cleaning=") for o in overrides) else own)
+    assert saved.labels is not None
+    rule = asked.words if saved.labels.kind == "tags" else None
+    made = partial(inputs, clean=cleaner(steps), rule=rule)
+    identity: list[Any] = [steps, rule]
+    if asked.text is not None:
+        texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        if texts == [STDIN]:
+            return Texts(lambda: made(map(_checked, _lines())), [*identity, STDIN])
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise UserError(f'text={asked.text!r} is no text. Give one, or a list: text=\'["One text","another"]\'')
+        texts = list(map(_checked, texts))
+        return Texts(lambda: made(texts), [*identity, texts], len(texts))
+    if not chosen and given.get("source") is None:
+        raise UserError(
+            "There are no texts to predict for. Name them: data=csv data.source=new.csv, text='A text', or - for "
+            "stdin."
+        )
+    data = dict(given) if chosen else {**own, **{key: value for key, value in given.items() if value is not None}}
+    source, limit = _source(data), data.get("limit")
+    splits = _split(source, asked.split)
+    return Texts(
+        lambda: made(islice(_raw(source, splits), limit)), [*identity, source.identity(), splits, limit], limit
+    )
+
+
+def _cleaning(data: Mapping[str, Any]) -> list[str]:
+    """Returns the cleaning steps of a config group `data`; of several sources, those of the first."""
+    return list(next(iter(sources_of(data).values())).get("cleaning") or ())
+
+
+def _source(data: Mapping[str, Any]) -> Source:
+    """Returns the source of a config group `data`, whose labels are not read."""
+    if data.get("sources") is not None and data.get("source") is None:
+        raise UserError("Predictions are made for one source. Choose one: data=text data.source=…")
+    settings = {key: data[key] for key in SOURCE_KEYS if key in data}
+    unused = {"label": None, "labels": None, "published": None, "splits": {"train": "train"}}
+    source = source_recipe(
+        **{**settings, **{key: value for key, value in unused.items() if key in SOURCE_KEYS}}
+    ).source
+    return replace(source, document=files.EACH) if source.document == "row" else source
+
+
+def _split(source: Source, asked: str | None) -> str:
+    if asked is not None:
+        return asked
+    held = sorted(source.splits())
+    if len(held) == 1:
+        return held[0]
+    has = f"has the splits {', '.join(held)}" if held else "does not say which splits it has"
+    raise UserError(f"data.source='{source.source}' {has}. Name one, or several: split={'+'.join(held) or 'test'}")
+
+
+def _raw(source: Source, splits: str) -> Iterator[str | Labelled | Tagged]:
+    texts: Iterable[Any] = chain.from_iterable(source.read(split) for split in splits.split("+"))
+    return map(wikimedia.plain_text, texts) if source.find()[0] == "dump" else iter(texts)
+
+
+def _checked(text: str) -> str:
+    """Returns a text that can be encoded; Python passes on bytes that are not UTF-8 as characters of their own."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"The text {text[:60]!r} is not UTF-8 at its character {error.start}.") from None
+    return text
+
+
+def _lines() -> Iterator[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # whatever the locale is
+    try:
+        for line in sys.stdin:
+            yield line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"What stdin holds is not UTF-8: {error}.") from None

@@ -1,0 +1,73 @@
+"""A finished run that makes predictions for texts in memory."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
+from torch import Tensor
+
+from maskwright.corpora.inputs import Input
+from maskwright.data.batching import MicroBatch, RowReader, cut_by_budget
+from maskwright.data.loader import to_tensors
+from maskwright.data.unlabelled import rows_of_inputs
+from maskwright.run.saved import SavedRun
+from maskwright.run.trainer import precision
+from maskwright.settings.hardware import Hardware
+
+
+class Predictor:
+    """Maps texts to rows of a file of predictions.
+
+    Args:
+        tokens_per_batch: positions of a batch, padding included; None takes as many as the run's evaluation.
+    """
+
+    def __init__(self, saved: SavedRun, hardware: Hardware, tokens_per_batch: int | None):
+        assert saved.labels is not None
+        gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
+        self.fabric = Fabric(
+            accelerator="cuda" if gpu else "cpu",
+            devices=1,
+            precision=precision(hardware.precision, gpu),  # type: ignore[arg-type]
+            plugins=[LightningEnvironment()],  # one process, whatever a cluster says
+        )
+        self.task: Any = saved.task
+        self.module = self.fabric.setup_module(self.task)
+        self.module.mark_forward_method("predict_batch")
+        self.kind, self.tokenizer, self.data = saved.labels.kind, saved.tokenizer, saved.settings.data.arguments
+        self.tokens_per_batch = tokens_per_batch or self.data["evaluation_tokens_per_batch"]
+
+    def __call__(
+        self, before: Sequence[Input], own: Sequence[Input], after: Sequence[Input]
+    ) -> list[dict[str, Any]]:
+        """Returns a row for each text of `own`, in order; the others are their context."""
+        before, after = ([text for text in texts if text.clean] for texts in (before, after))
+        chosen = [text for text in own if text.clean]
+        shown = iter(self._shown([*before, *chosen, *after], len(before), len(chosen)))
+        return [self.task.row(text.text, text.words, next(shown) if text.clean else None) for text in own]
+
+    def _shown(self, texts: Sequence[Input], first: int, number: int) -> list[dict[str, Any]]:
+        """Returns what is predicted for `number` texts from the `first` on."""
+        if not number:
+            return []
+        rows = rows_of_inputs(texts, self.kind, self.tokenizer, self.data)
+        own = np.flatnonzero((rows.documents >= first) & (rows.documents < first + number))
+        # longest first, as evaluation has them
+        own = own[np.argsort(-rows.lengths[own], kind="stable")]
+        read = RowReader(rows, gold=True)
+        seen = []
+        for batch in cut_by_budget(own, rows.lengths, self.tokens_per_batch):
+            tensors = to_tensors(read.__getitems__(MicroBatch(batch)))
+            tensors["texts"] = tensors["texts"] - first
+            seen.append(self._predict(tensors))
+        columns = [np.concatenate(column) for column in zip(*seen, strict=True)]
+        return self.task.shown(self.task.collect(columns))
+
+    @torch.inference_mode()
+    def _predict(self, batch: dict[str, Tensor]) -> tuple[np.ndarray, ...]:
+        found = self.module.predict_batch(self.fabric.to_device(batch))
+        # NumPy has no bfloat16
+        return tuple((t.float() if t.is_floating_point() else t).cpu().numpy() for t in found)
