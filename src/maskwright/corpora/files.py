@@ -33,7 +33,7 @@ def read(
             that its name says.
     """
     if not is_readable(path):
-        yield from _with_datasets(path, columns, document, labels, label_names)
+        yield from _with_datasets(path, columns, document, labels, label_names, bool(form and form.unlabelled))
         return
     if len(columns) > 1 and ending(path) == ".txt":
         [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
@@ -45,7 +45,12 @@ def read(
 
 
 def _with_datasets(
-    path: Path, columns: Columns, document: str, labels: Sequence[str] | None, label_names: Mapping[str, str] | None
+    path: Path,
+    columns: Columns,
+    document: str,
+    labels: Sequence[str] | None,
+    label_names: Mapping[str, str] | None,
+    unlabelled: bool,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of a file of another format, such as .arrow, if `datasets` reads it."""
     try:
@@ -55,7 +60,7 @@ def _with_datasets(
             f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)} (all but "
             f".parquet also compressed: {', '.join(COMPRESSED)}), and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         ) from error
-    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names)
+    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names, unlabelled)
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 

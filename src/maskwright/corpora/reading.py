@@ -65,7 +65,7 @@ class Reading:
         """Yields the texts of a split of the source, counted, and tagged ones with the number of their document."""
         found = self.findings
         sizes = found.by_split.setdefault(split, {})
-        for text in self.recipe.source.read(split):
+        for text in self.recipe.read(split):
             sizes["texts"] = sizes.get("texts", 0) + 1
             if isinstance(text, Tagged):
                 sizes["words"] = sizes.get("words", 0) + len(text.words)

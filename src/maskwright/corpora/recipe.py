@@ -1,7 +1,7 @@
 """What a config says about a corpus: its sources, and how documents are taken from each."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,8 +76,12 @@ class SourceRecipe:
             UserError: there is such a row.
         """
         for split in self.taken:
-            for _ in self.source.read(split):
+            for _ in self.read(split):
                 pass
+
+    def read(self, split: str) -> Iterator[Any]:
+        """Yields the raw documents of a split of the source; see `Source.read`. Those to train on need labels."""
+        return self.source.read(split, unlabelled=split not in str(self.splits["train"]).split("+"))
 
 
 def source_recipe(
