@@ -21,9 +21,9 @@ from maskwright.corpora.source import Source
 ROWS = [('gut, sehr "gut" – 中', "pos"), ("über\tzwei;Zeilen", "neg"), ("", "pos"), ("fin", "neg")]
 
 
-def labelled(path, split="train", **settings) -> list[tuple[str, str | None]]:
+def labelled(path, split="train", unlabelled=False, **settings) -> list[tuple[str, str | None]]:
     source = Source(str(path), None, **{"column": "text", "document": "row", "label": "label"} | settings)
-    found = list(source.read(split))
+    found = list(source.read(split, unlabelled))
     assert all(isinstance(text, Labelled) for text in found)
     return [(text.text, text.label) for text in found]
 
@@ -221,7 +221,9 @@ def test_lists_of_words_are_read(tmp_path, name):
 def test_a_test_split_may_lack_the_column_of_labels(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\nx,0\n")
     (tmp_path / "test.csv").write_text("id,text\n1,x\n")
-    assert labelled(tmp_path, "test") == [("x", None)]
+    assert labelled(tmp_path, "test", unlabelled=True) == [("x", None)]
+    with pytest.raises(UserError, match="has no column 'label'"):
+        labelled(tmp_path, "test")
     (tmp_path / "train.csv").write_text("text,lable\nx,0\n")
     with pytest.raises(UserError, match="has no column 'label'.*Did you mean 'lable'"):
         labelled(tmp_path)

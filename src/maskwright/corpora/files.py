@@ -37,7 +37,8 @@ def read(
             that its name says.
     """
     if not is_readable(path):
-        yield from _with_datasets(path, columns, document, labels, label_names, scheme)
+        unlabelled = bool(form and form.unlabelled)
+        yield from _with_datasets(path, columns, document, labels, label_names, scheme, unlabelled)
         return
     if len(columns) > 1 and ending(path) == ".txt":
         [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
@@ -55,6 +56,7 @@ def _with_datasets(
     labels: Sequence[str] | None,
     label_names: Mapping[str, str] | None,
     scheme: Scheme | None,
+    unlabelled: bool,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of a file of another format, such as .arrow, if `datasets` reads it."""
     try:
@@ -64,7 +66,7 @@ def _with_datasets(
             f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)} (all but "
             f".parquet also compressed: {', '.join(COMPRESSED)}), and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         ) from error
-    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names, scheme)
+    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names, scheme, unlabelled)
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 

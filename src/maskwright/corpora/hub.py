@@ -24,6 +24,7 @@ def read(
     labels: Sequence[str] | None,
     label_names: Mapping[str, str] | None = None,
     scheme: Scheme | None = None,
+    unlabelled: bool = False,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
 
@@ -32,6 +33,7 @@ def read(
     Args:
         columns: the names of columns by the keys that name them, `data.column` first.
         labels, label_names, scheme: see `Source`.
+        unlabelled: whether the column of labels may be missing.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -48,7 +50,8 @@ def read(
         if is_disk_full(error):
             raise
         raise _explain(error, source, config, split, local) from error
-    yield from texts_in(rows, columns, f"data.source='{source}'", split, labels, label_names, scheme)
+    where = f"data.source='{source}'"
+    yield from texts_in(rows, columns, where, split, labels, label_names, scheme, unlabelled)
 
 
 def open_file(path: Path) -> Any:
@@ -66,12 +69,13 @@ def texts_in(
     split: str,
     labels: Sequence[str] | None,
     label_names: Mapping[str, str] | None,
-    scheme: Scheme | None,
+    scheme: Scheme | None = None,
+    unlabelled: bool = False,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents in rows that `datasets` reads; see `read`."""
     try:
         present: Any = rows.column_names or next(iter(rows), {})
-        chosen = positions(columns, present, where, unlabelled=split != "train")
+        chosen = positions(columns, present, where, unlabelled)
         features = rows.features or {}
         found = {key: names_of(features.get(str(column))) for key, column in columns.items()}
         names = {key: own for key, own in found.items() if own is not None}

@@ -74,7 +74,7 @@ class Reading:
         """
         found = self.findings
         sizes = found.by_split.setdefault(split, {})
-        for text in self.source.read(split):
+        for text in self.recipe.read(split, self.source):
             sizes["texts"] = sizes.get("texts", 0) + 1
             if isinstance(text, Tagged):
                 if text.tags is None and {*targets} != {"test"}:

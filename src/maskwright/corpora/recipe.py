@@ -1,7 +1,7 @@
 """What a config says about a corpus: its sources, and how documents are taken from each."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
@@ -96,12 +96,20 @@ class SourceRecipe:
         """
         source = self.read_source()
         for split in self.taken:
-            for _ in source.read(split):
+            for _ in self.read(split, source):
                 pass
 
     def read_source(self) -> Source:
         """Returns the source with the scheme of its tags, which its training split shows."""
         return self.source.with_scheme(str(self.splits["train"]))
+
+    def read(self, split: str, source: Source) -> Iterator[Any]:
+        """Yields the raw documents of a split; see `Source.read`. Those to train on need labels.
+
+        Args:
+            source: what `read_source` returned.
+        """
+        return source.read(split, unlabelled=split not in str(self.splits["train"]).split("+"))
 
 
 def source_recipe(

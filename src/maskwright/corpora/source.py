@@ -121,11 +121,13 @@ class Source:
         tags = (text.tags for text in texts if isinstance(text, Tagged) and text.tags is not None)
         return replace(self, scheme=find_scheme(tags, self.labels))
 
-    def read(self, split: str) -> Iterator[str | Labelled | Tagged]:
+    def read(self, split: str, unlabelled: bool = False) -> Iterator[str | Labelled | Tagged]:
         """Yields the raw documents of one split of the source.
 
         Files have splits where names of files or folders say so, see `listing`; else the single split `train`.
 
+        Args:
+            unlabelled: whether the column of labels may be missing, as in published tests.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
@@ -134,7 +136,9 @@ class Source:
         named = {key: column for key, column in keys.items() if column is not None}
         if here.kind in ("hub", "folder", "saved"):
             name = str(self.source if here.place is None else here.place)
-            rows = hub.read(name, self.config, split, named, self.labels, self.label_names, self.scheme)
+            rows = hub.read(
+                name, self.config, split, named, self.labels, self.label_names, self.scheme, unlabelled
+            )
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if here.place is not None:
@@ -151,7 +155,7 @@ class Source:
         by_split = self._by_split(here)
         if split not in by_split:
             raise UserError(listing.no_split(split, by_split, str(self)))
-        form = Format(self.encoding, self.delimiter, self.header, unlabelled=split != "train")
+        form = Format(self.encoding, self.delimiter, self.header, unlabelled)
         for path in by_split[split]:
             try:
                 yield from self._file(here, path, named, form)
