@@ -72,7 +72,7 @@ def test_predictions_equal_those_of_an_evaluation(tune, reviews, tmp_path, name)
     assert [row["text"] for row in rows] == [row["text"] for row in csv.DictReader(reviews.open())]
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_predictions_are_as_precise_as_those_of_an_evaluation(tune, tmp_path, precision):  # noqa: F811
     result = tune("regression", "optimizer.lr=1e-2")
     own = f"hardware.precision={precision}"

@@ -35,8 +35,7 @@ class Predictor:
             plugins=[LightningEnvironment()],  # one process, whatever a cluster says
         )
         self.task: Any = saved.task
-        self.module = self.fabric.setup_module(self.task)
-        self.module.mark_forward_method("predict_batch")
+        self.fabric.setup_module(self.task)  # in place; what it returns would round the predictions once more
         self.kind, self.tokenizer, self.data = saved.labels.kind, saved.tokenizer, saved.settings.data.arguments
         self.tokens_per_batch = tokens_per_batch or self.data["evaluation_tokens_per_batch"]
 
@@ -68,6 +67,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _predict(self, batch: dict[str, Tensor]) -> tuple[np.ndarray, ...]:
-        found = self.module.predict_batch(self.fabric.to_device(batch))
+        with self.fabric.autocast():
+            found = self.task.predict_batch(self.fabric.to_device(batch))
         # NumPy has no bfloat16
         return tuple((t.float() if t.is_floating_point() else t).cpu().numpy() for t in found)
