@@ -8,7 +8,12 @@ from urllib.parse import urlsplit
 
 # packages that tokenizers of the hub ask for
 _NEEDED = "sentencepiece tiktoken sacremoses fugashi rjieba jieba sudachipy rhoknp pythainlp emoji protobuf".split()
-_PACKAGES = {"MeCab": "fugashi", "google": "protobuf", "unidic_lite": "unidic-lite"}  # under other names than imported
+_PACKAGES = {
+    "MeCab": "fugashi",
+    "google": "protobuf",
+    "unidic_lite": "unidic-lite",
+}  # under other names than imported
+
 
 def go_offline_without_network() -> None:
     """Makes the hub's libraries use earlier downloads if the name of the hub cannot be resolved.

@@ -35,7 +35,9 @@ _PLACES = (
     _Place(("vocab_transform", "activation", "vocab_layer_norm"), "vocab_projector"),  # DistilBERT
     _Place(("generator_predictions",), "generator_lm_head"),  # ELECTRA
     _Place(("head",), "decoder"),  # ModernBERT
-    _Place(_inside("lm_predictions.lm_head", "dense transform_act_fn LayerNorm"), "", "lm_predictions.lm_head.bias"),  # DeBERTa
+    _Place(
+        _inside("lm_predictions.lm_head", "dense transform_act_fn LayerNorm"), "", "lm_predictions.lm_head.bias"
+    ),  # DeBERTa
     _Place(_inside("head", "linear1 act_fn linear2 act_fn"), "head.decoder"),  # UltraBERT
     _Place(("projection_head",), "lm_head"),  # ModernVBERT
     _Place(("unembedding_projection",), "lm_head"),  # NeoMME
@@ -55,7 +57,8 @@ class PretrainedHead(MaskedLMHead):
 
     def __init__(self, transform: nn.Module, decoder: nn.Module):
         nn.Module.__init__(self)
-        self.transform, self.decoder = transform, decoder
+        self.transform = transform
+        self.decoder = decoder  # type: ignore[assignment]
 
     def _transform(self, hidden_BKH: Tensor) -> Tensor:
         return self.transform(hidden_BKH)
@@ -73,7 +76,7 @@ class _Transposed(nn.Module):
 
 
 class _Widened(nn.Module):
-    """MobileBERT's decoder: the embeddings, (V, E), beside a matrix for the rest of the hidden states, (H - E, V)."""
+    """MobileBERT's decoder: the embeddings, (V, E), beside a matrix for the rest of the states, (H - E, V)."""
 
     def __init__(self, decoder: nn.Linear, rest: nn.Linear):
         super().__init__()

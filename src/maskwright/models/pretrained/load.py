@@ -16,7 +16,7 @@ from maskwright.models.layers.gather import gather
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.pretrained.layers import find_depths, find_layers
 from maskwright.models.pretrained.lengths import max_length, padded_length
-from maskwright.models.pretrained.opening import Opened, open_config, open_model
+from maskwright.models.pretrained.opening import open_config, open_model
 
 ARCHITECTURE = "encoder"  # the folder of a run that holds the configuration of its encoder
 _TRIAL = 8  # tokens of the row that a new model is tried with
@@ -136,7 +136,9 @@ class Pretrained(BaseEncoder):
             fits = hidden.shape[:2] == ids.shape
         except Exception as error:
             said = f"{type(error).__name__}: {first_line(error)}"
-            raise UserError(f"model.name='{name}' does not compute hidden states of tokens alone: {said}") from error
+            raise UserError(
+                f"model.name='{name}' does not compute hidden states of tokens alone: {said}"
+            ) from error
         if not fits:
             raise UserError(f"model.name='{name}' does not return one hidden state for each token.")
         # those with a head for masked tokens are encoders; of the others, and of foreign code, this tells
@@ -165,8 +167,6 @@ def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
     """Returns the settings of the model of a run, with the architecture from its directory in place of the hub."""
     folder = run / ARCHITECTURE
     return settings | {"name": str(folder), "reinitialize": True} if folder.is_dir() else settings
-
-
 
 
 def _fit_vocabulary(model: Any, vocabulary_size: int, name: str) -> int:
