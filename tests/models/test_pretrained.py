@@ -109,11 +109,9 @@ def test_unused_weights_of_a_model_are_listed(tmp_path):
             **{**SIZES, "hidden_size": 32}, embedding_size=16, intra_bottleneck_size=16, true_hidden_size=16
         )
     ).save_pretrained(tmp_path / "mobile")
-    assert Pretrained(60, str(tmp_path / "mobile")).own_head() is None
-    transformers.BartForConditionalGeneration(
-        transformers.BartConfig(vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1)
-    ).save_pretrained(tmp_path / "bart")
-    assert Pretrained(60, str(tmp_path / "bart")).own_head() is None
+    mobile = Pretrained(60, str(tmp_path / "mobile"))
+    assert mobile.own_head() is not None
+    assert "cls.seq_relationship.weight" in mobile.unexpected_keys
 
 
 def test_an_encoder_without_a_head_gets_a_new_one_over_its_embeddings(tmp_path):
@@ -146,8 +144,8 @@ def test_names_that_are_no_model_are_refused(tmp_path):
     with pytest.raises(UserError, match="is no model of the hub"):
         Pretrained(60, str(tmp_path / "nothing"))
     model, folder = saved("Bert", tmp_path)
-    with pytest.raises(UserError, match="has 60 tokens, but the tokenizer has 61"):
-        Pretrained(61, folder)
+    with pytest.raises(UserError, match="has 60 tokens, but the tokenizer has 161"):
+        Pretrained(161, folder)
     state = model.state_dict()
     del state["bert.encoder.layer.1.output.dense.weight"]
     model.save_pretrained(folder, state_dict=state)
@@ -167,3 +165,57 @@ def test_damaged_weights_and_weights_of_other_shapes_are_refused(tmp_path):
     weights.write_bytes(weights.read_bytes()[:2000])
     with pytest.raises(UserError, match="damaged weights"):
         Pretrained(60, folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture", "changes", "reason"),
+    [
+        ("Bert", "BertModel", {"is_decoder": True}, "says that it is a decoder"),
+        ("Roberta", "RobertaForCausalLM", {}, "it is a decoder \\(RobertaForCausalLM\\)"),
+        ("GPT2", "GPT2LMHeadModel", {}, "it is a decoder"),
+        ("XLM", "XLMWithLMHeadModel", {"causal": True}, "says that it is a decoder"),
+        ("T5", "T5EncoderModel", {"is_encoder_decoder": False}, "an encoder and a decoder"),
+        ("Nystromformer", "NystromformerModel", {"num_landmarks": 8}, "cannot mask padding"),
+        ("Xmod", "XmodModel", {}, "names no default_language"),
+    ],
+)
+def test_what_is_no_encoder_is_refused_from_its_config_alone(tmp_path, kind, architecture, changes, reason):
+    config = getattr(transformers, f"{kind}Config")(**changes, architectures=[architecture])
+    config.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=f"cannot be used: .*{reason}"):
+        Pretrained.check_settings(name=str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["Bert", "Roberta", "Esm", "DistilBert", "EuroBert"])
+def test_embeddings_and_heads_are_enlarged_for_added_tokens(tmp_path, kind):
+    theirs, folder = saved(kind, tmp_path)
+    encoder = Pretrained(62, folder, dropout=0.0).eval()
+    head = masked_lm_head(encoder).eval()
+    ids = torch.randint(3, 60, (1, 9))
+    assert (encoder.added_tokens, encoder.embedding.weight.shape[0]) == (2, 62)
+    assert isinstance(head, PretrainedHead)
+    torch.testing.assert_close(head(encoder(ids))[..., :60], theirs(ids).logits, rtol=1e-4, atol=1e-5)
+    encoder.save_architecture(tmp_path)
+    assert Pretrained(62, **saved_architecture({"name": folder}, tmp_path)).added_tokens == 0
+
+
+def test_a_new_head_is_as_wide_as_the_embeddings(tmp_path):
+    config = transformers.ElectraConfig(**SIZES, embedding_size=8)
+    transformers.ElectraForPreTraining(config).save_pretrained(tmp_path)
+    encoder = Pretrained(60, str(tmp_path))
+    assert masked_lm_head(encoder)(encoder(torch.ones(1, 4, dtype=torch.long))).shape == (1, 4, 60)
+
+
+def test_code_of_a_model_is_run_only_where_it_is_allowed(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from transformers import BertConfig, BertModel\n"
+        "class OwnConfig(BertConfig):\n    model_type = 'own'\n"
+        "class OwnModel(BertModel):\n    config_class = OwnConfig\n"
+    )
+    transformers.BertModel(transformers.BertConfig(**SIZES)).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "own", "auto_map": classes}))
+    with pytest.raises(UserError, match=r"set model\.trust_remote_code=true"):
+        Pretrained(60, str(tmp_path))
+    assert type(Pretrained(60, str(tmp_path), trust_remote_code=True).model).__name__ == "OwnModel"

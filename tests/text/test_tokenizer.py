@@ -168,10 +168,12 @@ def test_pretrained_that_does_not_exist(tmp_path):
         Pretrained(str(tmp_path / "nowhere")).make(lambda: iter([]))
 
 
-def test_a_tokenizer_without_mask_is_refused():
+def test_a_tokenizer_without_mask_is_refused_where_one_is_asked_for():
     backend = Backend(models.WordLevel({"[PAD]": 0, "[CLS]": 1, "[SEP]": 2}))
+    tokenizer = Tokenizer(backend, {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]"})
+    assert not tokenizer.has_mask
     with pytest.raises(UserError, match="no mask token"):
-        Tokenizer(backend, {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]"})
+        tokenizer.mask_id  # noqa: B018
 
 
 def test_a_vocabulary_too_small_for_its_alphabet_is_refused():

@@ -19,6 +19,7 @@ from maskwright.settings.signature import parameters
 from maskwright.tasks import Task, TaskSpec
 from maskwright.text.tokenizer import Tokenizer
 
+_NO_MASK = -1  # the id of the mask token where a tokenizer has none, and nothing may be masked
 EVALUATION_SEED = 0  # validation and test use the same masks whatever the seed of the run
 
 # what a data module gets that the group `data` does not hold
@@ -148,7 +149,8 @@ def _annotations(masks: dict[str, MaskParts]) -> list[Annotation]:
 def vocabulary_of(tokenizer: Tokenizer, data: Corpus | None = None) -> Vocabulary:
     """Returns the vocabulary for masks; with `data`, it also holds how often each token occurs in training."""
     counts = None if data is None else data.tokens["train"].counts
-    return Vocabulary(len(tokenizer), tokenizer.mask_id, tokenizer.ordinary_ids, counts)
+    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
+    return Vocabulary(len(tokenizer), mask_id, tokenizer.ordinary_ids, counts)
 
 
 def make_maskers(

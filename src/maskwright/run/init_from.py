@@ -3,23 +3,25 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from maskwright.core.changes import changes, listed
 from maskwright.core.errors import UserError
 from maskwright.core.paths import on_disk
+from maskwright.masking.units import Nothing
+from maskwright.run.assemble import task_spec
 from maskwright.run.saved import PRETRAINED, TOKENIZER, SavedRun
+from maskwright.settings.build import build, find_target
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
-from maskwright.settings.declared import brings_tokenizer
+from maskwright.settings.declared import brings_tokenizer, check_model
 from maskwright.tasks import Task
 from maskwright.tasks.task import MASKERS
 from maskwright.text.tokenizer import Pretrained
 
 _NAMED = 12  # how many weights a message lists
-_CHOSEN_ANEW = ("dropout",)  # settings of a model that its weights do not depend on
+_CHOSEN_ANEW = ("dropout", "trust_remote_code")  # settings of a model that its weights do not depend on
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Start:
         if missing := [name for name in own if name.startswith("encoder.") and name not in taken]:
             raise UserError(f"init_from: {path} has no weights for {', '.join(missing[:5])}; it is another model.")
         task.load_state_dict(taken, strict=False)
-        new = [name for name in own if name not in taken and not name.startswith(MASKERS)]
+        new = [name for name in _own_weights(task) if name not in taken and not name.startswith(MASKERS)]
         lines = [f"{len(taken)} of {path}", *_summary(new, [name for name in offered if name not in taken])]
         labels, here = self.saved.labels, task.labels
         if labels is not None and labels.names and other_labels and here is not None and here.names:
@@ -66,8 +68,10 @@ class Start:
     def _loaded_by_its_library(self, task: Task) -> list[str]:
         with_head = task.encoder.own_head() is not None
         brought = ("encoder.", *(["head."] if with_head else []))
-        new = [name for name in task.state_dict() if not name.startswith((*brought, *MASKERS))]
-        return [f"those of {self.name}", *_summary(new, task.encoder.unexpected_keys)]
+        new = [name for name in _own_weights(task) if not name.startswith((*brought, *MASKERS))]
+        added = getattr(task.encoder, "added_tokens", 0)
+        enlarged = [f"new: the embeddings of {added:,} tokens that were added to the tokenizer"] * bool(added)
+        return [f"those of {self.name}", *enlarged, *_summary(new, task.encoder.unexpected_keys)]
 
     def _other_labels(self, task: Task) -> bool:
         """Returns whether the saved head is for other labels than the task, or for numbers in other units."""
@@ -119,10 +123,11 @@ def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[T
     """
     name, model = settings.init_from, settings.model
     if name is None:
+        check_model(model)
         if not brings_tokenizer(model):
-            return settings, None
-        _compare_tokenizers(model["name"], settings.tokenizer)
-        return settings, Start(model["name"])
+            return _with_tokenizer(settings), None
+        _compare_tokenizers(model, settings.tokenizer)
+        return _with_tokenizer(settings), Start(model["name"])
     if not isinstance(name, str):
         raise UserError(
             f"init_from={name} is no text. It must be the directory of a run, a checkpoint, or a name or folder of "
@@ -133,35 +138,66 @@ def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[T
         own = Component(PRETRAINED, {"name": saved.place, "reinitialize": False})
         _refuse_another_model(asked, model, own, name)
         chosen = brings_tokenizer(model) or "model.dropout" in asked
-        own = own.replace(dropout=model.get("dropout") if chosen else None)
-        tokenizer, start = saved.place, Start(name)
+        trusted = model.get("trust_remote_code", False)
+        own = own.replace(dropout=model.get("dropout") if chosen else None, trust_remote_code=trusted)
+        tokenizer, start = Component(TOKENIZER, {"name": saved.place, "trust_remote_code": trusted}), Start(name)
     else:
         own = saved.settings.model
         own = own.replace(**{key: model[key] for key in _CHOSEN_ANEW if key in own and key in model})
         _refuse_another_model(asked, model, own, name)
-        tokenizer, start = str(saved.directory / "tokenizer"), Start(name, saved)
-    _refuse_another_tokenizer(asked, settings.tokenizer, tokenizer, name)
-    return settings.replace(model=own, tokenizer=Component(TOKENIZER, {"name": tokenizer})), start
+        tokenizer, start = Component(TOKENIZER, {"name": str(saved.directory / "tokenizer")}), Start(name, saved)
+    _refuse_another_tokenizer(asked, settings.tokenizer, tokenizer["name"], name)
+    check_model(own)
+    return _with_tokenizer(settings.replace(model=own, tokenizer=tokenizer)), start
 
 
-def _compare_tokenizers(model: Any, asked: Component) -> None:
+def _with_tokenizer(settings: TrainSettings) -> TrainSettings:
+    """Returns the settings, after opening a tokenizer that is not trained, before any data is prepared.
+
+    Raises:
+        UserError: it does not open, or it has no mask token although tokens are to be masked.
+    """
+    chosen = settings.tokenizer
+    if chosen.target == TOKENIZER and isinstance(chosen.get("name"), str):
+        tokenizer = build(chosen, "tokenizer").make(lambda: iter(()))
+        if not tokenizer.has_mask and _masks(settings):
+            raise UserError(
+                f"tokenizer.name={chosen['name']} has no mask token, which masks need. Choose a model that has "
+                "one, train a tokenizer (tokenizer=wordpiece), or a task that masks nothing."
+            )
+    return settings
+
+
+def _masks(settings: TrainSettings) -> bool:
+    """Returns whether anything is masked, in training or in evaluation."""
+    return task_spec(settings.task).predicts_tokens or find_target(settings.mask.units, "mask.units") is not Nothing
+
+
+def _compare_tokenizers(model: Component, asked: Component) -> None:
     """Raises a UserError if most tokens of the chosen tokenizer have other ids in the tokenizer of the model.
 
-    Nothing is compared if the model has no tokenizer, or one that cannot be opened.
+    Nothing is compared if there is no tokenizer beside the model.
     """
+    name, trusted = model["name"], model.get("trust_remote_code", False)
     tokenizer = asked.get("name") if asked.target == TOKENIZER else None
-    if not isinstance(model, str) or not isinstance(tokenizer, str) or tokenizer == model:
+    if not isinstance(name, str) or not isinstance(tokenizer, str) or tokenizer == name:
         return
-    chosen = Pretrained(tokenizer).make(lambda: iter(()))
+    beside = Pretrained(name, trusted)
+    if not beside.has_files():
+        return
+    chosen = build(asked, "tokenizer").make(lambda: iter(()))
     try:
-        own = Pretrained(model).make(lambda: iter(()))
-    except Exception:
-        return
+        own = beside.make(lambda: iter(()))
+    except UserError as error:
+        raise UserError(
+            f"model.name={name} has its own tokenizer, which does not open, so that tokenizer.name={tokenizer} "
+            f"cannot be compared with it. {error}"
+        ) from error
     ids, known = (one.backend.get_vocab(with_added_tokens=True) for one in (chosen, own))
     if sum(known.get(token) == number for token, number in ids.items()) < len(ids) / 2:
         raise UserError(
-            f"model.name={model} was trained with its own tokenizer, but tokenizer.name={tokenizer} is another. "
-            f"Set tokenizer.name={model}"
+            f"model.name={name} was trained with its own tokenizer, but tokenizer.name={tokenizer} is another. "
+            f"Set tokenizer.name={name}"
         )
 
 
@@ -188,6 +224,13 @@ def _refuse_another_model(asked: Iterable[str], model: Component, own: Component
     ]
     if differ:
         raise UserError(f"init_from={name} brings its own model, and another was asked for: {listed(differ)}.")
+
+
+def _own_weights(task: Task) -> list[str]:
+    """Returns the names of the weights of a task, without those of its head that are weights of the encoder."""
+    state = task.state_dict()
+    shared = {weight.data_ptr() for name, weight in state.items() if name.startswith("encoder.")}
+    return [n for n, weight in state.items() if n.startswith("encoder.") or weight.data_ptr() not in shared]
 
 
 def _summary(new: Sequence[str], unused: Sequence[str]) -> list[str]:

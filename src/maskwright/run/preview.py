@@ -29,6 +29,7 @@ def preview(cfg: DictConfig) -> masks.Statistics:
         )
     data, parts = prepare(settings)
     texts, marks = _texts(settings, data)
+    data.tokenizer.mask_id  # noqa: B018  raises where there is none
     maskers = make_maskers(settings, parts, vocabulary_of(data.tokenizer, data))
     check_maskers(maskers, data)
     masker = maskers["mask"]

@@ -28,7 +28,7 @@ TOKENIZER = "maskwright.text.tokenizer.Pretrained"
 _WHAT = "the directory of a run, a checkpoint, or a name or folder of the hub"
 # settings that older checkpoints do not have, and the values that correspond to what those runs did
 _YOUNGER: dict[str, dict[str, Any]] = {
-    "model": {"convolution": 0, "query_key_norm": False, "value_residual": False},
+    "model": {"convolution": 0, "query_key_norm": False, "value_residual": False, "trust_remote_code": False},
     "task": {"case": False, "mlm_weight": None},
 }
 

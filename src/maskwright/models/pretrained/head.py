@@ -57,7 +57,8 @@ class PretrainedHead(MaskedLMHead):
 
     def __init__(self, transform: nn.Module, decoder: nn.Module):
         nn.Module.__init__(self)
-        self.transform, self.decoder = transform, decoder
+        self.transform = transform
+        self.decoder = decoder  # type: ignore[assignment]
 
     def _transform(self, hidden_BKH: Tensor) -> Tensor:
         return self.transform(hidden_BKH)
@@ -75,7 +76,7 @@ class _Transposed(nn.Module):
 
 
 class _Widened(nn.Module):
-    """MobileBERT's decoder: the embeddings, (V, E), beside a matrix for the rest of the hidden states, (H - E, V)."""
+    """MobileBERT's decoder: the embeddings, (V, E), beside a matrix for the rest of the states, (H - E, V)."""
 
     def __init__(self, decoder: nn.Linear, rest: nn.Linear):
         super().__init__()

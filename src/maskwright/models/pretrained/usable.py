@@ -52,9 +52,9 @@ def _reason(config: Any) -> str | None:
         return f"its config.json names no default_language, one of {', '.join(config.languages)}"
     causal = auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
     masked = auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(kind)
-    if causal is not None and causal != masked and architectures and all(one == causal for one in architectures):
-        if kind not in _SEES_ALL and not _is_bidirectional(config):
-            return f"it is a decoder ({causal}), which reads from left to right"
+    trained_causal = causal is not None and causal != masked and {*architectures} == {causal}
+    if trained_causal and kind not in _SEES_ALL and not _is_bidirectional(config):
+        return f"it is a decoder ({causal}), which reads from left to right"
     if masked is None and causal is not None and kind not in (*_SEES_ALL, "bert-generation"):
         return None if _is_bidirectional(config) else "it is a decoder, which reads from left to right"
     return _other_inputs(config) if masked is None else None
@@ -71,7 +71,7 @@ def _other_inputs(config: Any) -> str | None:
 
     if type(config) not in transformers.MODEL_MAPPING:
         return None  # a model with its own code
-    kind = transformers.MODEL_MAPPING[type(config)]
+    kind: Any = transformers.MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind
     read = kind.input_modalities
     read = (read,) if isinstance(read, str) else tuple(read)

@@ -3,22 +3,32 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from maskwright.core.errors import UserError
-from maskwright.core.hub import go_offline_without_network
+from maskwright.core.hub import first_line, go_offline_without_network, missing_package
 from maskwright.core.paths import on_disk
+from maskwright.text.tokenizer.special import special_tokens
 from maskwright.text.tokenizer.trained import Texts
-from maskwright.text.tokenizer.wrapper import SPECIAL_TOKENS, Tokenizer
+from maskwright.text.tokenizer.wrapper import Tokenizer
+
+# what the files of tokenizers are called; weights and pictures lie in the same folders
+_FILES = ("tokenizer*", "vocab*", "merges.txt", "spm*", "special_tokens_map.json", "*.model", "*.tiktoken")
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Any fast tokenizer, by the name of a folder or of a model on the hub, or `pkg://package/folder`."""
+    """Any fast tokenizer, by the name of a folder or of a model on the hub, or `pkg://package/folder`.
+
+    Args:
+        name: that name.
+        trust_remote_code: whether Python code that comes with the tokenizer is run.
+    """
 
     is_trained: ClassVar[bool] = False
 
     name: str
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         if self.name == "???":  # where conf/tokenizer/pretrained.yaml found none
@@ -45,33 +55,55 @@ class Pretrained:
             digest.update(path.read_bytes())
         return digest.hexdigest() if files else ""
 
+    def has_files(self) -> bool:
+        """Whether a folder holds files of a tokenizer; True for a name on the hub, which is not asked."""
+        folder = Path(self._place).expanduser()
+        return not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in _FILES)
+
     def make(self, texts: Texts) -> Tokenizer:
         """Loads it; the texts are not looked at.
 
         Raises:
-            UserError: there is none under that name, or it has no fast version, or no mask token.
+            UserError: there is none under that name, or it has no fast version, or lacks special tokens.
         """
         from transformers import AutoTokenizer  # takes seconds to import
 
         if not Path(self._place).expanduser().is_dir():
             go_offline_without_network()
         try:
-            loaded = AutoTokenizer.from_pretrained(self._place)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"tokenizer.name='{self.name}' is neither a folder with a tokenizer nor one that the hub hands "
-                "out now (without network only local folders work). Point tokenizer.name to a folder with a "
-                "tokenizer.json, or train a tokenizer: tokenizer=wordpiece."
-            ) from error
+            loaded = AutoTokenizer.from_pretrained(self._place, trust_remote_code=self.trust_remote_code)
+        except Exception as error:  # of any kind: tokenizers of the hub are code of many authors
+            raise self._refusal(error) from error
         if not loaded.is_fast:
             raise UserError(
-                f"tokenizer.name='{self.name}' has no fast version, which alone tells the words of tokens. "
-                "Choose a tokenizer that ships a tokenizer.json."
+                f"tokenizer.name='{self.name}' ({type(loaded).__name__}) has no fast version, which alone tells "
+                "the words of tokens. Choose a tokenizer that ships a tokenizer.json."
             )
-        special = {role: getattr(loaded, f"{role}_token", None) for role in SPECIAL_TOKENS}
-        tokenizer = Tokenizer(loaded.backend_tokenizer, {r: str(t) for r, t in special.items() if t is not None})
-        if not tokenizer.ordinary_ids:  # what transformers makes of a config.json alone
+        backend = loaded.backend_tokenizer
+        if len(backend.get_vocab(with_added_tokens=True)) <= len(backend.get_added_tokens_decoder()):
+            # what transformers makes of a config.json alone
             raise UserError(
                 f"tokenizer.name='{self.name}' has no files of a tokenizer. Name a folder with a tokenizer.json."
             )
-        return tokenizer
+        return Tokenizer(backend, special_tokens(loaded))
+
+    def _refusal(self, error: Any) -> UserError:
+        """Returns the error for a tokenizer that transformers does not open."""
+        if package := missing_package(error):
+            return UserError(f"tokenizer.name='{self.name}' needs the package {package}: pip install {package}")
+        if "trust_remote_code" in str(error) and not self.trust_remote_code:
+            return UserError(
+                f"tokenizer.name='{self.name}' comes with Python code of its own, which is run only if you allow "
+                "it. Read that code, then set tokenizer.trust_remote_code=true (model.trust_remote_code=true with "
+                "model=pretrained)."
+            )
+        if Path(self._place).expanduser().is_dir() and self.has_files():
+            return UserError(
+                f"tokenizer.name='{self.name}' has files of a tokenizer that transformers does not open: "
+                f"{first_line(error)}"
+            )
+        return UserError(
+            f"tokenizer.name='{self.name}' is neither a folder with a tokenizer nor one that the hub hands "
+            "out now (without network only local folders work). Point tokenizer.name to a folder with a "
+            "tokenizer.json, or train a tokenizer: tokenizer=wordpiece."
+        )

@@ -22,9 +22,9 @@ class Tokenizer:
 
     Args:
         backend: the tokenizer. Special tokens spelled out in a text are treated as text.
-        special: the spelling of `pad`, `unk`, `cls`, `sep` and `mask`; `unk` may be missing.
+        special: the spelling of `pad`, `unk`, `cls`, `sep` and `mask`; `unk` and `mask` may be missing.
     Raises:
-        UserError: a special token that masked language modelling needs is missing.
+        UserError: a special token that every row needs is missing.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, special: dict[str, str]):
@@ -34,15 +34,35 @@ class Tokenizer:
         backend.no_truncation()
         found = {role: backend.token_to_id(token) for role, token in special.items()}
         ids = {role: i for role, i in found.items() if i is not None}
-        for role in ("pad", "cls", "sep", "mask"):
+        for role in ("pad", "cls", "sep"):
             if role not in ids:
                 raise UserError(
-                    f"The tokenizer has no {role} token, which masked language modelling needs. "
+                    f"The tokenizer has no {role} token, which every row of a batch needs. "
                     "Choose one of a BERT-like model, or train one: tokenizer=wordpiece."
                 )
-        self.pad_id, self.cls_id, self.sep_id, self.mask_id = (ids[r] for r in ("pad", "cls", "sep", "mask"))
+        self.pad_id, self.cls_id, self.sep_id = (ids[r] for r in ("pad", "cls", "sep"))
+        self._mask_id = ids.get("mask")
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
         self.special_ids = sorted(added | set(ids.values()))
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether there is a mask token; what masks nothing needs none."""
+        return self._mask_id is not None
+
+    @property
+    def mask_id(self) -> int:
+        """The id of the mask token.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self._mask_id is None:
+            raise UserError(
+                "The tokenizer has no mask token, which masked language modelling needs. "
+                "Choose one of a BERT-like model, or train one: tokenizer=wordpiece."
+            )
+        return self._mask_id
 
     def __len__(self) -> int:
         """One more than the largest id: the number of rows that an embedding needs."""
