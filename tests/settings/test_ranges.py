@@ -24,8 +24,10 @@ def check(config) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, math.nan])
-def test_no_number_is_negative_or_none_at_all(value):
+def test_no_number_is_negative_or_none_at_all(value, monkeypatch):
     """Each number of each option of each group; those that options share are tried once."""
+    quick = [rule for rule in rules.RULES if rule is not rules.lightning_takes_the_arguments]
+    monkeypatch.setattr(rules, "RULES", quick)
     tried = set()
     for choice in CHOICES:
         config = plain(*choice)
@@ -74,6 +76,7 @@ def changed(config, path, value):
         "trainer.max_steps=0",
         "trainer.max_steps=-2",
         "trainer.max_time=00:00:00:00",
+        "trainer.max_epochs=inf",
         "trainer.gradient_clip_algorithm=values",
         "+trainer.limit_train_batches=2",
         "+trainer.limit_train_batches=0.1",
@@ -113,6 +116,12 @@ def test_values_of_a_task_out_of_range(override):
 )
 def test_values_that_change_nothing_are_taken(override):
     check(plain(override))
+
+
+@pytest.mark.parametrize(("argument", "value"), [("limit_val_batches", 1.5), ("profiler", "none")])
+def test_values_that_only_lightning_refuses(argument, value):
+    with pytest.raises(UserError, match=rf"^trainer: .*{argument}"):
+        check(plain(f"+trainer.{argument}={value}"))
 
 
 def test_patience_counts_validations():

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.run.assemble import task_spec
-from maskwright.settings.build import find_target, takes
+from maskwright.settings.build import build, find_target, takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
@@ -167,6 +167,15 @@ def arguments_of_the_trainer_are_followed(settings: TrainSettings) -> None:
         )
 
 
+def lightning_takes_the_arguments(settings: TrainSettings) -> None:
+    """Lightning checks values when a trainer is made; that of the run is made after the corpus is prepared."""
+    given = settings.trainer.arguments()
+    given.pop("strategy", None)  # which needs the devices of the run
+    parts = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    without = dict.fromkeys(parts, False)
+    build({"_target_": "lightning.Trainer", **given}, "trainer", accelerator="cpu", max_epochs=-1, **without)
+
+
 def the_device_has_the_precision(settings: TrainSettings) -> None:
     hardware = settings.hardware
     gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
@@ -192,6 +201,7 @@ RULES = (
     a_batch_can_be_shared,
     ids_fit_their_type,
     arguments_of_the_trainer_are_followed,
+    lightning_takes_the_arguments,
     the_machine_has_the_device,
     the_device_has_the_precision,
     one_device_trains,

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from maskwright.core.types import Rate
+from maskwright.core.types import PositiveRate, Rate
 from maskwright.settings.base import Settings, broken, broken_value
 from maskwright.settings.build import verify
 from maskwright.settings.component import Component
@@ -41,7 +41,7 @@ class TrainerSettings(Settings):
     model_config = ConfigDict(extra="allow")
 
     max_steps: Annotated[int, Field(ge=-1)]
-    max_epochs: PositiveFloat | None
+    max_epochs: PositiveRate | None
     max_time: Annotated[str, Field(pattern=r"^\d+(:\d\d){3}$")] | None
     val_check_interval: PositiveInt
     log_every_n_steps: PositiveInt
