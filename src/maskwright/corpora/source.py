@@ -136,9 +136,7 @@ class Source:
         named = {key: column for key, column in keys.items() if column is not None}
         if here.kind in ("hub", "folder", "saved"):
             name = str(self.source if here.place is None else here.place)
-            rows = hub.read(
-                name, self.config, split, named, self.labels, self.label_names, self.scheme, unlabelled
-            )
+            rows = hub.read(name, self.config, split, named, self.labels, self.label_names, self.scheme, unlabelled)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if here.place is not None:
