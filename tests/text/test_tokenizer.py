@@ -3,10 +3,11 @@ import sys
 
 import pytest
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
 
 from maskwright.core.errors import UserError
+from maskwright.core.hub import missing_package
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
 from maskwright.text.tokenizer.trained import alphabet
 from tests.conftest import ROOT, make_text
@@ -179,3 +180,29 @@ def test_a_tokenizer_without_mask_is_refused_where_one_is_asked_for():
 def test_a_vocabulary_too_small_for_its_alphabet_is_refused():
     with pytest.raises(UserError, match=r"tokenizer\.vocabulary_size=200"):
         Trained("bpe", 200, lowercase=False)
+
+
+def test_special_tokens_are_those_that_a_tokenizer_puts_around_a_text(tmp_path):
+    words = ["<|begin|>", "<|end|>", "<|mask|>", "a", "b"]
+    backend = Backend(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="a"))
+    backend.add_special_tokens(words[:3])
+    backend.post_processor = processors.TemplateProcessing(
+        single="<|begin|> $A <|end|>", special_tokens=[("<|begin|>", 0), ("<|end|>", 1)]
+    )
+    backend.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    found = Pretrained(str(tmp_path)).make(lambda: iter(()))
+    assert (found.cls_id, found.sep_id, found.pad_id, found.mask_id) == (0, 1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "package"),
+    [
+        (ImportError("You need to install sacremoses to use XLMTokenizer. See https://…"), "sacremoses"),
+        (ImportError("requires the SentencePiece library but it was not found"), "sentencepiece"),
+        (ModuleNotFoundError("No module named 'fugashi'", name="fugashi"), "fugashi"),
+        (ValueError("sacremoses"), None),
+    ],
+)
+def test_a_missing_package_is_named(error, package):
+    assert missing_package(error) == package

@@ -188,6 +188,11 @@ def _fit_vocabulary(model: Any, vocabulary_size: int, name: str) -> int:
     if added:
         try:
             model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
+            for place in ("lm_head", "lm_predictions.lm_head"):  # biases beside a decoder stay as they are
+                head = dict(model.named_modules()).get(place)
+                bias = getattr(head, "bias", None)
+                if isinstance(bias, nn.Parameter) and len(bias) == tokens:
+                    head.bias = nn.Parameter(F.pad(bias.detach(), (0, added)))  # type: ignore[union-attr]
         except Exception as error:
             raise UserError(
                 f"model.name='{name}' has {tokens:,} tokens, but its tokenizer {vocabulary_size:,}, and its "
