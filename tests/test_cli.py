@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from maskwright.cli import explain, known, quoted
 from tests.conftest import ROOT, TINY
@@ -130,10 +131,27 @@ def test_other_errors_of_composition_are_passed_on_unchanged():
         ("settings=data=text a.b=1", "settings='data=text a.b=1'"),
         ("arms.one=mask=span mask.ratio=0.1", "arms.one='mask=span mask.ratio=0.1'"),
         ("+arms.one=mask=span", "+arms.one='mask=span'"),
-        ("armsone=mask=span", "armsone=mask=span"),
+        ("armsone=mask,span", "armsone=mask,span"),
         ("arms.one='a b'", "arms.one='a b'"),
         ("other=[1,2]", "other=[1,2]"),
     ],
 )
 def test_free_text_is_quoted_for_hydra(argument, expected):
     assert quoted(argument, ("settings", "arms.")) == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["~/books", "epoch=0-step=2.ckpt", "a(b", "été.txt", "书/中.txt", "it's", "a#b", "a&b!", "a[1].txt"]
+)
+@pytest.mark.parametrize("key", ["data.source", "+ckpt_path"])
+def test_paths_that_the_grammar_refuses_are_taken_as_they_are(key, value):
+    parsed = OverridesParser.create().parse_override(quoted(f"{key}={value}", ()))
+    assert str(parsed.value()) == value
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["data.source=[a.csv,b.csv]", "seed=1,2", "run_dir=${seed}/a", "~logger", "--config-dir=~/a", "a='b"],
+)
+def test_what_means_something_to_hydra_stays(argument):
+    assert quoted(argument, ()) == argument

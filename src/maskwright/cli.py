@@ -27,6 +27,7 @@ from maskwright.core.renamed import new_key
 from maskwright.settings.options import listing
 
 USER_ERROR = 2  # exit status, as argparse has it
+_KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@:-]*")  # of an override that sets or adds a value
 SIGNALLED = 128  # and the signal's number added, as shells have it
 
 
@@ -127,17 +128,25 @@ def _terminate(number: int, frame: Any) -> None:
 
 
 def quoted(argument: str, literal: tuple[str, ...]) -> str:
-    """An override whose key is in `literal` with its value in quotes, unless it is a list, quoted or null."""
+    """Returns an override with its value in quotes where the value is a text that Hydra would not take as it is.
+
+    These are the values of the keys in `literal`, unless they are lists, quoted or null, and the values of all
+    other keys that Hydra's grammar refuses: paths with `~`, `=`, brackets or letters beyond ASCII.
+    """
     key, equals, value = argument.partition("=")
-    name = key.lstrip("+")
-    if not equals or not any(name == own or (own.endswith(".") and name.startswith(own)) for own in literal):
+    if not equals or not _KEY.fullmatch(key):  # a flag, or a key that is taken away
         return argument
+    name = key.lstrip("+")
+    text = any(name == own or (own.endswith(".") and name.startswith(own)) for own in literal)
     try:
         parsed = OverridesParser.create().parse_override(argument).value()
     except HydraException:
-        pass  # a text that Hydra's grammar does not know
+        if not text and (
+            value[:1] in ("'", '"') or "${" in value
+        ):  # meant for Hydra, whose message says what is wrong
+            return argument
     else:
-        if value[:1] in ("'", '"') or parsed is None or isinstance(parsed, list):
+        if not text or value[:1] in ("'", '"') or parsed is None or isinstance(parsed, list):
             return argument
     # Hydra reads backslashes only where a quote follows them, and interpolations everywhere
     value = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (match[2] and "\\'"), value).replace("${", "\\${")

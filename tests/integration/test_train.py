@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning import Callback, LightningModule
+from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maskwright.callbacks import NonFiniteLossError
@@ -690,3 +691,12 @@ def test_a_lexicon_without_words_of_the_corpus_is_refused(run, tmp_path):
     with pytest.raises(UserError, match=r"mask\.weights\.lexicon=.* none of its 1 words occurs"):
         run("mask=lexicon", f"mask.weights.lexicon={path}", run_dir=tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+def test_ranks_that_others_left_in_the_environment_do_not_silence_a_run(run, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    result = run("trainer.max_steps=2")
+    assert (result.run_dir / "metrics.csv").is_file()
+    assert (result.run_dir / "summary.json").is_file()

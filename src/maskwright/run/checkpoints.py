@@ -1,5 +1,6 @@
 """Which checkpoint a run resumes from, and whether it can."""
 
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ def find_checkpoint(settings: TrainSettings) -> SavedRun | None:
     if (own := run_dir / "checkpoints" / "last.ckpt").is_file():
         return SavedRun.open(own, "ckpt_path")  # hydra.run.dir names a run that is resumed in place
     # search logs/<task> if the run is in such a folder, else all of logs/
-    runs = next((path for path in run_dir.resolve().parents if path.parent.name == "logs"), Path("logs"))
-    found = max(runs.rglob("checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
+    runs = next((path for path in run_dir.absolute().parents if path.parent.name == "logs"), Path("logs"))
+    # unlike rglob, glob follows links: logs/ often lies on another disk
+    saved = map(Path, glob(f"{escape(str(runs))}/**/checkpoints/last.ckpt", recursive=True))
+    found = max(saved, key=lambda path: path.stat().st_mtime, default=None)
     if found is None:
         raise UserError(f"ckpt_path=last: no run below {runs} has a checkpoint yet. Name one: ckpt_path=<file>.")
     return SavedRun.open(found, "ckpt_path")

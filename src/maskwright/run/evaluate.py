@@ -77,12 +77,19 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     if not is_main(trainer):
         return metrics
 
-    folder = saved.directory / "evaluations" / _folder(split, of_data, own)
+    folder = saved.directory / "evaluations" / _folder(split, of_data, own, asked.checkpoint)
     output = folder if asked.output is None else Path(asked.output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
     task.report(split, metrics, data, output)
     sources = ", ".join(str(own.source) for own in data.recipe.sources.values())
-    text = json.dumps(plain({"data": sources, "checkpoint": str(saved.checkpoint), "metrics": metrics}), indent=2)
+    written = {
+        "data": sources,
+        "limit": of_data.get("limit"),
+        "size": data.size(split),
+        "checkpoint": str(saved.checkpoint),
+        "metrics": metrics,
+    }
+    text = json.dumps(plain(written), indent=2)
     write_file(output / "metrics.json", lambda temporary: temporary.write_text(text + "\n"))
     console().print(f"Everything is in {output}")
     return metrics
@@ -171,9 +178,22 @@ def _places(data: Data) -> set[tuple[str, str | None]]:
     return found
 
 
-def _folder(split: str, data: Data, own: Data) -> str:
-    """Returns the name of the folder for the evaluation of a split; data of another source gets another folder."""
-    if _places(data) == _places(own):
-        return split
-    sources = [str(_source(settings)) for settings in sources_of(data).values()]
-    return "-".join([split, *(re.sub(r"[^\w.-]+", "-", source).strip("-")[-60:] for source in sources)])
+def _folder(split: str, data: Data, own: Data, checkpoint: str) -> str:
+    """Returns the name of the folder for an evaluation: its split, and what else sets it apart.
+
+    Another source, another limit than the run's and another checkpoint than `best` each get a folder of their own.
+    """
+    parts = [split]
+    others = _places(data) != _places(own)
+    if others:
+        parts += [_in_name(str(_source(settings)))[-60:] for settings in sources_of(data).values()]
+    limit = data.get("limit")
+    if limit is not None and (others or limit != own.get("limit")):
+        parts.append(f"limit-{limit}")
+    if checkpoint != "best":
+        parts.append(_in_name(checkpoint))
+    return "-".join(parts)
+
+
+def _in_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text).strip("-")

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities import rank_zero_only
 
 from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, ValidateAtEnd, WholeCheckpoints
 from maskwright.settings.build import build
@@ -31,6 +33,10 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
     for callback in callbacks:
         if isinstance(callback, LossCurve) and baseline is not None:
             callback.baseline = baseline.value
+    plugins: list[Any] = [WholeCheckpoints()]
+    if hardware.devices == 1:  # RANK or SLURM_PROCID, left by others, would make this a run that logs nothing
+        plugins.append(LightningEnvironment())
+        rank_zero_only.rank = 0
     gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
     return build(
         Component.from_node({"_target_": "lightning.Trainer", **arguments}),
@@ -41,7 +47,7 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
         accumulate_grad_batches=hardware.accumulate_grad_batches,
         max_epochs=-1,
         callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
+        plugins=plugins,
         logger=_build_all(settings.logger, "logger"),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
