@@ -9,7 +9,7 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.cleaning import cleaner
 from maskwright.corpora.source import Source
 
-_FORMAT = 6  # increment when the same settings no longer give the same documents
+_FORMAT = 7  # increment when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)

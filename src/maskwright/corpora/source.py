@@ -179,6 +179,9 @@ def _folder(folder: Path, tagged: bool) -> tuple[str, list[Path]]:
     in_columns = [p for p in paths if p.name.endswith(columns.ENDINGS) or p.suffix == ".txt"]
     if tagged and in_columns and not [p for p in readable if p.suffix != ".txt"]:
         return "columns", in_columns
+    dumps = [p for p in paths if _DUMP.search(p.name)]
+    if dumps and not readable:
+        return "dump", dumps
     if not readable:
         raise UserError(
             f"data.source='{folder}' is a folder without {', '.join(files.READERS)} files. "
