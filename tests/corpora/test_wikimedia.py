@@ -171,8 +171,8 @@ GERMAN = make_dump(
     ("Liste", 0, False, "# eins [[zwei]]"),
 ).replace(
     b"  <page>",
-    '<siteinfo><namespaces><namespace key="6">Datei</namespace><namespace key="14">Kategorie</namespace>'
-    "</namespaces></siteinfo>  <page>".encode(),
+    b'<siteinfo><namespaces><namespace key="6">Datei</namespace><namespace key="14">Kategorie</namespace>'
+    b"</namespaces></siteinfo>  <page>",
     1,
 )
 

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from maskwright.core.errors import UserError, is_disk_full
+
+_LOG = logging.getLogger(__name__)
 
 
 def fingerprint(settings: Any) -> str:
@@ -41,7 +45,7 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with _waiting(FileLock(f"{folder}.lock"), folder):
             if folder.is_dir():
                 return folder
             for left_over in folder.parent.glob(f".{folder.name}-*"):
@@ -63,6 +67,20 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
             ) from error
         raise
     return folder
+
+
+@contextmanager
+def _waiting(lock: FileLock, folder: Path) -> Iterator[None]:
+    """Holds a lock, and says so where it has to wait for it."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        _LOG.warning("Waiting for another process that prepares %s.", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

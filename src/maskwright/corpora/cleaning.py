@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from maskwright.core.errors import UserError, nearest
 
 _ELEMENTS = (  # of HTML, those that were dropped from it included, and the tags that wikis add
-    "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body br "
-    "button canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em "
-    "embed fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i "
-    "iframe img input ins kbd label legend li link main map mark marquee menu meta meter nav nobr noframes noscript "
-    "object ol optgroup option output p param picture pre progress q rb rp rt rtc ruby s samp script section select "
-    "small source span strike strong style sub summary sup svg table tbody td template textarea tfoot th thead time "
-    "title tr track tt u ul var video wbr noinclude includeonly onlyinclude nowiki poem ref references"
+    "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blink blockquote body "
+    "br button canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div "
+    "dl dt em embed fieldset figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header "
+    "hgroup hr html i iframe img input ins kbd label legend li link main map mark marquee menu meta meter nav "
+    "nobr noframes noscript object ol optgroup option output p param picture pre progress q rb rp rt rtc ruby "
+    "s samp script section select small source span strike strong style sub summary sup svg table tbody td "
+    "template textarea tfoot th thead time title tr track tt u ul var video wbr noinclude includeonly "
+    "onlyinclude nowiki poem ref references"
 ).split()
 _FLAGS = (
     "async autofocus checked compact controls defer disabled hidden ismap multiple nohref noshade nowrap selected"
@@ -38,7 +39,7 @@ _WIKITEXT_JOIN = re.compile(r" @([-,.])@ ")
 def html_tags(text: str) -> str:
     """Replaces tags of HTML and comments by a blank: `one<br />two` is two words.
 
-    What is no tag stays, such as `a<b and c>d`: tags have the name of an element, well-formed attributes, and an end.
+    What is no tag stays, such as `a<b and c>d`: tags have the name of an element, and well-formed attributes.
     """
     return _TAG.sub(" ", text) if "<" in text else text
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-_TOTALS = ("empty", "strays", "opened", "documents")
+_TOTALS = ("empty", "strays", "opened", "documents", "characters", "lost")
 
 
 @dataclass
@@ -15,6 +15,8 @@ class Findings:
         strays, opened: tags of unclear meaning, see `labels.Iob2`.
         documents: how many documents tagged texts are parts of, those of sources read before included: no two
             sources have a document of the same number.
+        characters, lost: how many characters the texts had before they were cleaned (those of a dump as plain
+            text), white space left out, and how many of them cleaning removed.
         by_split: for each split of the source that was read, how many `texts` it holds, and, where they are
             tagged, how many `words` and `entities`.
         own_splits: splits that are taken as a share of the training data although the source has them.
@@ -26,10 +28,13 @@ class Findings:
     documents: int = 0
     by_split: dict[str, dict[str, int]] = field(default_factory=dict)
     own_splits: list[str] = field(default_factory=list)
+    characters: int = 0
+    lost: int = 0
 
     def to_notes(self) -> dict[str, int]:
         """Returns one flat table, in the format of `notes.json`, which is older than this class."""
         totals = {"empty": self.empty, "strays": self.strays, "opened": self.opened, "documents": self.documents}
+        totals |= {"characters": self.characters, "lost": self.lost}
         sizes = {f"{kind} {split}": n for split, sizes in self.by_split.items() for kind, n in sizes.items()}
         return totals | sizes | {f"own {split}": 1 for split in self.own_splits}
 
