@@ -9,7 +9,7 @@ from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import Tokens
 
 _FEW = 0.001  # a share below it is not told
-_FEW_LOST = 0.02  # of characters, as blanks and tags are lost rightly
+_FEW_LOST = 0.05  # of characters, as blanks and tags are lost rightly
 
 
 def check_learnable(tokens: Tokens, tokenizer: Tokenizer) -> None:

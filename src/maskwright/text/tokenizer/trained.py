@@ -143,9 +143,10 @@ class Trained:
         which lets `BpeTrainer` learn the merges, and that one goes by a fixed order once it is given
         its alphabet.
         """
-        # clean_text would remove joiners, with which words of Persian and Hindi are spelled
+        # clean_text would also remove joiners, with which words of Persian and Hindi are spelled
+        noise = normalizers.Replace(tokenizers.Regex(r"(?![\u200c\u200d\s])[\p{Cc}\p{Cf}\ufffd]"), "")
         bert = normalizers.BertNormalizer(clean_text=False, strip_accents=False, lowercase=self.lowercase)
-        normalizer = normalizers.Sequence([*self._forms("C"), bert])
+        normalizer = normalizers.Sequence([noise, *self._forms("C"), bert])
         words = pre_tokenizers.Sequence([_cut(), pre_tokenizers.BertPreTokenizer()])
         learner = tokenizers.Tokenizer(models.BPE())
         learner.normalizer = normalizer
