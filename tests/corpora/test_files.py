@@ -14,10 +14,10 @@ def read(path, column="text", document="row", split="train"):
 
 def test_text_files_are_read_by_row_paragraph_file_and_article(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_text(" = One = \nfirst line\nsecond line\n\nthird\n = Two = \n = = Part = = \nfourth\n")
+    path.write_text(" = One = \n\nfirst line\n = 1 = \n\nthird\n\n = Two = \n\n = = Part = = \n\nfourth\n")
     assert len(read(path)) == 7
-    assert read(path, document="paragraph")[0].endswith("second line")
-    assert len(read(path, document="paragraph")) == 2
+    assert read(path, document="paragraph")[1].endswith(" = 1 = ")
+    assert len(read(path, document="paragraph")) == 6
     assert len(read(path, document="file")) == 1
     one, two = read(path, document="article")
     assert one.startswith(" = One = ")

@@ -42,7 +42,9 @@ def test_findings_are_counted(recipe):
         "validation": {"texts": 4, "words": 4, "entities": 2},
         "test": {"texts": 1, "words": 1, "entities": 0},
     }
-    assert reading.findings == Findings(empty=2, strays=2, opened=1, documents=5, by_split=sizes)
+    assert reading.findings == Findings(
+        empty=2, strays=2, opened=1, documents=5, by_split=sizes, characters=26, lost=2
+    )
 
 
 def test_a_row_of_a_table_belongs_to_no_document(tmp_path):
@@ -53,4 +55,4 @@ def test_a_row_of_a_table_belongs_to_no_document(tmp_path):
     reading = Reading(recipe, 1)
     [[split, [row]]] = reading
     assert (split, *row) == ("train", "fine", "good", None, None, None)
-    assert reading.findings == Findings(empty=1, by_split={"train": {"texts": 2}})
+    assert reading.findings == Findings(empty=1, by_split={"train": {"texts": 2}}, characters=4)

@@ -140,3 +140,52 @@ def test_the_excerpt_that_ships_with_gensim_is_read():
     assert text.strip().startswith("Anarchism is a political philosophy")
     assert "'''" not in text
     assert "==" not in text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("{{convert|5|km}} long", "5 km long"),
+        ("{{convert|5|to|10|km2|sqmi|abbr=on}}", "5 to 10 km²"),
+        ("{{convert|6|ft|2|in}}", "6 ft 2 inches"),
+        ("{{cvt|20|C}}", "20 °C"),
+        ("in {{lang|fr|le [[chat|petit chat]]}}.", "in le petit chat."),
+        ("{{nowrap|{{frac|1|1|2}} {{unknown|x}}cups}}", "1 1/2 cups"),
+        ("{{val|5|u=kg}} in {{circa|1500}}", "5 kg in c. 1500"),
+        ("{{lang-de|Haus}}{{citation needed|date=May}}", "Haus"),
+        ("A{{Infobox|area={{convert|5|km}}}} b", "A b"),
+        ("a [[en:Anarchism]] b [[de-at:X]]", "a  b"),
+        ("<gallery>\na.jpg|A caption\n</gallery>b<syntaxhighlight lang='c'>a;</syntaxhighlight>", "b"),
+        ("[[File:a.jpg|thumb|200px|The [[river]] and the [[sea|ocean]].]]x", "The river and the ocean.\nx"),
+        ("[[File:a.jpg|thumb]]x[[File:b.jpg]]", "x"),
+    ],
+)
+def test_templates_blocks_and_captions(markup, text):
+    assert wikimedia.plain_text(markup).strip() == text
+
+
+GERMAN = make_dump(
+    ("Haus", 0, False, "Ein Haus.[[Datei:H.jpg|mini|Das [[Haus]] am [[See]].]] [[Kategorie:Bau]][[en:House]]"),
+    ("Bank", 0, False, "Bank ist:\n{{Begriffsklärung}}"),
+    ("Heim", 0, False, "#WEITERLEITUNG [[Haus]]"),
+    ("Liste", 0, False, "# eins [[zwei]]"),
+).replace(
+    b"  <page>",
+    b'<siteinfo><namespaces><namespace key="6">Datei</namespace><namespace key="14">Kategorie</namespace>'
+    b"</namespaces></siteinfo>  <page>",
+    1,
+)
+
+
+def test_a_dump_in_another_language_is_read_by_its_own_names(tmp_path):
+    (tmp_path / "a.xml").write_bytes(GERMAN)
+    texts = [wikimedia.plain_text(markup).split() for markup in wikimedia.read(tmp_path / "a.xml")]
+    assert texts == [["Ein", "Haus.", "Das", "Haus", "am", "See."], ["eins", "zwei"]]
+
+
+def test_a_folder_of_dump_parts_is_read(tmp_path):
+    for name in ("enwiki-1.xml.bz2", "enwiki-2.xml.bz2"):
+        (tmp_path / name).write_bytes(bz2.compress(DUMP))
+    source = Source(str(tmp_path), None, "text", "row")
+    assert source.find()[0] == "dump"
+    assert len(list(source.read("train"))) == 4

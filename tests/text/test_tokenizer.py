@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from tokenizers import Tokenizer as Backend
@@ -9,7 +10,8 @@ from transformers import AutoTokenizer
 from maskwright.core.errors import UserError
 from maskwright.core.hub import missing_package
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
-from maskwright.text.tokenizer.trained import alphabet
+from maskwright.text.tokenizer.trained import alphabet, ranked_characters
+from maskwright.text.tokenizer.wrapper import LONG, cut
 from tests.conftest import ROOT, make_text
 
 TEXTS = [make_text(seed) + " (so they say)" for seed in range(100)]
@@ -106,8 +108,12 @@ def test_wordpieces_are_those_of_the_words_and_fill_the_vocabulary():
 
 def test_the_alphabet_is_that_of_normal_texts():
     lower = normalizers.BertNormalizer(lowercase=True)
-    assert alphabet(iter([["Ää a", "b B\n"], ["c"]]), lower, 10) == ["a", "b", "c"]
-    assert alphabet(iter([["bbb cc aa d"]]), lower, 2) == ["a", "b"]  # a and c are equally frequent
+    ranked = ranked_characters(iter([["Ää a", "b B\n"], ["c"]]), lower)
+    assert alphabet(ranked, 100, None) == ["a", "b", "c"]
+    ranked = ranked_characters(iter([["bbb cc aa d"]]), lower)
+    assert alphabet(ranked, 5, None) == ["a", "b"]  # a and c are equally frequent
+    assert alphabet(ranked, 100, 1) == ["b"]
+    assert alphabet(Counter("中文a"), 3, None) == ["中", "文"]
 
 
 def test_ids_are_split_into_special_and_ordinary(tokenizer):
@@ -206,3 +212,47 @@ def test_special_tokens_are_those_that_a_tokenizer_puts_around_a_text(tmp_path):
 )
 def test_a_missing_package_is_named(error, package):
     assert missing_package(error) == package
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_marks_that_are_letters_stay(kind):
+    texts = ["कुल कूल が か می\u200cخواهم میخواهم Café cafe"] * 20
+    for strip in (False, True):
+        tokenizer = Trained(kind, 330, True, strip_accents=strip).make(lambda: iter([texts]))
+        ids = [tokenizer.encode([word])[0][0].tolist() for word in texts[0].split()]
+        assert ids[0] != ids[1]
+        assert ids[2] != ids[3]
+        assert ids[4] != ids[5]
+        assert (ids[6] == ids[7]) == strip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_of_any_length_are_known(kind):
+    tokenizer = Trained(kind, 320, lowercase=False).make(lambda: iter([["acgt" * 5000, "catgatc " * 30]]))
+    [(ids, _)] = tokenizer.encode(["acgtca" * 25])
+    assert tokenizer.backend.token_to_id("[UNK]") not in ids
+
+
+def test_a_chinese_vocabulary_reaches_its_size():
+    characters = [chr(0x4E00 + i) for i in range(300)]
+    tokenizer = Trained("wordpiece", 200, lowercase=True).make(lambda: iter([["".join(characters)] * 3]))
+    assert len(tokenizer) == 200
+
+
+def test_a_unigram_vocabulary_below_its_alphabet_is_refused():
+    text = "".join(chr(0x4E00 + i) for i in range(300))
+    with pytest.raises(UserError, match=r"tokenizer\.vocabulary_size=64 .* special tokens are 306"):
+        Trained("unigram", 64, lowercase=True).make(lambda: iter([[text]]))
+
+
+def test_long_texts_are_cut_and_have_the_same_tokens(tokenizer):
+    text = "\n".join(make_text(seed) for seed in range(4000)) + "  and so on"
+    assert len(text) > 2 * LONG
+    assert "".join(cut(text)) == text
+    assert len(list(cut(text))) > 2
+    assert tokenizer._cuts_at_blanks
+    out = tokenizer.encode(["a river", text, "a song"])
+    for (ids, starts), whole in zip(out, ["a river", text, "a song"], strict=True):
+        [(expected, expected_starts)] = tokenizer._encode([whole])
+        assert ids.tolist() == expected.tolist()
+        assert starts.tolist() == expected_starts.tolist()

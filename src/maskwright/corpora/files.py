@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -79,8 +80,12 @@ def documents(rows: Iterable[str], document: str) -> Iterator[str]:
         yield from (row for row in rows if row.strip())
         return
     held: list[str] = []
-    for row in rows:
-        ends = (document == "paragraph" and not row.strip()) or (document == "article" and _HEADING.match(row))
+    before = ""
+    for row, after in pairwise(chain(rows, [""])):
+        # a heading stands between empty rows: in the middle of an article, ` = 1 = ` is a line of a formula
+        heading = _HEADING.match(row) and not before.strip() and not after.strip()
+        ends = (document == "paragraph" and not row.strip()) or (document == "article" and heading)
+        before = row
         if ends and held:
             yield "\n".join(held)
             held = []

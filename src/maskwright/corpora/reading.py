@@ -59,8 +59,10 @@ class Reading:
                 texts = _sample(texts, recipe.limit) if recipe.source.label else islice(texts, recipe.limit)
             shares = recipe.shares if "train" in targets else {}
             clean = partial(_clean, steps=recipe.cleaning, is_dump=is_dump, shares=shares, target=targets[0])
-            for by_split, dropped in parallel_map(clean, _shards(texts), self.workers):
+            for by_split, dropped, characters, lost in parallel_map(clean, _shards(texts), self.workers):
                 self.findings.empty += dropped
+                self.findings.characters += characters
+                self.findings.lost += lost
                 for split, rows in by_split.items():
                     yield from ((copy, rows) for copy in (targets if split == targets[0] else [split]))
 
@@ -116,21 +118,34 @@ def _shards(texts: Iterator[Raw]) -> Iterator[list[Raw]]:
 
 def _clean(
     texts: list[Raw], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
-) -> tuple[dict[str, list[Row]], int]:
-    """Returns the clean rows by split, and how many texts were dropped because nothing is left of them."""
+) -> tuple[dict[str, list[Row]], int, int, int]:
+    """Returns the clean rows by split, how many texts were dropped because nothing is left of them, and how many
+    characters there were, and how many of them were lost.
+    """
     clean = cleaner(steps)
     by_split: dict[str, list[Row]] = {}
-    dropped = 0
+    dropped = characters = lost = 0
     for raw in texts:
         if isinstance(raw, Tagged):
             text, words = raw.plain(clean)
+            before = "".join(raw.words)
             row = Row(text, None, [edge for word in words for edge in word], raw.tags, raw.document)
         elif isinstance(raw, Labelled):
-            row = Row(clean(raw.text), raw.label)
+            before = raw.text
+            row = Row(clean(before), raw.label)
         else:
-            row = Row(clean(wikimedia.plain_text(raw) if is_dump else raw))
+            before = wikimedia.plain_text(raw) if is_dump else raw
+            row = Row(clean(before))
+        size = _size(before)
+        characters += size
+        lost += max(0, size - _size(row.text))
         if row.text:
             by_split.setdefault(split_of(row.text, shares, target), []).append(row)
         else:
             dropped += 1
-    return by_split, dropped
+    return by_split, dropped, characters, lost
+
+
+def _size(text: str) -> int:
+    """The number of characters, white space left out."""
+    return len("".join(text.split()))

@@ -10,15 +10,33 @@ from typing import Any
 from xml.etree.ElementTree import ParseError, iterparse
 
 from maskwright.core.errors import UserError
+from maskwright.corpora import templates
 
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
-_REDIRECT = re.compile(r"\s*#\s*redirect\b", re.IGNORECASE)
+# the word differs by language: #WEITERLEITUNG [[...]]; a list has a blank behind its mark
+_REDIRECT = re.compile(r"\s*#\s*redirect\b|\s*#[^\W\d][\w-]*\s*:?\s*\[\[", re.IGNORECASE)
 _DISAMBIGUATION = re.compile(  # but {{disambiguation needed}} and {{Infobox given name}} occur in articles
     r"\{\{\s*(?:(?!infobox)[\w-]+ ){0,2}(?:disambiguation(?: page)?|disambig|disamb|dab|hndis|geodis)\s*(?:\||\}\})"
-    r"|\{\{\s*(?:surname|given name)\s*(?:\||\}\})",
+    r"|\{\{\s*(?:surname|given name)\s*(?:\||\}\})"
+    # in German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Finnish, Catalan, Czech,
+    # Polish, Hungarian, Turkish, Russian, Ukrainian, Vietnamese, Japanese, Chinese, Korean, Arabic, Persian, Hebrew
+    r"|\{\{\s*(?:begriffsklärung|homonymie|homonymes|desambiguaci[óo]n|disambigua|desambiguação|desambig"
+    r"|doorverwijspagina|dp|förgrening|grensida|gren|flertydig|peker|täsmennyssivu|desambiguació|rozcestník"
+    r"|ujednoznacznienie|egyért|anlam ayrımı|неоднозначность|багатозначність|trang định hướng|aimai|曖昧さ回避"
+    r"|消歧义|消歧義|消歧義頁|동음이의|동음이의어|توضيح|ابهام[ \u200c]?زدایی|פירושונים)\s*(?:\||\}\})",
     re.IGNORECASE,
 )
+_LOCAL = {"6": "File", "14": "Category"}  # numbers of namespaces, and their names in English
 
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_BLOCK = re.compile(
+    r"<(gallery|syntaxhighlight|source|timeline|score|imagemap|hiero|graph|mapframe|inputbox)\b(?:[^>/]|/(?!>))*"
+    r"(?:/>|>.*?</\1\s*>)",
+    re.DOTALL | re.IGNORECASE,
+)
+_INTERWIKI = re.compile(r"\[\[(?:simple|[a-z]{2,3}(?:-[a-z]{2,8}){0,2})\s*:[^\[\]|]*\]\]")
+_FILE = re.compile(r"\[\[\s*(?:file|image|media)\s*:", re.IGNORECASE)
+_BRACKETS = re.compile(r"\[\[|\]\]")
 _QUOTES = re.compile(r"'{2,5}")  # bold and italics
 _HEADING = re.compile(r"^(=+)\s*(.*?)\s*\1\s*$", re.MULTILINE)
 _BULLET = re.compile(r"^[*#:;]+\s*", re.MULTILINE)
@@ -46,7 +64,10 @@ def read(path: Path) -> Iterator[str]:
             if not root.tag.endswith("mediawiki"):
                 raise UserError(f"{path} is XML, but no Wikimedia dump: it opens with <{root.tag}>.")
             space = root.tag.removesuffix("mediawiki")
+            names: dict[str, str] = {}
             for event, element in events:
+                if event == "end" and element.tag == f"{space}namespace" and element.get("key") in _LOCAL:
+                    names[(element.text or "").lower()] = _LOCAL[element.get("key", "")]
                 if event != "end" or element.tag != f"{space}page":
                     continue
                 pages += 1
@@ -54,7 +75,7 @@ def read(path: Path) -> Iterator[str]:
                 article = element.findtext(f"{space}ns") == "0" and element.find(f"{space}redirect") is None
                 root.clear()  # or every page read so far would stay in memory
                 if article and not _REDIRECT.match(text) and not _DISAMBIGUATION.search(text):
-                    yield text
+                    yield in_english(text, names)
     except (EOFError, ParseError, OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # a fault of the device, not of the file
@@ -64,11 +85,26 @@ def read(path: Path) -> Iterator[str]:
         ) from error
 
 
+def in_english(markup: str, names: dict[str, str]) -> str:
+    """Returns markup with the English names of namespaces: `[[Datei:x.jpg]]` becomes `[[File:x.jpg]]`.
+
+    Args:
+        names: English names by those of the dump, in lower case, as its `<siteinfo>` has them.
+    """
+    local = [re.escape(name).replace(r"\ ", "[ _]") for name in names if name and name not in ("file", "category")]
+    if not local:
+        return markup
+    link = re.compile(rf"\[\[\s*({'|'.join(local)})\s*:", re.IGNORECASE)
+    return link.sub(lambda found: f"[[{names[found[1].lower().replace('_', ' ')]}:", markup)
+
+
 def plain_text(markup: str) -> str:
     """Returns the text of an article without markup: gensim removes most of it, this function the rest."""
     from gensim.corpora.wikicorpus import filter_wiki  # takes a second to import
 
-    text = filter_wiki(markup)
+    text = _COMMENT.sub("", markup)
+    text = _BLOCK.sub("", text)
+    text = filter_wiki(without_files(templates.expand(_INTERWIKI.sub("", text))))
     text = _QUOTES.sub("", text)
     text = _TABLE.sub("", text)
     text = _MAGIC.sub("", text)
@@ -77,3 +113,25 @@ def plain_text(markup: str) -> str:
     text = _AFTER_BRACKET.sub("(", text)
     text = _BEFORE_MARK.sub("", _EMPTY_BRACKETS.sub("", text))
     return _NO_LETTER.sub("", text)
+
+
+def without_files(markup: str) -> str:
+    """Replaces pictures by their captions, which may hold links, on lines of their own."""
+    kept: list[str] = []
+    at = 0
+    while opens := _FILE.search(markup, at):
+        kept.append(markup[at : opens.start()])
+        depth, end = 1, opens.end()
+        while depth and (bracket := _BRACKETS.search(markup, end)):
+            depth += 1 if bracket[0] == "[[" else -1
+            end = bracket.end()
+        if depth:  # it never ends
+            kept.append(markup[opens.start() : opens.end()])
+            at = opens.end()
+            continue
+        caption = templates.arguments(markup[opens.end() : end - 2])[-1].strip()
+        # the other parameters are a name, a size or a place, in one word, or of the form alt=...
+        if " " in caption and not re.match(r"\w+\s*=", caption) and "|" in markup[opens.end() : end]:
+            kept.append(f"\n{caption}\n")
+        at = end
+    return "".join([*kept, markup[at:]])

@@ -30,7 +30,7 @@ from maskwright.data.encode import encode
 from maskwright.data.label_spec import LabelSpec
 from maskwright.data.loader import Batched, Collate, make_loader
 from maskwright.data.prepare import IdType, prepare_annotation, prepare_tokenizer, prepare_tokens
-from maskwright.data.remarks import remarks_on
+from maskwright.data.remarks import check_learnable, remarks_on
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
 from maskwright.text.tokens import Tokens
 
@@ -165,6 +165,7 @@ class Corpus(LightningDataModule):
         self.prepare_data()
         assert self._folder is not None
         self.tokens = {split: Tokens.open(self._folder / split) for split in SPLITS}
+        check_learnable(self.tokens["train"], self.tokenizer)
         self.findings: dict[str, Findings] = read_findings(self.documents_folder)
         if any(found.plain for found in self.findings.values()) and any(map(needs_tags, self.annotations.values())):
             raise UserError(
@@ -210,7 +211,9 @@ class Corpus(LightningDataModule):
 
     def remarks(self) -> list[str]:
         """Returns what a user should know about the corpus before a model is trained on it."""
-        return remarks_on(self.recipe, self.findings, self.tokens)
+        spelled = self.tokenizer.special.get("unk")
+        unknown = None if spelled is None else self.tokenizer.backend.token_to_id(spelled)
+        return remarks_on(self.recipe, self.findings, self.tokens, unknown)
 
     def sample(self, number: int) -> dict[str, Tensor]:
         """Returns at most `number` examples, spread over the training split, as a batch of the first epoch."""

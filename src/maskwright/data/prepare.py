@@ -17,6 +17,7 @@ from maskwright.core.terminal import bar
 from maskwright.corpora.documents import open_marked, open_texts, shards
 from maskwright.corpora.splits import SPLITS
 from maskwright.text.tokenizer import Pretrained, Trained
+from maskwright.text.tokenizer.wrapper import cut
 from maskwright.text.tokens import Tokens, write_tokens
 
 IdType = Literal["auto", "uint16", "uint32"]
@@ -41,7 +42,7 @@ def _batches(
     texts: Callable[[int, int], list[str]], runs: list[tuple[int, int]], advance: Callable[[int], None]
 ) -> Iterator[list[str]]:
     for first, last in runs:
-        yield texts(first, last)
+        yield [part for text in texts(first, last) for part in cut(text)]  # a long one takes much memory
         advance(last - first)
 
 

@@ -2,18 +2,40 @@
 
 import numpy as np
 
+from maskwright.core.errors import UserError
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.listing import OTHER
 from maskwright.corpora.recipe import Recipe, SourceRecipe, key_of
+from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import Tokens
 
+_FEW = 0.001  # a share below it is not told
+_FEW_LOST = 0.05  # of characters, as blanks and tags are lost rightly
 
-def remarks_on(recipe: Recipe, findings: dict[str, Findings], tokens: dict[str, Tokens]) -> list[str]:
+
+def check_learnable(tokens: Tokens, tokenizer: Tokenizer) -> None:
+    """Checks that the training split has tokens to learn from.
+
+    Raises:
+        UserError: all are special tokens, of which [UNK] is one.
+    """
+    counts = tokens.counts
+    if counts.sum() and not counts[~tokenizer.is_special[: len(counts)]].sum():
+        raise UserError(
+            "Nothing is left to learn: the tokenizer knows no character of the training texts, all whose tokens "
+            "are unknown. Take tokenizer=bpe, which knows every character, or a tokenizer of their language."
+        )
+
+
+def remarks_on(
+    recipe: Recipe, findings: dict[str, Findings], tokens: dict[str, Tokens], unknown: int | None = None
+) -> list[str]:
     """Returns one sentence for each thing that a user may not expect.
 
     Args:
         findings: of each source, by the names of `recipe.sources`.
         tokens: by split.
+        unknown: the id of [UNK]; None where the tokenizer has none.
     """
     remarks = []
     for name, source in recipe.sources.items():
@@ -23,6 +45,11 @@ def remarks_on(recipe: Recipe, findings: dict[str, Findings], tokens: dict[str, 
     if any(blank.values()):
         counts = ", ".join(f"{number:,} of {split}" for split, number in blank.items() if number)
         remarks.append(f"some texts have no tokens: {counts}")
+    if unknown is not None:
+        shares = {split: own.counts[unknown] / max(own.count, 1) for split, own in tokens.items()}
+        if any(share > _FEW for share in shares.values()):
+            told = ", ".join(f"{share:.1%} of {split}" for split, share in shares.items() if share > _FEW)
+            remarks.append(f"some tokens are unknown to the tokenizer: {told}")
     return remarks
 
 
@@ -30,6 +57,8 @@ def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
     remarks = []
     if found.empty:
         remarks.append(f"{found.empty:,} empty texts were left out")
+    if found.lost > _FEW_LOST * found.characters:
+        remarks.append(f"cleaning removed {found.lost / found.characters:.1%} of the characters (data.cleaning)")
     if found.strays and found.opened:
         remarks.append(f"{found.strays:,} I- tags without an entity before them were read as B- tags")
     remarks += _on_files(key, source)

@@ -16,8 +16,13 @@ from maskwright.text.tokenizer.wrapper import SPECIAL_TOKENS, Tokenizer
 Texts = Callable[[], Iterator[list[str]]]
 
 
-def alphabet(texts: Iterator[list[str]], normalizer: normalizers.Normalizer, size: int) -> list[str]:
-    """The `size` most frequent characters of normalised texts, white space left out; ties by code point."""
+_COMMON = 1000  # characters that an alphabet holds in any case
+_COVERED = 0.9999  # of the characters of the texts, by an alphabet of more than these
+_LONGEST = 100  # characters of a word; longer ones are cut, as WordPiece would take them for unknown as a whole
+
+
+def ranked_characters(texts: Iterator[list[str]], normalizer: normalizers.Normalizer) -> Counter[str]:
+    """The characters of normalised texts, white space left out, most frequent first; ties by code point."""
     counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
     for batch in texts:
         points = np.frombuffer("".join(batch).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -27,7 +32,42 @@ def alphabet(texts: Iterator[list[str]], normalizer: normalizers.Normalizer, siz
         for character in normalizer.normalize_str(chr(point)):
             normal[character] += int(counts[point])
     ranked = sorted((-count, character) for character, count in normal.items() if not character.isspace())
-    return sorted(character for _, character in ranked[:size])
+    return Counter({character: -count for count, character in ranked})
+
+
+def alphabet(ranked: Counter[str], pieces: int, limit: int | None) -> list[str]:
+    """The most frequent characters that take at most this many pieces, sorted.
+
+    A character takes two pieces, for the start of a word and for the rest of it; a Chinese one, which is a word by
+    itself, takes one.
+
+    Args:
+        limit: at most so many characters that take two; None takes the first thousand, and as many more as cover
+            99.99 % of the text.
+    """
+    chosen: list[str] = []
+    total, covered, taken = sum(ranked.values()), 0, 0
+    for character, count in ranked.items():
+        cost = 1 if is_word(character) else 2
+        enough = taken >= _COMMON and covered >= _COVERED * total if limit is None else taken >= limit
+        if cost > pieces or (cost == 2 and enough):
+            break
+        chosen.append(character)
+        pieces -= cost
+        taken += cost == 2
+        covered += count
+    return sorted(chosen)
+
+
+def is_word(character: str) -> bool:
+    """Whether BERT's normalizer puts blanks around a character: those of Chinese, also in Japanese."""
+    return any(first <= character <= last for first, last in _CHINESE)
+
+
+_CHINESE = (
+    *(("\u4e00", "\u9fff"), ("\u3400", "\u4dbf"), ("\uf900", "\ufaff")),
+    *(("\U00020000", "\U0002a6df"), ("\U0002a700", "\U0002ceaf"), ("\U0002f800", "\U0002fa1f")),
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +77,11 @@ class Trained:
     Args:
         kind: `wordpiece` (BERT), `bpe` (byte-level, GPT-2) or `unigram` (SentencePiece, ALBERT).
         vocabulary_size: at most so many tokens, special tokens included.
-        lowercase: texts are lower-cased (and, for wordpiece, accents stripped, as in BERT uncased).
+        lowercase: texts are lower-cased.
+        strip_accents: accents of Latin, Greek and Cyrillic letters are stripped, as in BERT uncased; marks that are
+            letters of their own, as vowels in Hindi and voicing in Japanese, never are.
+        limit_alphabet: at most so many characters, without Chinese ones, are pieces by themselves; None takes as
+            many as cover 99.99 % of the text, at least 1000. `bpe` knows all characters by their bytes.
     Raises:
         UserError: the vocabulary is too small to hold the special tokens and an alphabet.
     """
@@ -47,6 +91,8 @@ class Trained:
     kind: Literal["wordpiece", "bpe", "unigram"]
     vocabulary_size: int
     lowercase: bool
+    strip_accents: bool = False
+    limit_alphabet: int | None = None
 
     def __post_init__(self) -> None:
         least = 256 + len(SPECIAL_TOKENS) if self.kind == "bpe" else 64
@@ -54,6 +100,11 @@ class Trained:
             raise UserError(
                 f"tokenizer.vocabulary_size={self.vocabulary_size} is too small for tokenizer.kind={self.kind}: "
                 f"its special tokens and alphabet take at least {least}."
+            )
+
+        if self.limit_alphabet is not None and self.limit_alphabet < 1:
+            raise UserError(
+                f"tokenizer.limit_alphabet={self.limit_alphabet} leaves no character; set 1000 or null."
             )
 
     def __str__(self) -> str:
@@ -92,14 +143,17 @@ class Trained:
         which lets `BpeTrainer` learn the merges, and that one goes by a fixed order once it is given
         its alphabet.
         """
-        normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
-        words = pre_tokenizers.BertPreTokenizer()
+        # clean_text would also remove joiners, with which words of Persian and Hindi are spelled
+        noise = normalizers.Replace(tokenizers.Regex(r"(?![\u200c\u200d\s])[\p{Cc}\p{Cf}\ufffd]"), "")
+        bert = normalizers.BertNormalizer(clean_text=False, strip_accents=False, lowercase=self.lowercase)
+        normalizer = normalizers.Sequence([noise, *self._forms("C"), bert])
+        words = pre_tokenizers.Sequence([_cut(), pre_tokenizers.BertPreTokenizer()])
         learner = tokenizers.Tokenizer(models.BPE())
         learner.normalizer = normalizer
         marks = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
         learner.pre_tokenizer = pre_tokenizers.Sequence([words, marks])
-        # each character takes two pieces, and all together at most half of the vocabulary
-        characters = alphabet(texts(), normalizer, min(1000, self.vocabulary_size // 4))
+        ranked = ranked_characters(texts(), normalizer)
+        characters = alphabet(ranked, self.vocabulary_size // 2, self.limit_alphabet)
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocabulary_size,
             initial_alphabet=["▁", *characters],
@@ -108,8 +162,13 @@ class Trained:
         )
         learner.train_from_iterator(texts(), trainer)
         learned = sorted(learner.get_vocab().items(), key=lambda item: item[1])
-        pieces = [*SPECIAL_TOKENS.values(), *characters, *(f"##{character}" for character in characters)]
+        pieces = [
+            *SPECIAL_TOKENS.values(),
+            *characters,
+            *(f"##{character}" for character in characters if not is_word(character)),
+        ]
         pieces += [token[1:] if token.startswith("▁") else f"##{token}" for token, _ in learned if token != "▁"]
+        pieces += [character for character in ranked if is_word(character)]  # where merges leave room
         vocabulary = list(dict.fromkeys(pieces))[: self.vocabulary_size]
         backend = tokenizers.Tokenizer(
             models.WordPiece({piece: i for i, piece in enumerate(vocabulary)}, unk_token=SPECIAL_TOKENS["unk"])
@@ -119,7 +178,7 @@ class Trained:
 
     def _bpe(self, texts: Texts) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.BPE())
-        backend.normalizer = self._normalizer(normalizers.NFC())
+        backend.normalizer = self._normalizer("C")
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         backend.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
@@ -133,10 +192,11 @@ class Trained:
 
     def _unigram(self, texts: Texts) -> tokenizers.Tokenizer:
         backend = tokenizers.Tokenizer(models.Unigram())
-        backend.normalizer = self._normalizer(normalizers.NFKC())
+        backend.normalizer = self._normalizer("KC")
         # Metaspace alone would leave line ends inside words, and punctuation glued to the word before it
         words = [
             pre_tokenizers.WhitespaceSplit(),
+            _cut(),  # a word of thousands of letters would be learned from for hours
             pre_tokenizers.Metaspace(),
             pre_tokenizers.Punctuation("isolated"),
         ]
@@ -148,8 +208,33 @@ class Trained:
             unk_token=SPECIAL_TOKENS["unk"],
             show_progress=False,
         )
-        backend.train_from_iterator(texts(), trainer)
+        try:
+            backend.train_from_iterator(texts(), trainer)
+        except Exception as error:  # of no class of its own
+            if "not large enough" not in str(error):
+                raise
+            number = len(ranked_characters(texts(), backend.normalizer)) + len(SPECIAL_TOKENS) + 1
+            raise UserError(
+                f"tokenizer.vocabulary_size={self.vocabulary_size} is too small for a unigram vocabulary, which "
+                f"holds every character of the texts: these and the special tokens are {number:,}. Set a larger "
+                "one, or tokenizer=bpe, which knows every character by its bytes."
+            ) from error
         return backend
 
-    def _normalizer(self, form: normalizers.Normalizer) -> normalizers.Normalizer:
-        return normalizers.Sequence([form, normalizers.Lowercase()]) if self.lowercase else form
+    def _normalizer(self, form: str) -> normalizers.Normalizer:
+        steps = self._forms(form) + ([normalizers.Lowercase()] if self.lowercase else [])
+        return normalizers.Sequence(steps) if len(steps) > 1 else steps[0]
+
+    def _forms(self, form: str) -> list[normalizers.Normalizer]:
+        """The normal form C or KC, without accents where they are stripped."""
+        compose, split = {
+            "C": (normalizers.NFC(), normalizers.NFD()),
+            "KC": (normalizers.NFKC(), normalizers.NFKD()),
+        }[form]
+        accents = normalizers.Replace(tokenizers.Regex(r"[\u0300-\u036f]"), "")
+        return [split, accents, compose] if self.strip_accents else [compose]
+
+
+def _cut() -> pre_tokenizers.PreTokenizer:
+    """Cuts words that are too long for a vocabulary of pieces."""
+    return pre_tokenizers.Split(tokenizers.Regex(rf"[^\s\p{{P}}]{{{_LONGEST}}}"), "isolated")

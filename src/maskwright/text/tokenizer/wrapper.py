@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,18 @@ from tokenizers import Encoding, decoders, models
 from maskwright.core.errors import UserError
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+LONG = 100_000  # characters; a tokenizer takes 170 times the memory of its text
+_CUT = re.compile(r"(?<=[A-Za-z0-9.,]) (?=[A-Za-z0-9])")  # where no normalizer joins both sides
 _BYTES = decoders.ByteLevel()
+
+
+def cut(text: str, length: int = LONG) -> Iterator[str]:
+    """Yields a text in parts of about this many characters, cut before single blanks between words."""
+    at = 0
+    while len(text) - at > length and (blank := _CUT.search(text, at + length)):
+        yield text[at : blank.start()]
+        at = blank.start()
+    yield text[at:]
 
 
 class Tokenizer:
@@ -76,9 +88,29 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Of each text the token ids (int64), without special tokens, and whether each starts a word (bool)."""
+        out: list[tuple[np.ndarray, np.ndarray]] = []
+        short: list[str] = []
+        for text in texts:
+            if len(text) <= LONG or not self._cuts_at_blanks:
+                short.append(text)
+                continue
+            out += self._encode(short)
+            parts = [self._encode([part])[0] for part in cut(text)]
+            out.append((np.concatenate([ids for ids, _ in parts]), np.concatenate([starts for _, starts in parts])))
+            short = []
+        return out + self._encode(short)
+
+    def _encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
         encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
         ids = [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
         return [(i, self.word_starts(i, encoding)) for i, encoding in zip(ids, encodings, strict=True)]
+
+    @cached_property
+    def _cuts_at_blanks(self) -> bool:
+        """Whether a text that is cut before blanks has the same tokens: not where all texts get a prefix."""
+        parts = ["The first, small", " (and Old) part.", " of 12", " words"]
+        whole = self._encode(["".join(parts)])[0][0].tolist()
+        return whole == [i for ids, _ in self._encode(parts) for i in ids.tolist()]
 
     def word_starts(self, ids: np.ndarray, encoding: Encoding) -> np.ndarray:
         """Whether each token of an encoding, of the given ids, starts a word.
