@@ -111,7 +111,8 @@ class RunDirectory:
                 break
         self._hydra = self.path
         config: Any = HydraConfig.instance().cfg
-        with read_write(config):  # where run_dir is taken from, here and in the processes of further devices
+        # where run_dir is taken from, here and in the processes of further devices
+        with read_write(config.hydra.runtime), read_write(config.hydra.run):
             config.hydra.runtime.output_dir = str(self.path)
             if config.hydra.mode != RunMode.MULTIRUN:
                 config.hydra.run.dir = str(self.path)
