@@ -5,6 +5,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 # set before torch is imported, because two test processes share two cores
@@ -192,6 +193,9 @@ def run(corpus: Path, cache: Path, tmp_path: Path) -> Callable[..., Result]:
     """A function that calls what `python src/train.py <overrides>` calls, on the small corpus with a tiny model."""
 
     def run_tiny(*overrides: str, run_dir: Path | None = None) -> Result:
+        if run_dir is None and not any(override.startswith("ckpt_path=") for override in overrides):
+            named = (tmp_path / (f"run-{number}" if number > 1 else "run") for number in count(1))
+            run_dir = next(folder for folder in named if not folder.exists())
         settings = {"data": "data=text", "data.source": f"data.source={corpus}"}
         settings |= {override.split("=")[0]: override for override in TINY}
         if any(override.startswith("model/size=") for override in overrides):

@@ -17,10 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 _RUN = """
-import json, sys, time
+import json, sys, tempfile, time
 from hydra import compose, initialize_config_dir
 with initialize_config_dir({conf!r}, version_base="1.3"):
-    cfg = compose("train", ["trainer.max_steps=2", "run_dir={run_dir}", "logger=csv"])
+    cfg = compose("train", ["trainer.max_steps=2", "run_dir=" + tempfile.mkdtemp(dir={folder!r}), "logger=csv"])
 began = time.perf_counter()
 from maskwright.run.train import train
 imported = time.perf_counter()
@@ -37,8 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=5, help="fresh processes per figure")
     repeat = parser.parse_args().repeat
-    with tempfile.TemporaryDirectory() as run_dir:
-        script = _RUN.format(conf=str(ROOT / "conf"), run_dir=run_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        script = _RUN.format(conf=str(ROOT / "conf"), folder=folder)
         run([sys.executable, "-c", script])  # prepares the corpus, warms the disk
         runs = [json.loads(run([sys.executable, "-c", script]).splitlines()[-1]) for _ in range(repeat)]
     figures = {name: statistics.median(figures[name] for figures in runs) for name in runs[0]}

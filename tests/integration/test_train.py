@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from lightning import Callback, LightningModule
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from maskwright.callbacks import NonFiniteLossError
+from maskwright.callbacks import Checkpoints, NonFiniteLossError
 from maskwright.core.errors import Interrupted, UserError
 from maskwright.tasks import MaskedLanguageModeling
 
@@ -155,7 +156,7 @@ class StopAt(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, *_):
         if trainer.global_step == self.step and not trainer.fit_loop._should_accumulate():
-            trainer.save_checkpoint(f"{trainer.default_root_dir}/checkpoints/last.ckpt")
+            trainer.save_checkpoint(f"{trainer.default_root_dir}/../checkpoints/last.ckpt")
             raise Stop
 
 
@@ -432,6 +433,54 @@ class Ruin(Callback):
     def on_train_batch_end(self, trainer, pl_module, *_):
         with torch.no_grad():
             pl_module.encoder.final_norm.weight.mul_(-3)
+
+
+def test_a_moved_run_keeps_its_best_checkpoint(run, tmp_path):
+    settings = ("schedule=constant", "schedule.warmup=0", "trainer.val_check_interval=3")
+    first = run(*settings, "trainer.max_steps=6", run_dir=tmp_path / "a")
+    for name in ("best", "last"):
+        state = torch.load(tmp_path / "a" / "checkpoints" / f"{name}.ckpt", weights_only=True)["callbacks"]
+        assert str(tmp_path) not in str(state)
+    (tmp_path / "a").rename(tmp_path / "b")
+    # a second run where the first one was: its files are not those of the first
+    run(*settings, "seed=2", "trainer.max_steps=3", run_dir=tmp_path / "a")
+    before = (tmp_path / "b" / "checkpoints" / "best.ckpt").read_bytes()
+    second = run(
+        *settings,
+        "trainer.max_steps=9",
+        f"ckpt_path={tmp_path}/b",
+        f"+callbacks.ruin._target_={__name__}.Ruin",
+        run_dir=tmp_path / "b",
+    )
+    assert second.metrics["validation/loss"] > first.metrics["validation/loss"]
+    assert second.metrics["best/validation/loss"] == first.metrics["best/validation/loss"]
+    assert second.metrics["test/loss"] == first.metrics["test/loss"]
+    assert (tmp_path / "b" / "checkpoints" / "best.ckpt").read_bytes() == before
+    assert not list((tmp_path / "b" / "checkpoints").glob("*-v1.ckpt"))
+
+
+def test_a_best_checkpoint_of_whole_paths_is_kept_where_the_run_was_moved(run, tmp_path, monkeypatch):
+    """As runs of versions before have it."""
+    monkeypatch.setattr(Checkpoints, "state_dict", ModelCheckpoint.state_dict)
+    first = run("trainer.max_steps=3", run_dir=tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    again = run(
+        "trainer.max_steps=6",
+        f"ckpt_path={tmp_path}/b",
+        f"+callbacks.ruin._target_={__name__}.Ruin",
+        run_dir=tmp_path / "b",
+    )
+    assert again.metrics["test/loss"] == first.metrics["test/loss"]
+
+
+def test_a_fresh_run_does_not_start_from_what_a_restart_of_slurm_left(run, tmp_path, monkeypatch):
+    first = run("trainer.max_steps=5", run_dir=tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    first.trainer.save_checkpoint(tmp_path / "b" / "hpc_ckpt_1.ckpt")
+    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_JOB_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    fresh = run(KEEP, "trainer.max_steps=5", run_dir=tmp_path / "b")
+    assert list(losses(fresh)) == [1, 2, 3, 4, 5]
 
 
 def test_ckpt_path_last_resumes_the_newest_run(run, tmp_path):

@@ -11,6 +11,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from maskwright.core.atomic import write_file
 
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
 
 class Checkpoints(ModelCheckpoint):
     """Writes `best.ckpt`, by a metric, and `last.ckpt` at each validation.
@@ -33,6 +35,7 @@ class Checkpoints(ModelCheckpoint):
             save_last=True,
             enable_version_counter=False,
         )
+        self._resumed: Path | None = None  # the folder of the checkpoint that the run resumes from
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `last.ckpt` even if there is no better `best.ckpt`, which Lightning does not."""
@@ -40,19 +43,35 @@ class Checkpoints(ModelCheckpoint):
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state with the names of files in the folder, so that it may be moved."""
+        state = super().state_dict()
+        state |= {key: Path(state[key]).name for key in _PATHS}
+        models = {Path(path).name: score for path, score in state["best_k_models"].items()}
+        return state | {"dirpath": "", "best_k_models": models}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remembers the folder of the checkpoint, where its best one lies as well."""
+        self._resumed = Path(str(trainer.ckpt_path)).absolute().parent
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        best, folder = Path(state_dict["best_model_path"]), Path(str(self.dirpath))
-        if state_dict["dirpath"] != self.dirpath:
-            moved: dict[str, Any] = {"dirpath": self.dirpath, "last_model_path": ""}
-            if best.is_file():
+        folder, name = Path(str(self.dirpath)), Path(state_dict["best_model_path"]).name
+        best = Path(state_dict["best_model_path"])  # of an older run that was not moved, a whole path
+        if self._resumed is not None and name:
+            best = self._resumed / name
+        own: dict[str, Any] = {"dirpath": self.dirpath, "last_model_path": ""}
+        if name and best.is_file():
+            kept = folder / name
+            if not (kept.exists() and kept.samefile(best)):
                 folder.mkdir(parents=True, exist_ok=True)
-                own = shutil.copy2(best, folder / best.name)
-                models = {str(own): state_dict["best_model_score"]}
-                moved |= {"best_model_path": str(own), "kth_best_model_path": str(own), "best_k_models": models}
-            else:
-                moved |= {"best_model_path": "", "best_model_score": None, "best_k_models": {}}
-            state_dict = state_dict | moved
-        super().load_state_dict(state_dict)
+                shutil.copy2(best, kept)
+            models = {str(kept): state_dict["best_model_score"]}
+            own |= {"best_model_path": str(kept), "kth_best_model_path": str(kept), "best_k_models": models}
+        else:
+            own |= {"best_model_path": "", "kth_best_model_path": "", "best_model_score": None, "best_k_models": {}}
+        if self._resumed == folder.absolute() and state_dict["last_model_path"]:
+            own["last_model_path"] = str(folder / Path(state_dict["last_model_path"]).name)
+        super().load_state_dict(state_dict | own)
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -4,6 +4,7 @@ Nothing else in the package asks for a rank or for the number of processes. torc
 because processes that only prepare a corpus do not need it.
 """
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ def rank_of(trainer: "Trainer | None") -> Rank:
 def is_main(trainer: "Trainer") -> bool:
     """Whether this process is the one that writes and prints."""
     return trainer.is_global_zero
+
+
+def is_launched(devices: int) -> bool:
+    """Whether this process was started as a further rank of a run on several devices.
+
+    For use before there is a trainer. On one device, what the environment says of ranks is of something else.
+    """
+    ranks = (os.environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return devices != 1 and any(rank.isdecimal() and int(rank) > 0 for rank in ranks)
 
 
 def sum_over_ranks(tensor: "Tensor") -> "Tensor":

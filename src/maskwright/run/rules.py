@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.run.assemble import task_spec
@@ -172,8 +173,10 @@ def lightning_takes_the_arguments(settings: TrainSettings) -> None:
     given = settings.trainer.arguments()
     given.pop("strategy", None)  # which needs the devices of the run
     parts = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    without = dict.fromkeys(parts, False)
-    build({"_target_": "lightning.Trainer", **given}, "trainer", accelerator="cpu", max_epochs=-1, **without)
+    given |= dict.fromkeys(parts, False)
+    # with an environment of its own, or the variables of Slurm are checked as well
+    own = {"accelerator": "cpu", "max_epochs": -1, "plugins": LightningEnvironment()}
+    build({"_target_": "lightning.Trainer", **given}, "trainer", **own)
 
 
 def the_device_has_the_precision(settings: TrainSettings) -> None:

@@ -18,6 +18,7 @@ from maskwright.run.assemble import (
     vocabulary_of,
 )
 from maskwright.run.checkpoints import check_resumable, find_checkpoint
+from maskwright.run.directory import RunDirectory
 from maskwright.run.init_from import starting_point
 from maskwright.run.lifecycle import Result, Run
 from maskwright.run.trainer import make_trainer, quiet
@@ -35,11 +36,22 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Result:
     """
     began = time.monotonic()
     quiet()
+    with RunDirectory(cfg) as directory:
+        run, begins_with = _assemble(cfg, overrides, directory, began)
+    run.introduce(begins_with)
+    return run.execute()
+
+
+def _assemble(
+    cfg: DictConfig, overrides: Sequence[str], directory: RunDirectory, began: float
+) -> tuple[Run, list[str]]:
+    """Returns a run that is ready to begin, in its directory, and the lines that introduce it."""
     settings = TrainSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     settings, start = starting_point(settings, overrides)
     verify_components(settings)
     rules.check(settings)
     checkpoint = find_checkpoint(settings)
+    directory.check(checkpoint)
     lightning.seed_everything(settings.seed, verbose=False)
     data, masks = prepare(settings)
     rules.metrics_of_labels_exist(settings, [] if data.labels is None else data.labels.kinds)
@@ -57,17 +69,14 @@ def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Result:
     if settings.hardware.compile:
         task.encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
 
-    run_dir = Path(settings.run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(settings.plain()), run_dir / "config.yaml")
+    run_dir = directory.path
+    baseline = task.baseline(data)
+    trainer = make_trainer(settings, run_dir, baseline)
+    directory.begin(OmegaConf.create(settings.plain()), checkpoint)
     data.tokenizer.save(run_dir / "tokenizer")
     task.encoder.save_architecture(run_dir)
     _keep_metrics(run_dir)
-    baseline = task.baseline(data)
-    trainer = make_trainer(settings, run_dir, baseline)
-    run = Run(settings, run_dir, task, data, trainer, baseline, began, checkpoint)
-    run.introduce(begins_with)
-    return run.execute()
+    return Run(settings, run_dir, task, data, trainer, baseline, began, checkpoint), begins_with
 
 
 def _keep_metrics(run_dir: Path) -> None:

@@ -10,7 +10,6 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.utilities import rank_zero_only
 
 from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, ValidateAtEnd, WholeCheckpoints
 from maskwright.settings.build import build
@@ -35,8 +34,8 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
             callback.baseline = baseline.value
     plugins: list[Any] = [WholeCheckpoints()]
     if hardware.devices == 1:  # RANK or SLURM_PROCID, left by others, would make this a run that logs nothing
-        plugins.append(LightningEnvironment())
-        rank_zero_only.rank = 0
+        plugins.append(alone := LightningEnvironment())
+        alone.set_global_rank(0)  # also what prints and logs goes by
     gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
     return build(
         Component.from_node({"_target_": "lightning.Trainer", **arguments}),
@@ -55,7 +54,8 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        default_root_dir=str(run_dir),
+        # a folder that is not there: a fresh run would start from hpc_ckpt_*.ckpt of Slurm's restarts in run_dir
+        default_root_dir=str(run_dir / "lightning"),
     )
 
 

@@ -1,0 +1,138 @@
+"""The directory of a run, which it shares with no other."""
+
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, read_write
+
+from maskwright.core.distributed import is_launched
+from maskwright.core.errors import UserError
+from maskwright.run.saved import SavedRun
+
+CONFIG = "config.yaml"  # the run whose config it is has the directory
+
+
+class RunDirectory:
+    """Claims the directory of a run, from the start of the command to the start of the run.
+
+    Directories named by the clock are claimed at once: of two jobs that begin in the same second, the second gets
+    the name with `-2`. A directory that the user names belongs to the first run in it; another is refused, and only
+    that run itself may go on there. Nothing stays behind of a command that fails before `begin`.
+
+    Args:
+        cfg: the config; its `run_dir` is final once the claim is made.
+    """
+
+    def __init__(self, cfg: DictConfig):
+        self._shared = is_launched(cfg.hardware.devices)  # with the main process, which has claimed it
+        self._claimed = self._begun = False
+        self._hydra = Path(HydraConfig.get().runtime.output_dir) if HydraConfig.initialized() else None
+        self.path = Path(str(cfg.run_dir))
+        self._by_clock = not self._shared and self.path == self._hydra and not _named()
+        if self._by_clock:
+            self._claim_another()
+            self.path = Path(str(cfg.run_dir))
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._shared:
+            return
+        if not self._begun:
+            if self._claimed:
+                (self.path / CONFIG).unlink(missing_ok=True)
+            self._remove(self.path)
+        if self._hydra is not None and self._hydra != self.path:  # Hydra has made it for nothing
+            self._remove(self._hydra)
+
+    def check(self, checkpoint: SavedRun | None) -> None:
+        """Checks that no other run has the directory.
+
+        Args:
+            checkpoint: what the run resumes from.
+        Raises:
+            UserError: it holds a run, and the checkpoint is not that run's.
+        """
+        if self._shared or self._claimed or self._own(checkpoint):
+            return
+        if (self.path / CONFIG).exists():
+            raise self._taken()
+
+    def begin(self, config: DictConfig, checkpoint: SavedRun | None) -> None:
+        """Writes the config, with which the run has the directory.
+
+        Raises:
+            UserError: another run has begun there in the meantime.
+        """
+        if not self._shared:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not self._claimed and not self._own(checkpoint) and not self._claim():
+                raise self._taken()
+            OmegaConf.save(config, self.path / CONFIG)
+        self._begun = True
+
+    def _own(self, checkpoint: SavedRun | None) -> bool:
+        return checkpoint is not None and checkpoint.directory.resolve() == self.path.resolve()
+
+    def _taken(self) -> UserError:
+        kept = (self.path / "checkpoints" / "last.ckpt").is_file()
+        resumed = f"Resume it with ckpt_path={self.path}, or name" if kept else "Delete it, or name"
+        return UserError(f"run_dir={self.path} holds another run. {resumed} another directory.")
+
+    def _claim(self) -> bool:
+        """Creates an empty config unless there is one; of several processes, one succeeds."""
+        try:
+            (self.path / CONFIG).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        self._claimed = True
+        return True
+
+    def _claim_another(self) -> None:
+        """Claims the directory that Hydra has made, or a new one beside it."""
+        if self._claim():
+            return
+        first = self.path
+        for number in count(2):
+            self.path = first.with_name(f"{first.name}-{number}")
+            try:
+                self.path.mkdir()
+            except FileExistsError:
+                continue
+            if self._claim():
+                break
+        self._hydra = self.path
+        config: Any = HydraConfig.instance().cfg
+        # where run_dir is taken from, here and in the processes of further devices
+        with read_write(config.hydra.runtime), read_write(config.hydra.run):
+            config.hydra.runtime.output_dir = str(self.path)
+            if config.hydra.mode != RunMode.MULTIRUN:
+                config.hydra.run.dir = str(self.path)
+
+    def _remove(self, folder: Path) -> None:
+        """Removes an empty directory; where the clock gave its name, also the empty ones that it is in."""
+        here = Path.cwd()
+        if here.is_relative_to(folder):  # hydra.job.chdir=true
+            return
+        with suppress(OSError):  # is not empty, or does not exist
+            folder.rmdir()
+            if folder == self._hydra and not _named():
+                for parent in folder.parents:
+                    if here not in parent.parents:
+                        break
+                    parent.rmdir()
+
+
+def _named() -> bool:
+    """Whether the user has named the directory that Hydra makes."""
+    config = HydraConfig.get()
+    key = "hydra.sweep.dir" if config.mode == RunMode.MULTIRUN else "hydra.run.dir"
+    return any(override.lstrip("+").partition("=")[0] == key for override in config.overrides.hydra)
