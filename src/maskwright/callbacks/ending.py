@@ -33,7 +33,7 @@ class ValidateBetweenSteps(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self._interval is not None:
             within = trainer.fit_loop._should_accumulate()
-            trainer._val_check_time_interval = math.inf if within else self._interval
+            trainer._val_check_time_interval = math.inf if within else self._interval  # type: ignore[attr-defined]
 
 
 def time_is_up(trainer: Trainer) -> bool:

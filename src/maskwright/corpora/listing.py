@@ -130,7 +130,7 @@ def expand(name: str) -> list[str]:
 
 
 def at(folder: str, names: str | Sequence[str]) -> str | list[str]:
-    """Returns the name or names of a source as seen from elsewhere, with relative paths in a folder as absolute ones.
+    """Returns the name or names of a source with relative paths of files in a folder as absolute ones.
 
     Names for which the folder holds no file, such as those of the hub, stay as they are.
     """
