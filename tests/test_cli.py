@@ -53,8 +53,11 @@ def test_help_shows_what_the_command_does_and_examples(tmp_path):
         ("lr=1", "There is no key or group 'lr'. Did you mean 'optimizer.lr'?"),
         ("model/size=huge", "The options of model/size are: base, mini, small, tiny."),
         ("data=text", "data.source has no value yet. Give it one: data.source=..."),
-        ("trainer.max_steps==5", "Error parsing override 'trainer.max_steps==5'"),
+        ("trainer.max_steps==5", "trainer.max_steps='=5': Input should be a valid integer"),
         ("mask=5", "Config group override must be a string"),
+        ("~logger", "logger is missing. For none, choose logger=none."),
+        ("~callbacks", "callbacks is missing. For none, choose callbacks=none."),
+        ("hydra.job.chdir=true", "hydra.job.chdir=true would give relative paths another meaning."),
         ("data.block_size=0", "data.block_size=0 is not a whole number of at least 1."),
     ],
 )
@@ -113,6 +116,30 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
     assert len({summary["metrics"]["train/loss"] for summary in summaries}) == 4
     offline = list(tmp_path.glob("logs/mlm/*/*/*/wandb/offline-run-*/*.wandb"))
     assert len({path.parents[2] for path in offline}) == 4  # each run of the sweep has its own
+
+
+def test_a_sweep_goes_on_after_a_job_that_fails(corpus, cache, tmp_path):
+    data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
+    settings = [*TINY, *data, "trainer.max_steps=2"]
+    result = train("-m", "optimizer.lr=1e30,1e-3", "+trainer.limit_train_batches=1,null", *settings, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "3 of 4 jobs failed:" in result.stderr
+    for number, lr, batches in ((0, "1e+30", "1"), (1, "1e+30", "null"), (2, "0.001", "1")):
+        start = f"#{number} (optimizer.lr={lr} +trainer.limit_train_batches={batches}):"
+        assert sum(line.strip().startswith(start) for line in result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    [summary] = tmp_path.glob("logs/mlm/*/*/3/summary.json")
+    assert json.loads(summary.read_text())["status"] == "completed"
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m", "seed=1,2"]])
+def test_where_a_run_directory_cannot_be_made_one_message_says_so(tmp_path, arguments):
+    (tmp_path / "logs").write_text("a file, which root cannot write into either")
+    result = train(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "error: run_dir: " in result.stderr
+    assert "Point hydra.run.dir" in result.stderr
 
 
 def test_known_keys_are_those_of_the_composed_config():

@@ -5,9 +5,10 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,13 +63,16 @@ def command(
 
     def decorate(main: Main) -> Callable[[], None]:
         conf = str(_conf_of(Path(main.__code__.co_filename)))
+        jobs = _Jobs()
 
         @functools.wraps(main)
         def job(cfg: DictConfig) -> Any:
             # what Slurm and docker send ends a run as Ctrl-C does, also while a corpus is being prepared
             signal.signal(signal.SIGTERM, _terminate)
-            with _explained():
-                return main(cfg, _invocation())
+            invocation = _invocation()
+            with _explained(), jobs.counted(invocation):
+                _check_folder()
+                return main(cfg, invocation)
 
         def enter() -> None:
             if stdin is not None:
@@ -79,16 +83,91 @@ def command(
             OmegaConf.register_new_resolver("options", lambda: listing(Path(conf), config_name), replace=True)
             try:
                 hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
-            except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException) as error:
-                _fail(explain(error, conf, config_name, sys.argv[1:]))
-            except ValueError as error:
-                if "Config group override" not in str(error):
-                    raise
-                _fail(f"{error} The value of a group is the name of one of its options.")
+            except Exception as error:
+                if jobs.failed:
+                    jobs.report()
+                if isinstance(error, UserError):  # of a job in another process
+                    _fail(str(error))
+                if not jobs.begun and (refused := _os_error(error)) is not None:
+                    _fail(
+                        f"run_dir: {refused.filename} cannot be written ({refused.strerror}). Point hydra.run.dir, "
+                        "or hydra.sweep.dir of a sweep, to a folder where you can write."
+                    )
+                _explain_composition(error, conf, config_name)
+                raise
 
         return enter
 
     return decorate
+
+
+def _explain_composition(error: Exception, conf: str, config_name: str) -> None:
+    """Ends the program with a message if the config could not be composed."""
+    if isinstance(error, ConfigCompositionException | OverrideParseException | OmegaConfBaseException):
+        _fail(explain(error, conf, config_name, sys.argv[1:]))
+    if isinstance(error, ValueError) and "Config group override" in str(error):
+        _fail(f"{error} The value of a group is the name of one of its options.")
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """Returns the error about a file that `error` is or was raised from; None if there is none."""
+    while error is not None and not (isinstance(error, OSError) and error.filename):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+@dataclass
+class _Jobs:
+    """The jobs of one command: a single one, or those of a sweep, which goes on where one of them fails.
+
+    Attributes:
+        begun: how many have begun in this process.
+        failed: those of a sweep that failed, one line each.
+        status: the exit status that they lead to.
+    """
+
+    begun: int = 0
+    failed: list[str] = field(default_factory=list)
+    status: int = USER_ERROR
+
+    @contextmanager
+    def counted(self, invocation: Invocation) -> Iterator[None]:
+        """Notes a failure of a job of a sweep and passes it on to Hydra, which goes on with the next job."""
+        self.begun += 1
+        try:
+            yield
+        except Exception as error:
+            if not invocation.multirun or isinstance(error, Interrupted):
+                raise
+            if not isinstance(error, UserError | MissingMandatoryValue):
+                self.status = 1
+                traceback.print_exc()
+            said = (_explanation(error) or f"{type(error).__name__}: {error}").splitlines()
+            own = [
+                override for override in invocation.overrides if override not in sys.argv
+            ]  # not those of all jobs
+            name = f"#{HydraConfig.get().job.num} ({' '.join(own)})"
+            self.failed.append(f"{name}: {said[0] if said else ''}")
+            print(f"error: {self.failed[-1]}", file=sys.stderr, flush=True)
+            raise JobFailed(self.failed[-1]) from error
+
+    def report(self) -> NoReturn:
+        """Names the failed jobs and ends the program."""
+        of = f"{len(self.failed)} of {self.begun} jobs failed:"
+        print("\n  ".join([f"error: {of}", *self.failed]), file=sys.stderr, flush=True)
+        sys.exit(self.status)
+
+
+class JobFailed(Exception):
+    """A job of a sweep failed, which has been reported."""
+
+
+def _check_folder() -> None:
+    if HydraConfig.get().job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true would give relative paths another meaning. Leave it out: everything that a run "
+            "writes is in its run_dir anyway."
+        )
 
 
 def _conf_of(program: Path) -> Path:
@@ -106,16 +185,21 @@ def _explained() -> Iterator[None]:
     """Ends the program with a message and a status of its own where a user's mistake or a signal ends it."""
     try:  # SystemExit is what Hydra passes on without a word of its own
         yield
-    except UserError as error:
-        _fail(str(error))
-    except MissingMandatoryValue as error:
-        _fail(f"{error.full_key} has no value yet. Give it one: {error.full_key}=...")
+    except (UserError, MissingMandatoryValue) as error:
+        _fail(_explanation(error))
     except Interrupted as stop:
         print(stop, file=sys.stderr, flush=True)
         sys.exit(SIGNALLED + stop.signal)
     except KeyboardInterrupt as stop:
         print("\nStopped. Nothing half-written is kept.", file=sys.stderr, flush=True)
         sys.exit(SIGNALLED + (stop.args[0] if stop.args else signal.SIGINT))
+
+
+def _explanation(error: Exception) -> str:
+    """Returns what a user's mistake means; an empty text for other errors."""
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} has no value yet. Give it one: {error.full_key}=..."
+    return str(error) if isinstance(error, UserError) else ""
 
 
 def _fail(message: str) -> NoReturn:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskwright.core.errors import UserError
-from maskwright.corpora.listing import expand, split_named
+from maskwright.corpora.listing import at, expand, split_named
 from maskwright.corpora.source import Source
 
 
@@ -179,3 +179,25 @@ def test_a_folder_of_parts_of_a_dump_is_a_dump(tmp_path):
     assert source(tmp_path).find()[0] == "dump"
     assert source(tmp_path).splits() == {"train"}
     assert source(tmp_path).left_out()["unread"] == ["dewiki-index.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("books", True),
+        ("books/a.txt", True),
+        ("books/*.txt", True),
+        ("books/{a,b}.txt", True),
+        ("books/other.txt", False),
+        ("imdb", False),
+        ("~/books", False),
+        ("pkg://package/books", False),
+        ("/books", False),
+    ],
+)
+def test_relative_names_are_seen_from_elsewhere(tmp_path, name, found):
+    for letter in "ab":
+        write(tmp_path / "books" / f"{letter}.txt", "A text.")
+    seen = f"{tmp_path}/{name}" if found else name
+    assert at(str(tmp_path), name) == seen
+    assert at(str(tmp_path), [name, name]) == [seen, seen]

@@ -194,3 +194,16 @@ def test_a_test_split_without_labels_is_not_evaluated(tune, three, capsys):  # n
     assert "the test split has no labels" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(UserError, match="split=test of .* has no labels to compare"):
         evaluated(result)
+
+
+def test_a_relative_source_is_that_of_the_folder_in_which_the_run_was_started(tune, reviews, tmp_path, monkeypatch):  # noqa: F811
+    start, elsewhere = tmp_path / "start", tmp_path / "elsewhere"
+    for folder in (start, elsewhere):
+        folder.mkdir()
+    shutil.copy(reviews, start / "reviews.csv")
+    (elsewhere / "reviews.csv").write_text("text,label\nanother file of that name,pos\n")
+    monkeypatch.chdir(start)
+    result = tune("classification", "data.source=reviews.csv", "trainer.max_steps=2")
+    monkeypatch.chdir(elsewhere)
+    assert evaluated(result)["test/accuracy"] == result.metrics["test/accuracy"]
+    assert [folder.name for folder in (result.run_dir / "evaluations").iterdir()] == ["test"]

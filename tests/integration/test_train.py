@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,64 @@ def test_compiling_changes_neither_results_nor_names_of_weights(run, tmp_path):
     assert list(losses(compiled).values()) == pytest.approx(list(losses(plain).values()), abs=1e-3)
     state = torch.load(tmp_path / "b" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert state.keys() == plain.task.state_dict().keys()
+
+
+@pytest.mark.parametrize("micro_batches", [1, 4])
+def test_validation_by_time_falls_between_steps(run, micro_batches):
+    result = run(
+        "trainer.max_steps=60",
+        "trainer.val_check_interval=00:00:00:01",
+        f"hardware.accumulate_grad_batches={micro_batches}",
+        "+callbacks.slow={_target_: tests.integration.test_train.Slow, seconds: 0.04, micro_batches: "
+        f"{micro_batches}}}",
+    )
+    validated = [
+        int(row["step"])
+        for row in csv.DictReader((result.run_dir / "metrics.csv").open())
+        if row.get("validation/loss")
+    ]
+    assert 1 < len(validated) < 30
+    [slow] = (callback for callback in result.trainer.callbacks if isinstance(callback, Slow))
+    assert len(slow.done) == len(validated)
+    assert not any(done % micro_batches for done in slow.done)
+
+
+class Slow(Callback):
+    """Makes steps take time, and records after how many micro-batches validations began."""
+
+    def __init__(self, seconds: float, micro_batches: int):
+        self.seconds = seconds / micro_batches
+        self.batches = 0
+        self.done: list[int] = []
+
+    def on_train_batch_start(self, *_):
+        self.batches += 1
+        time.sleep(self.seconds)
+
+    def on_validation_start(self, *_):
+        self.done.append(self.batches)
+
+
+def test_the_end_by_max_time_is_told(run, tmp_path, capsys):
+    for name, steps, told in (("a", 10**6, True), ("b", 3, False)):
+        result = run(
+            f"trainer.max_steps={steps}",
+            "trainer.max_time=00:00:00:03",
+            "trainer.val_check_interval=100000",
+            "+callbacks.slow={_target_: tests.integration.test_train.Slow, seconds: 0.01, micro_batches: 1}",
+            run_dir=tmp_path / name,
+        )
+        said = f"trainer.max_time=00:00:00:03 ended the training after step {result.trainer.global_step}."
+        assert (said in " ".join(capsys.readouterr().out.split())) is told
+        summary = json.loads((result.run_dir / "summary.json").read_text())
+        assert summary["ended_by_max_time"] is told
+        assert summary["stopped_early"] is None
+
+
+def test_tensorboard_gets_no_empty_hp_metric(run):
+    result = run("trainer.max_steps=1", "logger=tensorboard")
+    events = EventAccumulator(str(result.run_dir / "tensorboard")).Reload()
+    assert "hp_metric" not in events.Tags()["scalars"]
 
 
 def test_max_time_limits_a_run_and_drives_its_schedule(run):
@@ -571,6 +630,10 @@ def test_wandb_works_offline(run):
         (["seed=abc"], r"seed='abc'"),
         (["trainer.max_steps=abc"], r"trainer\.max_steps='abc'"),
         (["trainer.max_time=1h"], r"trainer\.max_time='1h'"),
+        (["trainer.val_check_interval=10:00"], r"trainer\.val_check_interval is '10:00', which is no time"),
+        (["trainer.val_check_interval=00:00:00:00"], r"trainer\.val_check_interval is '00:00:00:00'"),
+        (["trainer.val_check_interval=often"], r"trainer\.val_check_interval='often'"),
+        (["trainer.val_check_interval=0"], r"trainer\.val_check_interval=0"),
         (["hardware.accelerator=gpuu"], r"hardware\.accelerator='gpuu'"),
         (["hardware.precision=fp16"], r"hardware\.precision='fp16'"),
         (["hardware.workers=-1"], r"hardware\.workers=-1"),

@@ -2,7 +2,14 @@
 
 from maskwright.callbacks.checkpoints import Checkpoints, WholeCheckpoints
 from maskwright.callbacks.curve import LossCurve
-from maskwright.callbacks.ending import FiniteLoss, Interrupt, NonFiniteLossError, ValidateAtEnd
+from maskwright.callbacks.ending import (
+    FiniteLoss,
+    Interrupt,
+    NonFiniteLossError,
+    ValidateAtEnd,
+    ValidateBetweenSteps,
+    time_is_up,
+)
 from maskwright.callbacks.mask_picture import MaskPicture
 from maskwright.callbacks.throughput import Throughput
 from maskwright.callbacks.training_bar import TrainingBar
@@ -17,5 +24,7 @@ __all__ = [
     "Throughput",
     "TrainingBar",
     "ValidateAtEnd",
+    "ValidateBetweenSteps",
     "WholeCheckpoints",
+    "time_is_up",
 ]

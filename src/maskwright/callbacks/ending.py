@@ -1,11 +1,13 @@
 """How a run ends: at its last step, by Ctrl-C, or by a loss that is not finite."""
 
+import math
 import signal
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 
 from maskwright.core.errors import Interrupted, UserError
@@ -17,6 +19,30 @@ class ValidateAtEnd(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if trainer.global_step >= trainer.max_steps > 0:
             trainer.should_stop = True
+
+
+class ValidateBetweenSteps(Callback):
+    """Keeps a validation by time from falling between the micro-batches of a step, where no checkpoint is exact."""
+
+    def __init__(self) -> None:
+        self._interval: float | None = None  # in seconds; None validates by steps
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._interval = getattr(trainer, "_val_check_time_interval", None)  # of Lightning 2.6
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if self._interval is not None:
+            within = trainer.fit_loop._should_accumulate()
+            trainer._val_check_time_interval = math.inf if within else self._interval  # type: ignore[attr-defined]
+
+
+def time_is_up(trainer: Trainer) -> bool:
+    """Returns whether `trainer.max_time` ended the training, and no other limit did before."""
+    if trainer.global_step >= trainer.max_steps > 0:
+        return False
+    clock = next((c for c in trainer.callbacks if isinstance(c, Timer)), None)  # type: ignore[attr-defined]
+    left = None if clock is None else clock.time_remaining()
+    return left is not None and left <= 0
 
 
 class Interrupt(Callback):

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from maskwright.corpora.decoding import unreadable
@@ -127,3 +127,15 @@ def expand(name: str) -> list[str]:
     before, after = name[: match.start()], name[match.end() :]
     found = (name for inner in match[1].split(",") for name in expand(f"{before}{inner.strip()}{after}"))
     return list(dict.fromkeys(found))
+
+
+def at(folder: str, names: str | Sequence[str]) -> str | list[str]:
+    """Returns the name or names of a source with relative paths of files in a folder as absolute ones.
+
+    Names for which the folder holds no file, such as those of the hub, stay as they are.
+    """
+    if not isinstance(names, str):
+        return [str(at(folder, name)) for name in names]
+    moved = os.path.join(folder, names)  # an absolute name stays
+    there = any(os.path.exists(name) or matching(name) for name in expand(moved))
+    return moved if there else names

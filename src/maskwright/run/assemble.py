@@ -1,5 +1,6 @@
 """Builds masks, data and task from settings."""
 
+import os
 from typing import Any, NamedTuple, TypedDict
 
 from torch import nn
@@ -207,6 +208,7 @@ def make_task(
         "hyperparameters": {
             "config": settings.plain(),
             "vocabulary": tokenizer.digest,
+            "started_in": os.getcwd(),  # where relative paths of the config begin
             "labels": None if labels is None else labels.to_dict(),
         },
     }

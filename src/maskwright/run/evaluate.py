@@ -52,7 +52,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
             "Evaluate run after run, or on one device."
         )
     saved = _open(asked)
-    own = saved.config["data"]
+    own = saved.data
     chosen = any(override.startswith("data.splits") for override in overrides)
     of_data = _data(own, asked.data, split, chosen)
     if saved.labels is not None and saved.labels.names:

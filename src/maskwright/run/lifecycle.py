@@ -10,7 +10,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
-from maskwright.callbacks import Throughput
+from maskwright.callbacks import Throughput, time_is_up
 from maskwright.core.distributed import is_main
 from maskwright.core.errors import Interrupted, UserError, is_disk_full
 from maskwright.core.terminal import console
@@ -152,6 +152,7 @@ class Run:
                 "total": time.monotonic() - self.began,
             },
             "stopped_early": self._stopped_early(),
+            "ended_by_max_time": time_is_up(self.trainer),
             "resumed_from": None if self.checkpoint is None else str(self.checkpoint.checkpoint),
         }
         written |= speed.summary() if speed else {}
@@ -178,6 +179,11 @@ class Run:
             return
         if reason := self._stopped_early():
             console().print(f"Stopped early: {reason}")
+        elif time_is_up(self.trainer):
+            console().print(
+                f"trainer.max_time={self.settings.trainer.max_time} ended the training after step "
+                f"{self.trainer.global_step}."
+            )
         if "test" not in self.data.unlabelled:
             self.task.report("test", metrics, self.data, self.run_dir)
         console().print(f"Everything is in {self.run_dir}")

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.run import machine
 from maskwright.run.assemble import task_spec
 from maskwright.settings.build import build, find_target, takes
 from maskwright.settings.commands import TrainSettings
@@ -152,11 +152,6 @@ def ids_fit_their_type(settings: TrainSettings) -> None:
         )
 
 
-def the_machine_has_the_device(settings: TrainSettings) -> None:
-    if settings.hardware.accelerator == "gpu" and not torch.cuda.is_available():
-        raise UserError("hardware.accelerator=gpu, but no GPU is visible. Use hardware=auto or hardware=cpu.")
-
-
 def arguments_of_the_trainer_are_followed(settings: TrainSettings) -> None:
     given, (own, _) = settings.trainer.arguments(), parameters(Trainer)
     for key, reason in _NOT_FOLLOWED.items():
@@ -179,23 +174,6 @@ def lightning_takes_the_arguments(settings: TrainSettings) -> None:
     build({"_target_": "lightning.Trainer", **given}, "trainer", **own)
 
 
-def the_device_has_the_precision(settings: TrainSettings) -> None:
-    hardware = settings.hardware
-    gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
-    if hardware.precision == "16-mixed" and not gpu:
-        raise UserError(
-            "hardware.precision=16-mixed needs a GPU; on a CPU, Lightning would compute in bf16-mixed. Set that, "
-            "or 32-true."
-        )
-
-
-def one_device_trains(settings: TrainSettings) -> None:
-    if (devices := settings.hardware.devices) != 1:
-        raise UserError(
-            f"hardware.devices={devices}: training on several devices is not supported yet. Set it to 1."
-        )
-
-
 RULES = (
     tokens_are_those_of_the_model,
     data_suits_the_task,
@@ -205,7 +183,5 @@ RULES = (
     ids_fit_their_type,
     arguments_of_the_trainer_are_followed,
     lightning_takes_the_arguments,
-    the_machine_has_the_device,
-    the_device_has_the_precision,
-    one_device_trains,
+    *machine.RULES,
 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.paths import HUB_NAME, PACKAGE, on_disk
 from maskwright.core.renamed import with_new_names
+from maskwright.corpora.listing import at
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder
 from maskwright.models.pretrained import Pretrained, saved_architecture
@@ -124,6 +125,22 @@ class SavedRun:
             known = {key: value for key, value in younger.items() if takes(config[group], group, key)}
             config[group] = known | config[group]
         return config
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The group `data` of the config, with relative files and folders as seen from where the run was started.
+
+        Those that are no longer there, and all of older checkpoints, stay as they are.
+        """
+        data, start = self.config["data"], self.saved["hyper_parameters"].get("started_in")
+        if start is None:
+            return data
+        data = data | {"source": at(start, data["source"])} if data.get("source") is not None else dict(data)
+        if data.get("sources") is not None:
+            data["sources"] = {
+                name: own | {"source": at(start, own["source"])} for name, own in data["sources"].items()
+            }
+        return data
 
     @cached_property
     def settings(self) -> TrainSettings:

@@ -11,7 +11,14 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-from maskwright.callbacks import FiniteLoss, Interrupt, LossCurve, ValidateAtEnd, WholeCheckpoints
+from maskwright.callbacks import (
+    FiniteLoss,
+    Interrupt,
+    LossCurve,
+    ValidateAtEnd,
+    ValidateBetweenSteps,
+    WholeCheckpoints,
+)
 from maskwright.settings.build import build
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
@@ -25,9 +32,10 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
         baseline: a loss that is drawn into the loss curve.
     """
     hardware, arguments = settings.hardware, settings.trainer.arguments()
-    arguments["val_check_interval"] *= hardware.accumulate_grad_batches  # Lightning counts micro-batches
+    if isinstance(arguments["val_check_interval"], int):
+        arguments["val_check_interval"] *= hardware.accumulate_grad_batches  # Lightning counts micro-batches
     last = run_dir / "checkpoints" / "last.ckpt"
-    callbacks: list[Callback] = [ValidateAtEnd(), FiniteLoss(last), Interrupt(last)]
+    callbacks: list[Callback] = [ValidateAtEnd(), ValidateBetweenSteps(), FiniteLoss(last), Interrupt(last)]
     callbacks += _build_all(settings.callbacks, "callbacks")
     for callback in callbacks:
         if isinstance(callback, LossCurve) and baseline is not None:

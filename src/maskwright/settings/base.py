@@ -91,6 +91,8 @@ def _explain(error: ErrorDetails, cls: type[Settings], path: str) -> str:
             )
         case "extra_forbidden":
             return unknown_key(key, owner.__name__.removesuffix("Settings"), options)
+        case "missing" if key in ("logger", "callbacks"):
+            return f"{key} is missing. For none, choose {key}=none."
         case "missing":
             return f"{key} is missing."
         case "no_settings" | "model_type" | "dict_type":

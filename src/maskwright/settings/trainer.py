@@ -1,5 +1,6 @@
 """The group `trainer`: arguments of `lightning.Trainer`."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
@@ -11,6 +12,7 @@ from maskwright.settings.component import Component
 from maskwright.settings.convert import whole
 
 _LIGHTNING = "lightning.Trainer"
+_DURATION = r"^\d+(:\d\d){3}$"  # DD:HH:MM:SS
 
 # arguments of the trainer that are set elsewhere, and where
 SET_ELSEWHERE = {
@@ -42,8 +44,8 @@ class TrainerSettings(Settings):
 
     max_steps: Annotated[int, Field(ge=-1)]
     max_epochs: PositiveRate | None
-    max_time: Annotated[str, Field(pattern=r"^\d+(:\d\d){3}$")] | None
-    val_check_interval: PositiveInt
+    max_time: Annotated[str, Field(pattern=_DURATION)] | None
+    val_check_interval: PositiveInt | Annotated[str, Field(pattern=_DURATION)]
     log_every_n_steps: PositiveInt
     gradient_clip_val: Rate | None = None
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
@@ -54,6 +56,14 @@ class TrainerSettings(Settings):
         if max_time is not None and not max_time.strip("0:"):
             raise broken_value(f"is {max_time}, which leaves no time to train; null sets no limit")
         return max_time
+
+    @field_validator("val_check_interval", mode="wrap")
+    @classmethod
+    def _is_steps_or_time(cls, interval: Any, validate: Any) -> Any:
+        timed = isinstance(interval, str) and ":" in interval
+        if timed and not (re.match(_DURATION, interval) and interval.strip("0:")):
+            raise broken_value(f"is {interval!r}, which is no time as 00:00:10:00 (DD:HH:MM:SS) for ten minutes")
+        return validate(interval)
 
     @model_validator(mode="after")
     def _arguments_are_the_trainer_s(self) -> Self:

@@ -1,0 +1,68 @@
+"""Rules about the machine."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from maskwright.core.errors import UserError
+from maskwright.run import machine
+from maskwright.settings.commands import TrainSettings
+from tests.conftest import TINY, compose_train
+
+
+def settings(*overrides: str) -> TrainSettings:
+    cfg = compose_train(*TINY, "run_dir=unused", *overrides)
+    return TrainSettings.parse(OmegaConf.to_container(cfg, resolve=True))
+
+
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_wandb_without_a_key_is_refused(no_key):
+    with pytest.raises(UserError, match=r"`wandb login`, .* WANDB_API_KEY, .* logger\.wandb\.offline=true\."):
+        machine.wandb_has_a_key(settings("logger=wandb"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment"),
+    [
+        (["logger=wandb", "logger.wandb.offline=true"], {}),
+        (["logger=wandb"], {"WANDB_MODE": "offline"}),
+        (["logger=wandb"], {"WANDB_MODE": "disabled"}),
+        (["logger=wandb"], {"WANDB_API_KEY": 40 * "a"}),
+        (["logger=tensorboard"], {}),
+        (["logger=none"], {}),
+    ],
+)
+def test_what_needs_no_other_key_of_wandb_is_not_refused(no_key, monkeypatch, overrides, environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    machine.wandb_has_a_key(settings(*overrides))
+
+
+@pytest.mark.parametrize("name", ["", "my-compiler"])
+def test_compiling_without_a_compiler_is_refused(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", name)
+    with pytest.raises(UserError, match=r"hardware\.compile=true needs a C\+\+ compiler.*CXX"):
+        machine.a_compiler_is_there(settings("hardware.compile=true"))
+    machine.a_compiler_is_there(settings())
+    compiler = tmp_path / (name or "g++")
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    (tmp_path / "clang++").symlink_to(compiler)
+    machine.a_compiler_is_there(settings("hardware.compile=true"))
+
+
+def test_a_run_dir_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"run_dir=.*/file/run: .*/file is a file"):
+        machine.run_dir_can_be_written(settings(f"run_dir={tmp_path}/file/run"))
+    monkeypatch.setattr(machine.os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(UserError, match=r"run_dir=.*/new/run: .* cannot be written"):
+        machine.run_dir_can_be_written(settings(f"run_dir={tmp_path}/new/run"))
