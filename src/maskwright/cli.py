@@ -20,10 +20,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from maskwright.core.errors import Interrupted, UserError, nearest
+from maskwright.core.job_output import JobOutput
 from maskwright.core.renamed import new_key
 from maskwright.settings.options import listing
 
@@ -39,10 +40,12 @@ class Invocation:
     Attributes:
         overrides: those of the command line.
         multirun: whether this is a job of a sweep.
+        output: the directory that Hydra has made for the job.
     """
 
     overrides: tuple[str, ...] = ()
     multirun: bool = False
+    output: JobOutput | None = None
 
 
 Main = Callable[[DictConfig, Invocation], Any]
@@ -177,7 +180,20 @@ def _conf_of(program: Path) -> Path:
 
 def _invocation() -> Invocation:
     config = HydraConfig.get()
-    return Invocation(tuple(config.overrides.task), config.mode == RunMode.MULTIRUN)
+    multirun = config.mode == RunMode.MULTIRUN
+    key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
+    named = any(override.lstrip("+").partition("=")[0] == key for override in config.overrides.hydra)
+    output = JobOutput(Path(config.runtime.output_dir), named, _move)
+    return Invocation(tuple(config.overrides.task), multirun, output)
+
+
+def _move(folder: Path) -> None:
+    """Gives the job another directory: `run_dir` is taken from there, in the processes of further devices too."""
+    config: Any = HydraConfig.instance().cfg
+    with read_write(config.hydra.runtime), read_write(config.hydra.run):
+        config.hydra.runtime.output_dir = str(folder)
+        if config.hydra.mode != RunMode.MULTIRUN:
+            config.hydra.run.dir = str(folder)
 
 
 @contextmanager

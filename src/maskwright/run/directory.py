@@ -4,14 +4,12 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.distributed import is_launched
 from maskwright.core.errors import UserError
+from maskwright.core.job_output import JobOutput
 from maskwright.run.saved import SavedRun
 
 CONFIG = "config.yaml"  # the run whose config it is has the directory
@@ -26,16 +24,16 @@ class RunDirectory:
 
     Args:
         cfg: the config; its `run_dir` is final once the claim is made.
+        output: the directory that Hydra has made for the job, if Hydra runs it.
     """
 
-    def __init__(self, cfg: DictConfig):
+    def __init__(self, cfg: DictConfig, output: JobOutput | None = None):
         self._shared = is_launched(cfg.hardware.devices)  # with the main process, which has claimed it
         self._claimed = self._begun = False
-        self._hydra = Path(HydraConfig.get().runtime.output_dir) if HydraConfig.initialized() else None
+        self._output, self._made = output, None if output is None else output.folder
         self.path = Path(str(cfg.run_dir))
-        self._by_clock = not self._shared and self.path == self._hydra and not _named()
-        if self._by_clock:
-            self._claim_another()
+        if output is not None and not output.named and not self._shared and self.path == output.folder:
+            self._claim_another(output)
             self.path = Path(str(cfg.run_dir))
 
     def __enter__(self) -> "RunDirectory":
@@ -50,8 +48,8 @@ class RunDirectory:
             if self._claimed:
                 (self.path / CONFIG).unlink(missing_ok=True)
             self._remove(self.path)
-        if self._hydra is not None and self._hydra != self.path:  # Hydra has made it for nothing
-            self._remove(self._hydra)
+        if self._made is not None and self._made != self.path:  # Hydra has made it for nothing
+            self._remove(self._made)
 
     def check(self, checkpoint: SavedRun | None) -> None:
         """Checks that no other run has the directory.
@@ -96,7 +94,7 @@ class RunDirectory:
         self._claimed = True
         return True
 
-    def _claim_another(self) -> None:
+    def _claim_another(self, output: JobOutput) -> None:
         """Claims the directory that Hydra has made, or a new one beside it."""
         if self._claim():
             return
@@ -109,13 +107,8 @@ class RunDirectory:
                 continue
             if self._claim():
                 break
-        self._hydra = self.path
-        config: Any = HydraConfig.instance().cfg
-        # where run_dir is taken from, here and in the processes of further devices
-        with read_write(config.hydra.runtime), read_write(config.hydra.run):
-            config.hydra.runtime.output_dir = str(self.path)
-            if config.hydra.mode != RunMode.MULTIRUN:
-                config.hydra.run.dir = str(self.path)
+        self._made = self.path
+        output.move(self.path)
 
     def _remove(self, folder: Path) -> None:
         """Removes an empty directory; where the clock gave its name, also the empty ones that it is in."""
@@ -124,15 +117,8 @@ class RunDirectory:
             return
         with suppress(OSError):  # is not empty, or does not exist
             folder.rmdir()
-            if folder == self._hydra and not _named():
+            if folder == self._made and self._output is not None and not self._output.named:
                 for parent in folder.parents:
                     if here not in parent.parents:
                         break
                     parent.rmdir()
-
-
-def _named() -> bool:
-    """Whether the user has named the directory that Hydra makes."""
-    config = HydraConfig.get()
-    key = "hydra.sweep.dir" if config.mode == RunMode.MULTIRUN else "hydra.run.dir"
-    return any(override.lstrip("+").partition("=")[0] == key for override in config.overrides.hydra)

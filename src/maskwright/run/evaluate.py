@@ -41,17 +41,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     """
     quiet()
     asked = EvaluateSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    split = asked.split
-    if split not in SPLITS:
-        raise UserError(
-            f"split='{split}' cannot be evaluated.{nearest(split, SPLITS)} Choose one of: {', '.join(SPLITS)}."
-        )
-    if asked.hardware.devices != 1 and multirun:
-        raise UserError(
-            "-m with hardware.devices: the processes of the other devices would begin sweeps of their own. "
-            "Evaluate run after run, or on one device."
-        )
-    saved = _open(asked)
+    _check(asked, multirun)
+    split, saved = asked.split, _open(asked)
     own = saved.data
     chosen = any(override.startswith("data.splits") for override in overrides)
     of_data = _data(own, asked.data, split, chosen)
@@ -93,6 +84,19 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     write_file(output / "metrics.json", lambda temporary: temporary.write_text(text + "\n"))
     console().print(f"Everything is in {output}")
     return metrics
+
+
+def _check(asked: EvaluateSettings, multirun: bool) -> None:
+    if asked.split not in SPLITS:
+        raise UserError(
+            f"split='{asked.split}' cannot be evaluated.{nearest(asked.split, SPLITS)} Choose one of: "
+            f"{', '.join(SPLITS)}."
+        )
+    if asked.hardware.devices != 1 and multirun:
+        raise UserError(
+            "-m with hardware.devices: the processes of the other devices would begin sweeps of their own. "
+            "Evaluate run after run, or on one device."
+        )
 
 
 def _open(asked: EvaluateSettings) -> SavedRun:

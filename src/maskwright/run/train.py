@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning
 from omegaconf import DictConfig, OmegaConf
 
+from maskwright.core.job_output import JobOutput
 from maskwright.run import rules
 from maskwright.run.assemble import (
     check_maskers,
@@ -25,18 +26,19 @@ from maskwright.run.trainer import make_trainer, quiet
 from maskwright.settings.commands import TrainSettings
 
 
-def train(cfg: DictConfig, overrides: Sequence[str] = ()) -> Result:
+def train(cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | None = None) -> Result:
     """Runs the experiment that a composed `conf/train.yaml` describes.
 
     Args:
         overrides: the overrides of the command line, as typed.
+        output: the directory that Hydra has made for the job, if Hydra runs it.
     Raises:
         UserError: the config, the data, the checkpoint or the device does not allow the run.
         Interrupted: the run was stopped by Ctrl-C, after it wrote a checkpoint and its summary.
     """
     began = time.monotonic()
     quiet()
-    with RunDirectory(cfg) as directory:
+    with RunDirectory(cfg, output) as directory:
         run, begins_with = _assemble(cfg, overrides, directory, began)
     run.introduce(begins_with)
     return run.execute()
