@@ -188,14 +188,19 @@ def compose_command(name: str, *overrides: str):
         return compose(name, list(overrides))
 
 
+def next_free(tmp_path: Path) -> Path:
+    """Returns the first of run, run-2, … that no run has."""
+    named = (tmp_path / (f"run-{number}" if number > 1 else "run") for number in count(1))
+    return next(folder for folder in named if not folder.exists())
+
+
 @pytest.fixture
 def run(corpus: Path, cache: Path, tmp_path: Path) -> Callable[..., Result]:
     """A function that calls what `python src/train.py <overrides>` calls, on the small corpus with a tiny model."""
 
     def run_tiny(*overrides: str, run_dir: Path | None = None) -> Result:
         if run_dir is None and not any(override.startswith("ckpt_path=") for override in overrides):
-            named = (tmp_path / (f"run-{number}" if number > 1 else "run") for number in count(1))
-            run_dir = next(folder for folder in named if not folder.exists())
+            run_dir = next_free(tmp_path)
         settings = {"data": "data=text", "data.source": f"data.source={corpus}"}
         settings |= {override.split("=")[0]: override for override in TINY}
         if any(override.startswith("model/size=") for override in overrides):

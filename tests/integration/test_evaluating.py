@@ -68,7 +68,7 @@ def test_a_folder_with_splits_is_evaluated_on_its_own_split(tune, rows, tmp_path
             evaluated(result, *overrides, f"data.source={folder}")
             shown = capsys.readouterr().out
             assert "test: 5 examples" in shown
-            assert "note" not in shown
+            assert "is evaluated" not in shown
         evaluated(result, "data=csv", f"data.source={folder}", "split=validation")
         shown = " ".join(capsys.readouterr().out.split())
         assert "has no split validation of its own; all of its split train is evaluated" in shown

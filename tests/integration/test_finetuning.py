@@ -17,7 +17,7 @@ from maskwright.run.init_from import starting_point
 from maskwright.run.train import Result, train
 from maskwright.settings.commands import TrainSettings
 from maskwright.text.tokenizer import Trained
-from tests.conftest import ROOT, compose_train, make_text
+from tests.conftest import ROOT, compose_train, make_text, next_free
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
 
 SETTINGS = {
@@ -56,8 +56,10 @@ def tune(reviews, names, cache, tmp_path) -> Callable[..., Result]:
         if task == "regression":
             data["data.label"] = "stars"
         settings = {"task": task, **data, **SETTINGS, **(SMALL if model else {})}
-        settings |= {"data.cache_dir": cache, "run_dir": run_dir or tmp_path / "run"}
         given = {key: value for override in overrides for key, _, value in [override.partition("=")]}
+        if run_dir is None:
+            run_dir = tmp_path / "run" if "ckpt_path" in given else next_free(tmp_path)
+        settings |= {"data.cache_dir": cache, "run_dir": run_dir}
         if given.get("tokenizer") == "pretrained" or "init_from" in given:
             del settings["tokenizer.vocabulary_size"]
         settings |= given

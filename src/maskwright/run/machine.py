@@ -74,7 +74,10 @@ def _key_of_wandb() -> bool:
     import wandb  # takes a second to import
 
     if "prompt" in inspect.signature(wandb.login).parameters:
-        return wandb.login(prompt=False, verify=False)
+        found = wandb.login(prompt=False, verify=False)
+        if not found:
+            wandb.teardown()  # or a later job of a sweep that logs to this disk would be asked for the key too
+        return found
     return bool(wandb.api.api_key)  # of older versions
 
 
