@@ -29,8 +29,8 @@ from maskwright.core.renamed import new_key
 from maskwright.settings.options import listing
 
 USER_ERROR = 2  # exit status, as argparse has it
-_KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@:-]*")  # of an override that sets or adds a value
 SIGNALLED = 128  # and the signal's number added, as shells have it
+_KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@:-]*")  # of an override that sets or adds a value
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,8 @@ class _Jobs:
                 self.status = 1
                 traceback.print_exc()
             said = (_explanation(error) or f"{type(error).__name__}: {error}").splitlines()
-            own = [
-                override for override in invocation.overrides if override not in sys.argv
-            ]  # not those of all jobs
+            # without those that all jobs have
+            own = [override for override in invocation.overrides if override not in sys.argv]
             name = f"#{HydraConfig.get().job.num} ({' '.join(own)})"
             self.failed.append(f"{name}: {said[0] if said else ''}")
             print(f"error: {self.failed[-1]}", file=sys.stderr, flush=True)

@@ -466,19 +466,25 @@ def test_missing_and_damaged_checkpoints_are_refused(run, tmp_path):
         run(f"ckpt_path={tmp_path}/bad.ckpt")
 
 
+def resume_and_ruin(run, first, settings, checkpoint, run_dir):
+    """Returns a run that goes on from `first` and ruins the model, after which the best checkpoint is tested."""
+    second = run(
+        *settings,
+        "trainer.max_steps=9",
+        f"ckpt_path={checkpoint}",
+        f"+callbacks.ruin._target_={__name__}.Ruin",
+        run_dir=run_dir,
+    )
+    assert second.metrics["validation/loss"] > first.metrics["validation/loss"]
+    assert second.metrics["test/loss"] == first.metrics["test/loss"]
+    return second
+
+
 def test_a_resumed_run_copies_the_best_checkpoint(run, tmp_path):
     # the resumed part ruins the model, so that the best checkpoint remains that of the first part
     settings = ("schedule=constant", "schedule.warmup=0", "trainer.val_check_interval=3")
     first = run(*settings, "trainer.max_steps=6", run_dir=tmp_path / "a")
-    second = run(
-        *settings,
-        "trainer.max_steps=9",
-        f"ckpt_path={tmp_path}/a",
-        f"+callbacks.ruin._target_={__name__}.Ruin",
-        run_dir=tmp_path / "b",
-    )
-    assert second.metrics["validation/loss"] > first.metrics["validation/loss"]
-    assert second.metrics["test/loss"] == first.metrics["test/loss"]
+    resume_and_ruin(run, first, settings, tmp_path / "a", tmp_path / "b")
     kept = {
         name: torch.load(tmp_path / "b" / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"]
         for name in ("best", "last")
@@ -504,16 +510,8 @@ def test_a_moved_run_keeps_its_best_checkpoint(run, tmp_path):
     # a second run where the first one was: its files are not those of the first
     run(*settings, "seed=2", "trainer.max_steps=3", run_dir=tmp_path / "a")
     before = (tmp_path / "b" / "checkpoints" / "best.ckpt").read_bytes()
-    second = run(
-        *settings,
-        "trainer.max_steps=9",
-        f"ckpt_path={tmp_path}/b",
-        f"+callbacks.ruin._target_={__name__}.Ruin",
-        run_dir=tmp_path / "b",
-    )
-    assert second.metrics["validation/loss"] > first.metrics["validation/loss"]
+    second = resume_and_ruin(run, first, settings, tmp_path / "b", tmp_path / "b")
     assert second.metrics["best/validation/loss"] == first.metrics["best/validation/loss"]
-    assert second.metrics["test/loss"] == first.metrics["test/loss"]
     assert (tmp_path / "b" / "checkpoints" / "best.ckpt").read_bytes() == before
     assert not list((tmp_path / "b" / "checkpoints").glob("*-v1.ckpt"))
 

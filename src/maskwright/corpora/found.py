@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.paths import HUB_NAME, on_disk
-from maskwright.corpora import columns, labelled_folders
+from maskwright.corpora import columns, hub, labelled_folders
 from maskwright.corpora.decoding import ending
 from maskwright.corpora.listing import expand, fixed_part, matching, walk
 from maskwright.corpora.tables import READERS, is_readable
 
 _DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
 _LISTS = {".jsonl", ".ndjson", ".json", ".parquet"}  # formats whose rows can hold lists of words
-_SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` of `datasets` leaves in a folder
 _ABOUT = re.compile(r"(readme|licen[cs]e|citation|dataset_infos?)\b.*", re.IGNORECASE)
 
 
@@ -104,7 +103,7 @@ def _files(files: dict[Path, Path | None], tagged: bool, unread: tuple[Path, ...
 
 
 def _folder(folder: Path, tagged: bool, config: str | None) -> Found:
-    if any((folder / name).is_file() for name in _SAVED):
+    if hub.is_saved(folder):
         return Found("saved", dict.fromkeys(walk(folder), folder), folder)
     card = folder / "README.md"  # that of a data set of the hub opens with its configurations
     in_layout = card.is_file() and card.read_bytes().startswith(b"---")

@@ -41,7 +41,7 @@ def read(
 
     path, local = _where(source)
     saved = _saved(path) if local else None
-    if local and split not in (held := splits(source, config)) and held:
+    if local and split not in (held := set(saved or splits(source, config))) and held:
         raise UserError(no_split(split, held, source))
     try:
         # what is on this disk already is streamed from there instead of being copied into a cache
@@ -120,6 +120,11 @@ def _where(source: str) -> tuple[str, bool]:
     return source, False
 
 
+def is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` of `datasets` wrote a folder, by the files that it leaves there."""
+    return any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
 def _saved(path: str) -> Mapping[str, Any] | None:
     """Returns by split what `save_to_disk` wrote into a folder; None where it did not.
 
@@ -128,7 +133,7 @@ def _saved(path: str) -> Mapping[str, Any] | None:
     """
     import datasets
 
-    if not any((Path(path) / name).is_file() for name in ("dataset_dict.json", "state.json")):
+    if not is_saved(Path(path)):
         return None
     try:
         saved = datasets.load_from_disk(path)

@@ -113,7 +113,7 @@ class RunDirectory:
     def _remove(self, folder: Path) -> None:
         """Removes an empty directory; where the clock gave its name, also the empty ones that it is in."""
         here = Path.cwd()
-        if here.is_relative_to(folder):  # hydra.job.chdir=true
+        if here.is_relative_to(folder):  # run_dir=. is not ours to remove
             return
         with suppress(OSError):  # is not empty, or does not exist
             folder.rmdir()

@@ -9,7 +9,6 @@ from torch import Tensor
 from maskwright.core.changes import changes, listed
 from maskwright.core.errors import UserError
 from maskwright.core.paths import on_disk
-from maskwright.masking.units import Nothing
 from maskwright.run.assemble import task_spec
 from maskwright.run.saved import PRETRAINED, TOKENIZER, SavedRun
 from maskwright.settings.build import build, find_target
@@ -170,7 +169,9 @@ def _with_tokenizer(settings: TrainSettings) -> TrainSettings:
 
 def _masks(settings: TrainSettings) -> bool:
     """Returns whether anything is masked, in training or in evaluation."""
-    return task_spec(settings.task).predicts_tokens or find_target(settings.mask.units, "mask.units") is not Nothing
+    return task_spec(settings.task).predicts_tokens or getattr(
+        find_target(settings.mask.units, "mask.units"), "masks", True
+    )
 
 
 def _compare_tokenizers(model: Component, asked: Component) -> None:

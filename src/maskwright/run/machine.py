@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from maskwright.core.errors import UserError
 from maskwright.settings.build import find_target
 from maskwright.settings.commands import TrainSettings
+from maskwright.settings.hardware import Hardware
 
 _WITHOUT_KEY = ("offline", "disabled", "dryrun")  # values of WANDB_MODE
 
@@ -22,7 +23,7 @@ def the_machine_has_the_device(settings: TrainSettings) -> None:
 
 
 def the_device_has_the_precision(settings: TrainSettings) -> None:
-    if settings.hardware.precision == "16-mixed" and not _on_gpu(settings):
+    if settings.hardware.precision == "16-mixed" and not on_gpu(settings.hardware):
         raise UserError(
             "hardware.precision=16-mixed needs a GPU; on a CPU, Lightning would compute in bf16-mixed. Set that, "
             "or 32-true."
@@ -41,7 +42,7 @@ def a_compiler_is_there(settings: TrainSettings) -> None:
     if not settings.hardware.compile or sys.platform == "win32":
         return
     variable, language, usual = "CXX", "C++", ["clang++" if sys.platform == "darwin" else "g++"]
-    if _on_gpu(settings):  # Triton compiles C
+    if on_gpu(settings.hardware):  # Triton compiles C
         variable, language, usual = "CC", "C", ["gcc", "clang"]
     names = [os.environ[variable]] if os.environ.get(variable) else usual
     if not any(map(shutil.which, names)):
@@ -93,8 +94,9 @@ def run_dir_can_be_written(settings: TrainSettings) -> None:
         )
 
 
-def _on_gpu(settings: TrainSettings) -> bool:
-    return settings.hardware.accelerator != "cpu" and torch.cuda.is_available()
+def on_gpu(hardware: Hardware) -> bool:
+    """Whether a run on this hardware computes on a GPU."""
+    return hardware.accelerator != "cpu" and torch.cuda.is_available()
 
 
 RULES = (

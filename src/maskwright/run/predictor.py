@@ -13,6 +13,7 @@ from maskwright.corpora.inputs import Input
 from maskwright.data.batching import MicroBatch, RowReader, cut_by_budget
 from maskwright.data.loader import to_tensors
 from maskwright.data.unlabelled import rows_of_inputs
+from maskwright.run.machine import on_gpu
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import precision
 from maskwright.settings.hardware import Hardware
@@ -27,7 +28,7 @@ class Predictor:
 
     def __init__(self, saved: SavedRun, hardware: Hardware, tokens_per_batch: int | None):
         assert saved.labels is not None
-        gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
+        gpu = on_gpu(hardware)
         self.fabric = Fabric(
             accelerator="cuda" if gpu else "cpu",
             devices=1,

@@ -19,6 +19,7 @@ from maskwright.callbacks import (
     ValidateBetweenSteps,
     WholeCheckpoints,
 )
+from maskwright.run.machine import on_gpu
 from maskwright.settings.build import build
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
@@ -44,7 +45,7 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
     if hardware.devices == 1:  # RANK or SLURM_PROCID, left by others, would make this a run that logs nothing
         plugins.append(alone := LightningEnvironment())
         alone.set_global_rank(0)  # also what prints and logs goes by
-    gpu = hardware.accelerator != "cpu" and torch.cuda.is_available()
+    gpu = on_gpu(hardware)
     return build(
         Component.from_node({"_target_": "lightning.Trainer", **arguments}),
         "trainer",

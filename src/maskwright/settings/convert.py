@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 
 @lru_cache(maxsize=1024)
@@ -41,9 +41,7 @@ def _fitted(value: Any, annotation: Any) -> Any:
         return None
     try:
         return _plain(value, adapter(annotation).validate_python(value))
-    except ValidationError:
-        return value
-    except Exception:  # an annotation that pydantic cannot read
+    except Exception:  # a value that does not fit, or an annotation that pydantic cannot read
         return value
 
 
