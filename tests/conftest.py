@@ -191,7 +191,7 @@ def compose_command(name: str, *overrides: str):
 def next_free(tmp_path: Path) -> Path:
     """Returns the first of run, run-2, … that no run has."""
     named = (tmp_path / (f"run-{number}" if number > 1 else "run") for number in count(1))
-    return next(folder for folder in named if not folder.exists())
+    return next(folder for folder in named if not (folder / "config.yaml").exists())
 
 
 @pytest.fixture
