@@ -102,8 +102,10 @@ def test_documented_prediction_commands_run(run, labelled, tmp_path, monkeypatch
     task = "tagging" if data == "data=conll" else "classification"
     trained = run(f"task={task}", data, *labelled[data], "trainer.max_steps=1", run_dir=tmp_path / "run")
     monkeypatch.chdir(tmp_path)
-    texts = ["A wonderful film.", "Ada Smith went to Rome."]
-    Path("letters.txt").write_text("\n".join(texts) + "\n")
+    given = next((part for part in shlex.split(command) if part.startswith("text=")), None)
+    texts = [given.removeprefix("text=")] if given else ["A wonderful film.", "Ada Smith went to Rome."]
+    for name in ("letters.txt", "texts.txt"):
+        Path(name).write_text("\n".join(texts) + "\n")
     Path("new.csv").write_text("text\n" + "\n".join(texts) + "\n")
     program = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={trained.run_dir}", "hardware=cpu"]
     own = re.sub(r"python src/predict\.py run=\S+", shlex.join(program).replace("\\", r"\\\\"), command)
@@ -113,7 +115,7 @@ def test_documented_prediction_commands_run(run, labelled, tmp_path, monkeypatch
         rows = pq.read_table("new.parquet").to_pylist()
     else:
         rows = [json.loads(line) for line in (result.stdout or Path("tags.jsonl").read_text()).splitlines()]
-    assert [row["text"] for row in rows] == texts[: len(rows)]
+    assert [row["text"] for row in rows] == texts
     assert all(row["predicted"] for row in rows)
 
 
