@@ -12,7 +12,8 @@ from maskwright.corpora.decoding import ending
 from maskwright.corpora.listing import expand, fixed_part, matching, walk
 from maskwright.corpora.tables import READERS, is_readable
 
-_DUMP = re.compile(r"\.xml(\.bz2|\.gz)?$|pages-articles.*\.(bz2|gz)$")
+# parts are called pages-articles1.xml-p1p41242.bz2; what is called multistream-index lists where pages are
+_DUMP = re.compile(r"^(?!.*multistream-index).*(?:\.xml(\.bz2|\.gz)?|pages-articles.*\.(bz2|gz))$")
 _LISTS = {".jsonl", ".ndjson", ".json", ".parquet"}  # formats whose rows can hold lists of words
 _ABOUT = re.compile(r"(readme|licen[cs]e|citation|dataset_infos?)\b.*", re.IGNORECASE)
 
@@ -73,6 +74,7 @@ def _find(name: str, tagged: bool, config: str | None) -> Found:
                 raise UserError(f"data.source='{source}' matches no file.")
             root = fixed_part(str(path))
             known = [p for p in paths if _is_known(p)] or paths
+            known = [p for p in known if _is_part(p)] or known
             return _files(dict.fromkeys(known, root), tagged, tuple(p for p in paths if p not in known))
         if not HUB_NAME.fullmatch(source) or is_readable(path) or _DUMP.search(path.name):
             beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -85,6 +87,11 @@ def _find(name: str, tagged: bool, config: str | None) -> Found:
 def holds_lists(path: Path) -> bool:
     """Whether the rows of a file can hold lists of words, by its name."""
     return ending(path) in _LISTS
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a file is a dump or a part of one, so that the others beside it describe it."""
+    return ".xml" in path.name and bool(_DUMP.search(path.name))
 
 
 def _is_known(path: Path) -> bool:
@@ -118,7 +125,7 @@ def _folder(folder: Path, tagged: bool, config: str | None) -> Found:
     if in_layout or (config is not None and any(path.suffix == ".parquet" for path in paths)):
         return Found("folder", dict.fromkeys(paths, folder), folder)
     readable = [path for path in readable if ending(path) != ".json"] or readable  # beside others it describes them
-    if dumps := [path for path in paths if _DUMP.search(path.name) and ".xml" in path.name]:
+    if dumps := [path for path in paths if _is_part(path)]:
         readable = dumps  # other files describe them
     if not readable and not paths:
         raise UserError(
