@@ -5,8 +5,8 @@
 
 The markup is that of the 98 articles of the dump that gensim ships. The contestants are our own cleaning (templates
 expanded, then gensim's `filter_wiki`, then what it leaves), `filter_wiki` alone, `strip_code` of mwparserfromhell
-alone, and our own cleaning with `strip_code` in the place of `filter_wiki`. They clean all articles in turns; seconds
-are the median of the rounds.
+alone, and our own cleaning with `strip_code` in the place of `filter_wiki`. They clean all articles in turns;
+seconds are the median of the rounds.
 """
 
 import argparse

@@ -181,27 +181,27 @@ def test_templates_blocks_and_captions(markup, text):
     assert wikimedia.plain_text(markup).strip() == text
 
 
-# the namespaces of files and of categories, the word of redirects (MessagesXx.php of MediaWiki), the template of
+# the namespaces of files (and another name of it) and of categories, the word of redirects (MessagesXx.php of MediaWiki), the template of
 # disambiguation pages, and a thumbnail
 LANGUAGES = {
-    "de": ("Datei", "Kategorie", "WEITERLEITUNG", "Begriffsklärung", "mini"),
-    "fr": ("Fichier", "Catégorie", "REDIRECTION", "Homonymie", "vignette"),
-    "es": ("Archivo", "Categoría", "REDIRECCIÓN", "desambiguación", "miniatura"),
-    "it": ("File", "Categoria", "RINVIA", "disambigua", "miniatura"),
-    "ru": ("Файл", "Категория", "перенаправление", "Неоднозначность", "мини"),
-    "ja": ("ファイル", "Category", "転送", "曖昧さ回避", "サムネイル"),
-    "zh": ("File", "Category", "重定向", "消歧义页", "缩略图"),
-    "ar": ("ملف", "تصنيف", "تحويل", "توضيح", "تصغير"),
+    "de": ("Datei", "Bild", "Kategorie", "WEITERLEITUNG", "Begriffsklärung", "mini"),
+    "fr": ("Fichier", "Image", "Catégorie", "REDIRECTION", "Homonymie", "vignette"),
+    "es": ("Archivo", "Imagen", "Categoría", "REDIRECCIÓN", "desambiguación", "miniatura"),
+    "it": ("File", "Immagine", "Categoria", "RINVIA", "disambigua", "miniatura"),
+    "ru": ("Файл", "Изображение", "Категория", "перенаправление", "Неоднозначность", "мини"),
+    "ja": ("ファイル", "画像", "Category", "転送", "曖昧さ回避", "サムネイル"),
+    "zh": ("File", "图像", "分类", "重定向", "消歧义页", "缩略图"),
+    "ar": ("ملف", "صورة", "تصنيف", "تحويل", "توضيح", "تصغير"),
 }
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_dump_in_another_language_is_read_by_its_own_names(tmp_path, language):
-    file, category, redirect, template, thumb = LANGUAGES[language]
+    file, alias, category, redirect, template, thumb = LANGUAGES[language]
     names = f'<siteinfo><namespaces><namespace key="6">{file}</namespace><namespace key="14">{category}</namespace>'
     pages = make_dump(
         ("A", 0, False, f"B.[[{file}:H.jpg|{thumb}|C [[d]] e [[f|g]].]] [[{category}:Bau]][[en:House]]"),
-        ("English names", 0, False, f"X.[[File:H.jpg|{thumb}]] [[Image:a.png]] [[Category:Bau]]"),
+        ("English names", 0, False, f"X.[[File:H.jpg|{thumb}]] [[{alias}:a.png]] [[Category:Bau]]"),
         ("Meanings", 0, False, f"Y:\n* [[a]]\n{{{{{template}}}}}"),
         ("Old redirect", 0, False, f"#{redirect} [[A]]"),
         ("Redirect in English", 0, False, "#REDIRECT [[A]]"),

@@ -15,7 +15,12 @@ from maskwright.corpora.disambiguation import is_disambiguation
 
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
 # the word differs by language: #WEITERLEITUNG [[...]]; a list has a blank behind its mark
-_REDIRECT = re.compile(r"\s*#\s*redirect\b|\s*#[^\W\d][\w-]*\s*:?\s*\[\[", re.IGNORECASE)
+_REDIRECT = re.compile(r"\s*#\s*redirect\b|\s*[#＃][^\W\d][\w-]*\s*:?\s*\[\[", re.IGNORECASE)
+# `<siteinfo>` has one name of each namespace, and these occur too (MessagesXx.php of MediaWiki)
+_ALIASES = {
+    "File": "bild imagen immagine imagem afbeelding изображение 画像 文件 檔案 档案 圖像 图像 صورة תמונה".split(),
+    "Category": "分类 分類".split(),
+}
 _LOCAL = {"6": "File", "14": "Category"}  # numbers of namespaces, and their names in English
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -59,7 +64,7 @@ def read(path: Path) -> Iterator[str]:
             if not root.tag.endswith("mediawiki"):
                 raise UserError(f"{path} is XML, but no Wikimedia dump: it opens with <{root.tag}>.")
             space = root.tag.removesuffix("mediawiki")
-            names: dict[str, str] = {}
+            names = {alias: english for english, aliases in _ALIASES.items() for alias in aliases}
             for event, element in events:
                 if event == "end" and element.tag == f"{space}namespace" and element.get("key") in _LOCAL:
                     names[(element.text or "").lower()] = _LOCAL[element.get("key", "")]
@@ -113,7 +118,7 @@ def plain_text(markup: str) -> str:
 
 
 def _variant(found: re.Match[str]) -> str:
-    """Returns one of the words of `-{zh-hans:计算机;zh-hant:電腦}-`, the first; none of rules, as in `-{H|...}-`."""
+    """Returns the first of the words of `-{zh-hans:计算机;zh-hant:電腦}-`; none of rules, as `-{H|...}-`."""
     flags, bar, words = found[1].rpartition("|")
     if bar and not {*flags.replace(";", "").strip()} <= {*"AR"}:
         return ""
