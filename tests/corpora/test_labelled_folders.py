@@ -9,6 +9,7 @@ import pytest
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import labelled_folders
+from maskwright.corpora.labels import Spelling
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_the_error_for_an_unknown_label_names_the_text(tmp_path, archive):
     path = tmp_path / "a.tar"
     path.write_bytes(archive)
     with pytest.raises(UserError, match=r"a\.tar: aclImdb/train/neg/0_1\.txt has the label 'neg'.*data\.labels"):
-        list(labelled_folders.read(path, "train", ["pos", "bad"]))
+        list(labelled_folders.read(path, "train", Spelling(["pos", "bad"])))
 
 
 HEADER = 10 * 2 * tarfile.BLOCKSIZE  # of the eleventh text

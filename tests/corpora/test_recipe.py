@@ -41,7 +41,7 @@ def test_the_settings_that_documents_depend_on_are_unchanged(tmp_path):
     stamps = {name: (tmp_path / f"{name}.txt").stat() for name in "ab"}
     alone = {
         name: [
-            7,
+            8,
             [
                 "files",
                 [(settings[name]["source"], 5, stamp.st_mtime_ns, None)],

@@ -1,10 +1,8 @@
 """Every format that a source can be in, read into the same texts."""
 
-import bz2
 import gzip
 import io
 import json
-import lzma
 import re
 import zipfile
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from maskwright.core.errors import UserError
 from maskwright.corpora.labels import Labelled
 from maskwright.corpora.source import Source
+from tests.corpora.compressions import COMPRESSIONS
 
 ROWS = [('gut, sehr "gut" – 中', "pos"), ("über\tzwei;Zeilen", "neg"), ("", "pos"), ("fin", "neg")]
 
@@ -43,27 +42,6 @@ def rows_as_json() -> list[dict]:
     return [{"id": number, "text": text, "label": label} for number, (text, label) in enumerate(ROWS)]
 
 
-def zipped(content: bytes, name: str = "inside.csv") -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("__MACOSX/._x", b"")
-        archive.writestr(name, content)
-    return file.getvalue()
-
-
-def zstandard(content: bytes) -> bytes:
-    """Two frames, one after the other."""
-    half = len(content) // 2
-    return b"".join(pa.compress(part, "zstd", asbytes=True) for part in (content[:half], content[half:]))
-
-
-COMPRESSIONS = {
-    "gz": gzip.compress,
-    "bz2": bz2.compress,
-    "xz": lzma.compress,
-    "zst": zstandard,
-    "zip": zipped,
-}
 LINES = "".join(json.dumps(row) + "\n" for row in rows_as_json())
 TEXTS = {  # the name of a file, and what it holds
     "a.csv": delimited(","),

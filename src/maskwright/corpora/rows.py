@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.column_layout import DOCUMENT
-from maskwright.corpora.labels import Labelled, Tagged, label_of, tagged
-from maskwright.corpora.tag_schemes import Scheme
+from maskwright.corpora.labels import Labelled, Spelling, Tagged, label_of, tagged
 
 Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
 Columns = Mapping[str, str | int]  # from keys of the config to names of columns, or to their numbers from 1
@@ -94,9 +93,7 @@ def texts_of(
     rows: Iterable[Row],
     columns: Columns,
     class_names: Mapping[str, list[str]],
-    labels: Sequence[str] | None,
-    label_names: Mapping[str, str] | None,
-    scheme: Scheme | None = None,
+    spelling: Spelling,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags.
 
@@ -104,7 +101,6 @@ def texts_of(
 
     Args:
         class_names: of labels that are stored as numbers, by key.
-        labels, label_names, scheme: see `Source`.
     Raises:
         UserError: a row does not hold what `columns` says.
     """
@@ -113,10 +109,10 @@ def texts_of(
         if "data.tags" in columns and text == [DOCUMENT]:
             opens = True
         elif "data.tags" in columns:
-            yield tagged(text, value[0], class_names.get("data.tags"), labels, where, opens, None, scheme)
+            yield tagged(text, value[0], class_names.get("data.tags"), spelling, where, opens)
             opens = False
         elif "data.label" in columns:
-            label = label_of(value[0], class_names.get("data.label"), labels, where, label_names)
+            label = label_of(value[0], class_names.get("data.label"), where, spelling)
             yield Labelled(as_text(text, columns["data.column"], where), label)
         else:
             yield as_text(text, columns["data.column"], where)
