@@ -84,7 +84,7 @@ def _items(file: TextIO, path: Path) -> Iterator[tuple[int, Any, bool]]:
         return
     while True:
         try:
-            value, end = json.JSONDecoder().raw_decode(text, place)
+            value, end = parse(text, place)
         except json.JSONDecodeError as error:
             is_cut = error.msg.startswith("Unterminated") or error.pos >= len(text) - _LITERAL
             if is_cut and read_on():
@@ -121,7 +121,7 @@ def _values(row: Any, columns: Columns, where: str, form: Format, escaped: bool)
             if isinstance(value, str) and (half := _HALF.search(value)):
                 number = f"\\u{ord(half[0]):04x}"
                 raise UserError(
-                    f"{where} holds {number} by itself, half of a character. Characters beyond \\uffff are pairs of "
-                    "such halves; remove the stray one."
+                    f"{where} holds {number} by itself, half of a character. Characters beyond \\uffff are pairs "
+                    "of such halves; remove the stray one."
                 )
     return values
