@@ -53,11 +53,9 @@ def _items(file: TextIO, path: Path) -> Iterator[tuple[int, Any, bool]]:
     Raises:
         UserError: the file is not JSON.
     """
-    text, place, line = (
-        "",
-        0,
-        1,
-    )  # what was read, where in it the next item begins, and in which line
+    parse = json.JSONDecoder().raw_decode
+    text, place = "", 0  # what was read and not yielded, and where in it the next item begins
+    line = 1  # of the file, in which it begins
 
     def read_on() -> bool:
         nonlocal text, place
