@@ -76,8 +76,8 @@ def listed(path: Path) -> dict[str | None, list[str]]:
     """
     found: dict[str | None, list[str]] = {}
     for inside, place, _ in _members(path, None):
-        name = PurePosixPath(inside).name
-        if place or not (name.startswith(".") or is_about(Path(name)) or _OF_IMDB.fullmatch(name)):
+        *_, name = parts = PurePosixPath(inside).parts
+        if place or not (_is_hidden(parts) or is_about(Path(name)) or _OF_IMDB.fullmatch(name)):
             found.setdefault(place.split if place else None, []).append(name)
     return found
 
@@ -90,17 +90,21 @@ class _Place(NamedTuple):
 def _place(parts: tuple[str, ...]) -> _Place | None:
     """Returns the split and the label of a text, by its name and those of its folders; None if it has no label.
 
-    Where no folder says a split, it is `OTHER`, and the folder of the text the label.
+    Where no folder says a split, it is `OTHER`, and the label the last of two folders or more.
     """
     *folders, name = parts
-    if not folders or not name.endswith(".txt") or any(part.startswith(".") for part in parts):
+    if not name.endswith(".txt") or _is_hidden(parts):
         return None
     saying = [number for number, folder in enumerate(folders) if split_named(folder)]
     labels = [folders[number + 1] for number in saying if number + 1 < len(folders)]
-    if saying and not labels:
+    if not labels and (saying or len(folders) < 2):
         return None
     label = labels[-1] if labels else folders[-1]
     return _Place("unsupervised" if label == UNLABELLED else split_among(parts) or OTHER, label)
+
+
+def _is_hidden(parts: tuple[str, ...]) -> bool:
+    return any(part.startswith(".") for part in parts)
 
 
 def _members(path: Path, split: str | None) -> Iterator[tuple[str, _Place | None, bytes | None]]:
