@@ -42,8 +42,9 @@ def read(
         [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
         advice = "data.label=file where the names of files or folders are labels, else " * (key == "data.label")
         raise UserError(f"{path} has no columns, so none is '{column}' ({key}). Set {advice}{key}=null.")
-    rows = READERS[ending(path)](path, columns, form or Format())
-    texts = texts_of(rows, columns, class_names(path, columns), spelling)
+    form = form or Format()
+    rows = READERS[ending(path)](path, columns, form)
+    texts = texts_of(rows, columns, class_names(path, columns), spelling, form.unlabelled)
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 
@@ -63,9 +64,9 @@ def _with_datasets(
 
 
 def documents(rows: Iterable[str], document: str) -> Iterator[str]:
-    """Yields rows of text joined into documents; see `Source.document`."""
+    """Yields rows of text joined into documents, see `Source.document`; words where each row is one."""
     if document == EACH:
-        yield from (row.rstrip("\n") for row in rows)
+        yield from (row.rstrip("\n") if isinstance(row, str) else row for row in rows)
         return
     if document == "row":
         yield from (row for row in rows if row.strip())

@@ -29,7 +29,7 @@ def read(
 
     Args:
         columns: the names of columns by the keys that name them, `data.column` first.
-        unlabelled: whether the column of labels may be missing.
+        unlabelled: see `Source.read`.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -69,7 +69,7 @@ def texts_in(
         found = {key: names_of(features.get(str(column))) for key, column in columns.items()}
         names = {key: own for key, own in found.items() if own is not None}
         taken = [None if position is None else list(present)[position] for position in chosen]
-        yield from texts_of(_rows(rows, taken, where, split), columns, names, spelling)
+        yield from texts_of(_rows(rows, taken, where, split), columns, names, spelling, unlabelled)
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8, too
         if is_disk_full(error):
             raise

@@ -27,7 +27,7 @@ class Format:
         encoding: of the characters; None takes what a byte-order mark says, else UTF-8.
         delimiter: between the columns of .csv and .tsv; None takes what the first lines are in.
         header: whether the first line of .csv and .tsv names the columns; else they have numbers, from 1.
-        unlabelled: whether the column of labels may be missing.
+        unlabelled: whether the column of labels or tags may be missing.
     """
 
     encoding: str | None = None
@@ -39,7 +39,9 @@ class Format:
 def positions(
     columns: Columns, present: Iterable[str], where: str, unlabelled: bool = False, hint: str = ""
 ) -> list[int | None]:
-    """Returns where the columns that the config names are among those that exist; None for labels that are missing.
+    """Returns where the columns that the config names are among those that exist.
+
+    It is None for labels and tags that are missing, if they may be.
 
     A number that is no name counts columns, from 1.
 
@@ -57,7 +59,7 @@ def positions(
             found.append(present.index(name))
         elif name.isdecimal() and 1 <= int(name) <= len(present):
             found.append(int(name) - 1)
-        elif unlabelled and key == "data.label":
+        elif unlabelled and key in ("data.label", "data.tags"):
             found.append(None)
         else:
             pair = next((pair for pair in _PAIRS if {*pair} <= {*present}), None)
@@ -94,6 +96,7 @@ def texts_of(
     columns: Columns,
     class_names: Mapping[str, list[str]],
     spelling: Spelling,
+    unlabelled: bool = False,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags.
 
@@ -101,6 +104,7 @@ def texts_of(
 
     Args:
         class_names: of labels that are stored as numbers, by key.
+        unlabelled: whether lists of words are read too where `columns` names no tags.
     Raises:
         UserError: a row does not hold what `columns` says.
     """
@@ -114,5 +118,7 @@ def texts_of(
         elif "data.label" in columns:
             label = label_of(value[0], class_names.get("data.label"), where, spelling)
             yield Labelled(as_text(text, columns["data.column"], where), label)
+        elif unlabelled and isinstance(text, list):
+            yield tagged(text, None, None, spelling, where)
         else:
             yield as_text(text, columns["data.column"], where)

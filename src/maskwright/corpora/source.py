@@ -131,7 +131,7 @@ class Source:
         Files have splits where names of files or folders say so, see `listing`; else the single split `train`.
 
         Args:
-            unlabelled: whether the column of labels may be missing, as in published tests.
+            unlabelled: whether the column of labels or tags may be missing, as in published tests.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
