@@ -104,7 +104,7 @@ def texts_of(
 
     Args:
         class_names: of labels that are stored as numbers, by key.
-        unlabelled: whether lists of words are read too where `columns` names no tags.
+        unlabelled: whether labels may be missing, and lists of words are read too where `columns` names no tags.
     Raises:
         UserError: a row does not hold what `columns` says.
     """
@@ -116,7 +116,8 @@ def texts_of(
             yield tagged(text, value[0], class_names.get("data.tags"), spelling, where, opens)
             opens = False
         elif "data.label" in columns:
-            label = label_of(value[0], class_names.get("data.label"), where, spelling)
+            own = None if unlabelled and value[0] == "" else value[0]
+            label = label_of(own, class_names.get("data.label"), where, spelling)
             yield Labelled(as_text(text, columns["data.column"], where), label)
         elif unlabelled and isinstance(text, list):
             yield tagged(text, None, None, spelling, where)
