@@ -123,7 +123,7 @@ def source_recipe(
     limit: int | None = None,
     tags: str | int | None = None,
     label: str | int | None = None,
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str | int | float] | None = None,
     published: dict[str, dict[str, int]] | None = None,
     published_as: Sequence[str] | None = None,
     scheme: Scheme | None = None,
