@@ -5,6 +5,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -54,14 +55,14 @@ def read(path: Path, split: str, spelling: Spelling = ANY, encoding: str | None 
     """
     found: set[str] = set()
     empty = True
-    for name, place, content in _members(path, split):
+    for parts, place, content in _members(path, split):
         if place is None:
             continue
         found.add(place.split)
         if content is None:
             continue
         empty = False
-        where = f"{path}: {name}"
+        where = f"{path}: {'/'.join(parts)}"
         label = None if place.label == UNLABELLED else label_of(place.label, None, where, spelling)
         yield Labelled(decode(content, where, encoding), label)
     if empty:
@@ -75,8 +76,8 @@ def listed(path: Path) -> dict[str | None, list[str]]:
         UserError: the archive is damaged.
     """
     found: dict[str | None, list[str]] = {}
-    for inside, place, _ in _members(path, None):
-        *_, name = parts = PurePosixPath(inside).parts
+    for parts, place, _ in _members(path, None):
+        name = parts[-1]
         if place or not (_is_hidden(parts) or is_about(Path(name)) or _OF_IMDB.fullmatch(name)):
             found.setdefault(place.split if place else None, []).append(name)
     return found
@@ -93,32 +94,41 @@ def _place(parts: tuple[str, ...]) -> _Place | None:
     Where no folder says a split, it is `OTHER`, and the label the last of two folders or more.
     """
     *folders, name = parts
-    if not name.endswith(".txt") or _is_hidden(parts):
-        return None
+    place = _place_of(tuple(folders)) if name.endswith(".txt") and not name.startswith(".") else None
+    if place is None or place.label == UNLABELLED or split_named(name) is None:
+        return place
+    return _Place(split_among(parts) or OTHER, place.label)
+
+
+@lru_cache(maxsize=1024)
+def _place_of(folders: tuple[str, ...]) -> _Place | None:
+    """Returns the place of texts in a folder, as far as their own names do not say another split."""
     saying = [number for number, folder in enumerate(folders) if split_named(folder)]
     labels = [folders[number + 1] for number in saying if number + 1 < len(folders)]
-    if not labels and (saying or len(folders) < 2):
+    if _is_hidden(folders) or (not labels and (saying or len(folders) < 2)):
         return None
     label = labels[-1] if labels else folders[-1]
-    return _Place("unsupervised" if label == UNLABELLED else split_among(parts) or OTHER, label)
+    return _Place("unsupervised" if label == UNLABELLED else split_among(folders) or OTHER, label)
 
 
 def _is_hidden(parts: tuple[str, ...]) -> bool:
     return any(part.startswith(".") for part in parts)
 
 
-def _members(path: Path, split: str | None) -> Iterator[tuple[str, _Place | None, bytes | None]]:
-    """Yields of each file its path in a folder or an archive, its place, and its bytes if it is of `split`."""
+def _members(path: Path, split: str | None) -> Iterator[tuple[tuple[str, ...], _Place | None, bytes | None]]:
+    """Yields of each file in a folder or archive the names of its folders and its own, its place, and its bytes if it
+    is of `split`.
+    """
 
     def is_asked(place: _Place | None) -> bool:
         return place is not None and place.split == split
 
     if path.is_dir():
         for file in sorted(walk(path)):
-            inside = file.relative_to(path)
-            place = _place(inside.parts)
+            parts = file.relative_to(path).parts
+            place = _place(parts)
             try:
-                yield inside.as_posix(), place, file.read_bytes() if is_asked(place) else None
+                yield parts, place, file.read_bytes() if is_asked(place) else None
             except OSError as error:
                 raise unreadable(file, error) from error
         return
@@ -127,9 +137,10 @@ def _members(path: Path, split: str | None) -> Iterator[tuple[str, _Place | None
             for member in archive:
                 if not member.isfile():
                     continue
-                place = _place(PurePosixPath(member.name).parts)
+                parts = PurePosixPath(member.name).parts
+                place = _place(parts)
                 content = archive.extractfile(member) if is_asked(place) else None
-                yield member.name, place, None if content is None else content.read()
+                yield parts, place, None if content is None else content.read()
             _check_end(archive)
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"data.source='{path}' is no archive that can be read to its end: {error}.") from error
