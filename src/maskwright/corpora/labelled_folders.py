@@ -116,9 +116,7 @@ def _is_hidden(parts: tuple[str, ...]) -> bool:
 
 
 def _members(path: Path, split: str | None) -> Iterator[tuple[tuple[str, ...], _Place | None, bytes | None]]:
-    """Yields of each file in a folder or archive the names of its folders and its own, its place, and its bytes if it
-    is of `split`.
-    """
+    """Yields of each file in a folder or archive its path, its place, and its bytes if it is of `split`."""
 
     def is_asked(place: _Place | None) -> bool:
         return place is not None and place.split == split
