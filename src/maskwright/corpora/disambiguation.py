@@ -2,7 +2,7 @@
 
 import re
 
-# disambiguationTemplates in families/wikipedia_family.py of pywikibot (versions of 2010 to 2013; later ones ask the
+# mostly `disambiguationTemplates` of older versions of families/wikipedia_family.py of pywikibot (later ones ask the
 # live wiki), without names of one or two letters that are other templates elsewhere, as `Des` of Spanish
 _NAMES = {
     "ar": "توضيح",

@@ -16,7 +16,7 @@ from maskwright.corpora.disambiguation import is_disambiguation
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
 # the word differs by language: #WEITERLEITUNG [[...]]; a list has a blank behind its mark
 _REDIRECT = re.compile(r"\s*#\s*redirect\b|\s*[#＃][^\W\d][\w-]*\s*:?\s*\[\[", re.IGNORECASE)
-# `<siteinfo>` has one name of each namespace, and these occur too (MessagesXx.php of MediaWiki)
+# `<siteinfo>` has one name of each namespace; these older and other ones occur too
 _ALIASES = {
     "File": "bild imagen immagine imagem afbeelding изображение 画像 文件 檔案 档案 圖像 图像 صورة תמונה".split(),
     "Category": "分类 分類".split(),

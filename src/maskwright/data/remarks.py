@@ -94,7 +94,7 @@ def _on_files(key: str, source: SourceRecipe) -> list[str]:
             f"{key}.splits.train={train}+{OTHER} takes them"
         )
     if unread := left_out["unread"]:
-        remarks.append(f"{_listed(unread)}: left out, since files of that kind are not read here")
+        remarks.append(f"{_listed(unread)}: left out, since files of that kind, or in that place, are not read")
     return remarks
 
 

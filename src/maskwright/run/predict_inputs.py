@@ -83,7 +83,7 @@ def _source(data: Mapping[str, Any]) -> Source:
     if data.get("sources") is not None and data.get("source") is None:
         raise UserError("Predictions are made for one source. Choose one: data=text data.source=…")
     settings = {key: data[key] for key in SOURCE_KEYS if key in data}
-    unused = {"label": None, "labels": None, "published": None, "splits": {"train": "train"}}
+    unused = {"label": None, "labels": None, "scheme": "plain", "published": None, "splits": {"train": "train"}}
     source = source_recipe(
         **{**settings, **{key: value for key, value in unused.items() if key in SOURCE_KEYS}}
     ).source
@@ -101,7 +101,9 @@ def _split(source: Source, asked: str | None) -> str:
 
 
 def _raw(source: Source, splits: str) -> Iterator[str | Labelled | Tagged]:
-    texts: Iterable[Any] = chain.from_iterable(source.read(split) for split in splits.split("+"))
+    texts: Iterable[Any] = chain.from_iterable(
+        source.read(split, unlabelled=source.document == files.EACH) for split in splits.split("+")
+    )
     return map(wikimedia.plain_text, texts) if source.find()[0] == "dump" else iter(texts)
 
 
