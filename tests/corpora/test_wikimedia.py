@@ -181,7 +181,7 @@ def test_templates_blocks_and_captions(markup, text):
     assert wikimedia.plain_text(markup).strip() == text
 
 
-# the namespaces of files (and another name of it) and of categories, the word of redirects (MessagesXx.php of MediaWiki), the template of
+# the namespaces of files (and another name of it) and of categories, the word of redirects, the template of
 # disambiguation pages, and a thumbnail
 LANGUAGES = {
     "de": ("Datei", "Bild", "Kategorie", "WEITERLEITUNG", "Begriffsklärung", "mini"),
