@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from maskwright.core.errors import UserError
 from maskwright.core.hub import missing_package
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
-from maskwright.text.tokenizer.trained import alphabet, ranked_characters
+from maskwright.text.tokenizer.alphabet import alphabet, ranked_characters
 from maskwright.text.tokenizer.wrapper import LONG, cut
 from tests.conftest import ROOT, make_text
 
