@@ -1,6 +1,7 @@
 """Long work in native code that Ctrl-C and SIGTERM end."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -37,5 +38,6 @@ def interruptible(function: Callable[[threading.Event], Result]) -> Result:
     except BaseException:
         stopped.set()
         thread.join(_TO_STOP)
+        time.sleep(_BETWEEN_SIGNALS)  # threads of native code give back what they hold of Python
         raise
     return future.result()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.source import Source
 from maskwright.corpora.tag_schemes import Scheme
 
-_FORMAT = 7  # increment when the same settings no longer give the same documents
+_FORMAT = 8  # increment when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SourceRecipe:
     published_as: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        cleaner(self.cleaning)
+        Cleaner(self.cleaning)
         if not isinstance(self.splits.get("train"), str):
             raise UserError("data.splits.train must name the split of the source to train on, such as 'train'.")
         shares = self.shares
