@@ -14,11 +14,12 @@ _TO_STOP = 1.0  # seconds
 def interruptible(function: Callable[[threading.Event], Result]) -> Result:
     """Returns what a function returns, during which signals are handled even if it stays in native code.
 
-    Python handles signals in the main thread, between two of its own instructions; so the function runs in a thread
-    of its own, which ends with the program. Native code has to release the interpreter's lock, as `tokenizers` does.
+    Python handles signals in the main thread, between two of its own instructions; so the function runs in a
+    thread of its own, which ends with the program. Native code has to release the interpreter's lock meanwhile, as
+    `tokenizers` does.
 
     Args:
-        function: called with an event, which is set when a signal has ended the wait for it. Python code in it should
+        function: called with an event, which is set when a signal has ended the wait for it. Its Python code should
             end then: a thread that wants the interpreter's lock while the program ends would abort the program.
     """
     future: Future[Result] = Future()

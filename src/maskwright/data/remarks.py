@@ -110,8 +110,8 @@ def _lost_files(key: str, source: SourceRecipe) -> list[str]:
     if (others := left_out[OTHER]) and OTHER not in source.taken:
         train = source.splits["train"]
         parts.append(
-            f"{_listed(others)} whose names say no split, as those of others do ({key}.splits.train={train}+{OTHER} "
-            "takes them)"
+            f"{_listed(others)} whose names say no split, while others do "
+            f"({key}.splits.train={train}+{OTHER} takes them)"
         )
     if unread := left_out["unread"]:
         parts.append(f"{_listed(unread)} of a kind that is not read here")

@@ -35,8 +35,8 @@ class Trained:
         byte_fallback: of `unigram`, characters that are not in the vocabulary are spelled in the bytes of their
             UTF-8, which take 256 tokens; else they are [UNK].
     Raises:
-        UserError: the vocabulary is too small to hold the special tokens and an alphabet, or `wordpiece` is to spell
-            characters in bytes.
+        UserError: the vocabulary is too small to hold the special tokens and an alphabet, or `wordpiece` is to
+            spell characters in bytes.
     """
 
     is_trained: ClassVar[bool] = True
@@ -51,8 +51,8 @@ class Trained:
     def __post_init__(self) -> None:
         if self.byte_fallback and self.kind == "wordpiece":
             raise UserError(
-                "tokenizer.byte_fallback=true: WordPiece spells no characters in bytes. Take tokenizer=unigram with "
-                "it, or tokenizer=bpe, which always does."
+                "tokenizer.byte_fallback=true: WordPiece spells no characters in bytes. Take "
+                "tokenizer=unigram with it, or tokenizer=bpe, which always does."
             )
         least = len(_BYTES) + len(SPECIAL_TOKENS) if self.kind == "bpe" else 64 + len(_BYTES) * self.byte_fallback
         if self.vocabulary_size < least:
