@@ -12,7 +12,7 @@ from tests.conftest import make_text
     ("spoiled", "said"),
     [
         (lambda text: text, []),
-        (lambda text: text.replace(". ", ".<br /> \n"), []),  # 2 % of the characters, all of them tags
+        (lambda text: text.replace(". ", ".<br />\n", 2), []),  # 2 % of the characters, all of them tags
         (
             lambda text: text.replace("the", "<b class='x'>the</b>"),
             ["% of characters in cleaning, tags of HTML included (data.cleaning)"],
@@ -36,17 +36,19 @@ def test_one_remark_tells_all_that_is_lost(make, tmp_path):
     folder = tmp_path / "texts"
     for split, seeds in {"train": range(60), "validation": range(60, 70), "test": range(70, 80)}.items():
         (folder / split).mkdir(parents=True)
-        texts = [make_text(seed) for seed in seeds] + [" "]
+        texts = [make_text(seed) for seed in seeds] + ["\x01"]  # which readers pass on
         if split == "validation":
-            texts = [f"{text} \u4e2d\u6587" for text in texts[:-1]]
+            texts = [f"{text} \u4e2d\u6587" for text in texts[:-1]] + texts[-1:]
         (folder / split / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     (folder / "labels.jsonl").write_text('{"text": "a"}\n')
     for name in "abcd":
         (folder / f"{name}.pdf").write_text("")
     splits = {split: split for split in ("train", "validation", "test")}
-    [remark] = make(source=str(folder), splits=splits, cache_dir=str(tmp_path / "cache")).remarks()
+    [remark] = make(
+        source=str(folder), splits=splits, cleaning=["control_characters"], cache_dir=str(tmp_path / "cache")
+    ).remarks()
     assert remark.startswith(
-        "text lost: 2 of 82 texts empty after cleaning, so left out, "
+        "text lost: 3 of 83 texts empty after cleaning, so left out, "
         "1 file left out (labels.jsonl) whose names say no split, while others do "
         "(data.splits.train=train+other takes them), "
         "4 files left out (a.pdf, b.pdf, c.pdf, …) of a kind that is not read here, "
