@@ -263,7 +263,7 @@ def test_context_stays_in_its_document_if_the_first_sentence_is_left_out(make, t
         text = "".join(sentences(x).replace("\n\n", "\n\n\x01 O\n\n", 1) for x in "abcdef")
         (tmp_path / name).write_text(text)
     data = make(tmp_path, cleaning=["control_characters", "whitespace"], **WITHIN)
-    assert data.remarks()[0] == "text lost: 18 of 72 texts empty after cleaning, so left out"
+    assert "18 of 72 texts empty after cleaning, so left out" in data.remarks()[0]
     assert documents_shown(data) == [{x} for x in "abcdef" * 3 for _ in range(3)]
 
 

@@ -262,7 +262,7 @@ def test_characters_outside_a_unigram_vocabulary_are_spelled_in_bytes(tmp_path):
     tokenizer = Trained("unigram", 600, lowercase=False, byte_fallback=True).make(lambda: iter([TEXTS]))
     assert len(tokenizer) <= 600
     text = "the 中文 river, 👍🏽 Ωmega <0x41> a<b 好。"
-    [(ids, starts, offsets)] = tokenizer.encode([text], offsets=True)
+    [(ids, _, offsets)] = tokenizer.encode([text], offsets=True)
     assert tokenizer.backend.token_to_id("[UNK]") not in ids
     assert tokenizer.decode(ids.tolist()) == text
     found = ["the", "中文", "river", ",", "👍🏽", "Ωmega", "<", "0x41", ">", "a", "<", "b", "好", "。"]
