@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.labels import spelled
 from maskwright.corpora.source import Source
 from maskwright.corpora.tag_schemes import Scheme
@@ -43,7 +43,7 @@ class SourceRecipe:
     published_as: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        cleaner(self.cleaning)
+        Cleaner(self.cleaning)
         if not isinstance(self.splits.get("train"), str):
             raise UserError("data.splits.train must name the split of the source to train on, such as 'train'.")
         shares = self.shares

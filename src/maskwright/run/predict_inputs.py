@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import files, wikimedia
-from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.inputs import Input, inputs
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.recipe import SOURCE_KEYS, source_recipe, sources_of
@@ -50,7 +50,7 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     steps = _cleaning(given if any(o.lstrip("+").startswith("data.cleaning=") for o in overrides) else own)
     assert saved.labels is not None
     rule = asked.words if saved.labels.kind == "tags" else None
-    made = partial(inputs, clean=cleaner(steps), rule=rule)
+    made = partial(inputs, clean=Cleaner(steps), rule=rule)
     identity: list[Any] = [steps, rule]
     if asked.text is not None:
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
