@@ -51,7 +51,7 @@ def test_one_remark_tells_all_that_is_lost(make, tmp_path):
         "text lost: 3 of 83 texts empty after cleaning, so left out, "
         "1 file left out (labels.jsonl) whose names say no split, while others do "
         "(data.splits.train=train+other takes them), "
-        "4 files left out (a.pdf, b.pdf, c.pdf, …) of a kind that is not read here, "
+        "4 files left out (a.pdf, b.pdf, c.pdf, …) of a kind, or in a place, that is not read, "
     )
     assert remark.endswith("% of validation tokens unknown (tokenizer=bpe knows every character)")
 

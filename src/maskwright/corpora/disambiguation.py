@@ -2,8 +2,8 @@
 
 import re
 
-# mostly `disambiguationTemplates` of older versions of families/wikipedia_family.py of pywikibot (later ones ask the
-# live wiki), without names of one or two letters that are other templates elsewhere, as `Des` of Spanish
+# mostly `disambiguationTemplates` of older versions of families/wikipedia_family.py of pywikibot (later ones ask
+# the live wiki), without names of one or two letters that are other templates elsewhere, as `Des` of Spanish
 _NAMES = {
     "ar": "توضيح",
     "ca": "desambiguació|desambigua",
