@@ -95,10 +95,15 @@ def tiny_config(family: str) -> Any:
     return kind(**{name: size for name, size in _SMALL.items() if hasattr(known, name)} | _OWN.get(family, {}))
 
 
-def save_tiny(family: str, folder: Path) -> Any:
-    """Writes a tiny random model into a folder in the hub's layout, and returns it, in evaluation mode."""
+def save_tiny(family: str, folder: Path, **changes: Any) -> Any:
+    """Writes a tiny random model into a folder in the hub's layout, and returns it, in evaluation mode.
+
+    Args:
+        changes: values of its configuration that are not those of `tiny_config`.
+    """
     torch.manual_seed(0)
     config = tiny_config(family)
+    config.update(changes)
     masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
     model = (transformers.AutoModelForMaskedLM if masked else transformers.AutoModel).from_config(config)
     for name, parameter in model.named_parameters():
