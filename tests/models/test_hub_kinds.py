@@ -3,6 +3,7 @@
 import io
 import json
 
+import numpy as np
 import pytest
 import sentencepiece
 import torch
@@ -32,7 +33,9 @@ def test_padded_rows_are_read_as_transformers_reads_them(tmp_path, family):
     ids = torch.randint(6, VOCABULARY, (2, length))
     seen = torch.arange(length) < torch.tensor([[length], [length - 7]])
     with torch.no_grad():
+        np.random.seed(0)  # noqa: NPY002  which BigBird draws blocks with
         expected = theirs.base_model(ids, attention_mask=seen.long()).last_hidden_state
+        np.random.seed(0)  # noqa: NPY002
         found = encoder(ids, seen)
     torch.testing.assert_close(found[seen], expected[seen])
     if family == "big_bird":
@@ -63,7 +66,6 @@ def write_wordpiece(folder):
     [
         ("deberta-v2", write_sentencepiece, {"pad_token_id": 0}),
         ("funnel", write_wordpiece, {}),
-        ("electra", write_wordpiece, {"tie_word_embeddings": True}),
     ],
 )
 def test_whole_runs_resume_and_are_evaluated(run, tmp_path, family, write, changes):
@@ -76,7 +78,7 @@ def test_whole_runs_resume_and_are_evaluated(run, tmp_path, family, write, chang
     again = run(*given, "trainer.max_steps=4", f"ckpt_path={half.run_dir}", run_dir=tmp_path / "again")
     assert again.metrics["test/loss"] == whole.metrics["test/loss"]
     found = evaluate(compose_command("evaluate", f"run={whole.run_dir}", "checkpoint=last", "hardware=cpu"))
-    assert found.metrics["test/loss"] == pytest.approx(whole.metrics["test/loss"], rel=1e-5)
+    assert found["test/loss"] == pytest.approx(whole.metrics["test/loss"], rel=1e-5)
 
 
 def test_a_sentencepiece_model_alone_is_a_tokenizer(tmp_path):

@@ -117,6 +117,8 @@ class Pretrained(BaseEncoder):
             seen = F.pad(seen, (0, lacking))
             filler = 0 if inputs.ndim == 3 else getattr(self.model.config, "pad_token_id", None) or 0
             inputs = F.pad(inputs, (0, 0) * (inputs.ndim - 2) + (0, lacking), value=filler)
+        if hasattr(self.model, "set_attention_type"):  # a short row turns BigBird's sparse attention off for good
+            self.model.set_attention_type(self.model.config.attention_type)
         # whole numbers, as transformers documents it: not every model can calculate with bool
         found = self.model(**{kind: inputs}, attention_mask=None if seen is None else seen.long())
         return found.last_hidden_state[:, :length]
