@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python scripts/documents/list_models.py
 
-The table of families stands between `<!-- families -->` and `<!-- end -->`, the list of all other types of models that
-transformers knows between `<!-- others -->` and `<!-- end -->`; the rest of the document is written by hand. The models
-are those of `tests/models/families.py`, which the test of each row goes through as well.
+The table of families stands between `<!-- families -->` and `<!-- end -->`, the list of all other types of models
+between `<!-- others -->` and `<!-- end -->`; the rest of the document is written by hand. The models are those of
+`tests/models/families.py`, which the test of each row goes through as well.
 """
 
 import re
@@ -40,7 +40,9 @@ def _others(place: Path) -> list[str]:
     for kind in TYPES:
         if kind not in FAMILIES:
             by_reason[judge(kind, place)].append(f"`{kind}`")
-    return [f"- {why}: {', '.join(kinds)}" for why, kinds in sorted(by_reason.items(), key=lambda one: -len(one[1]))]
+    return [
+        f"- {why}: {', '.join(kinds)}" for why, kinds in sorted(by_reason.items(), key=lambda one: -len(one[1]))
+    ]
 
 
 def _write(block: str, lines: list[str]) -> None:

@@ -16,7 +16,9 @@ from maskwright.models.pretrained.head import PretrainedHead
 from tests.models.family_tasks import TASKS, VOCABULARY, Tasks
 
 # families without a head for masked tokens in transformers, and examples of what is refused
-WITHOUT_HEAD = "bert-generation layoutlmv3 lilt markuplm openai_privacy_filter splinter tipsv2_text_model xlnet".split()
+WITHOUT_HEAD = (
+    "bert-generation layoutlmv3 lilt markuplm openai_privacy_filter splinter tipsv2_text_model xlnet".split()
+)
 REFUSED = "bros canine clip_text_model dpr gpt2 llama lxmert modernbert-decoder t5 visual_bert vit".split()
 FAMILIES = [*MODEL_FOR_MASKED_LM_MAPPING_NAMES, *WITHOUT_HEAD, *REFUSED]
 

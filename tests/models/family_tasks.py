@@ -22,6 +22,8 @@ from maskwright.text.tokenizer import Trained
 from tests.conftest import compose_train, make_text
 
 VOCABULARY = 120
+# without weights from the hub, transformers trains its sinusoids, which else are fixed: another number of parameters
+UNLIKE = ("roformer",)
 TASKS = ("mlm", "classification", "tagging")
 _TEXTS = [make_text(seed, 2) for seed in range(60)]
 
@@ -59,7 +61,13 @@ class Tasks:
 
     def _prepare(self, name: str, source: list[str], folder: Path) -> _Prepared:
         common = ["tokenizer=pretrained", f"tokenizer.name={folder}/tokenizer", f"data.cache_dir={folder}/cache"]
-        model = ["model=pretrained", f"run_dir={folder}/run", f"model.name={folder}", "data.block_size=24", "hardware=cpu"]
+        model = [
+            "model=pretrained",
+            f"run_dir={folder}/run",
+            f"model.name={folder}",
+            "data.block_size=24",
+            "hardware=cpu",
+        ]
         # a Reformer draws seeds from the clock when it trains, which dropout after it would show
         model += [] if name == "mlm" else ["task.dropout=0"]
         composed = compose_train(f"task={name}", *source, *common, *model, "hardware.preparation_workers=1")
@@ -87,6 +95,8 @@ class Tasks:
         encoder.save_architecture(run)
         opened = SavedRun.open(run).task
         assert torch.equal(_outputs(opened, own.batch), _outputs(task, own.batch))
+        if encoder.model.config.model_type in UNLIKE:
+            return
         other = opened.make_optimizer()
         other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         assert _step(opened, other, own.batch) == _step(task, optimizer, own.batch)

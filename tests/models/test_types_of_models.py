@@ -8,7 +8,15 @@ from tests.models.types_of_models import TYPES, USABLE, judge
 
 # every twelfth, since all of them take half a minute; scripts/documents/list_models.py goes through all
 SOME = [kind for kind in TYPES[::12] if kind not in FAMILIES]
-ODD = ["gemma4_assistant", "nougat", "higgs_audio_v2_tokenizer", "voxtral_realtime_text", "vits", "mistral4", "pe_audio"]
+ODD = [
+    "gemma4_assistant",
+    "nougat",
+    "higgs_audio_v2_tokenizer",
+    "voxtral_realtime_text",
+    "vits",
+    "mistral4",
+    "pe_audio",
+]
 
 
 @pytest.mark.parametrize("kind", [*SOME, *ODD])

@@ -73,7 +73,7 @@ def _is_bidirectional(config: Any) -> bool:
 
 
 def _other_inputs(config: Any) -> str | None:
-    """Returns why a model without a head for masked tokens reads no texts; None if it reads them, or is not known."""
+    """Returns why a model without a head for masked tokens reads no texts; None if it does, or is unknown."""
     import transformers
 
     known = transformers.MODEL_MAPPING
@@ -81,7 +81,9 @@ def _other_inputs(config: Any) -> str | None:
     if not type(config).__module__.startswith("transformers.") or "AutoModel" in own_code:
         return None
     if type(config) not in known:
-        return "transformers has no AutoModel for this type, which is a part of other models or a wrapper around them"
+        return (
+            "transformers has no AutoModel for this type, which is a part of other models or a wrapper around them"
+        )
     try:
         kind: Any = known[type(config)]
         kind = kind[0] if isinstance(kind, tuple) else kind

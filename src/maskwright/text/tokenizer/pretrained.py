@@ -13,7 +13,17 @@ from maskwright.text.tokenizer.trained import Texts
 from maskwright.text.tokenizer.wrapper import Tokenizer
 
 # packages of tokenizers that cut words with Python code; to install them would not help
-_OF_PYTHON = {"sacremoses", "fugashi", "rjieba", "jieba", "sudachipy", "rhoknp", "pythainlp", "emoji", "unidic-lite"}
+_OF_PYTHON = {
+    "sacremoses",
+    "fugashi",
+    "rjieba",
+    "jieba",
+    "sudachipy",
+    "rhoknp",
+    "pythainlp",
+    "emoji",
+    "unidic-lite",
+}
 # what the files of tokenizers are called; weights and pictures lie in the same folders
 _FILES = ("tokenizer*", "vocab*", "merges.txt", "spm*", "special_tokens_map.json", "*.model", "*.tiktoken")
 
