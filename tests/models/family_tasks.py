@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -94,13 +95,13 @@ class Tasks:
         own.data.tokenizer.save(run / "tokenizer")
         encoder.save_architecture(run)
         opened = SavedRun.open(run).task
-        assert torch.equal(_outputs(opened, own.batch), _outputs(task, own.batch))
+        torch.testing.assert_close(_outputs(opened, own.batch), _outputs(task, own.batch))
         if encoder.model.config.model_type in UNLIKE:
             return
         other = opened.make_optimizer()
         other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-        assert _step(opened, other, own.batch) == _step(task, optimizer, own.batch)
-        assert torch.equal(_outputs(opened, own.batch), _outputs(task, own.batch))
+        assert _step(opened, other, own.batch) == pytest.approx(_step(task, optimizer, own.batch), rel=1e-5)
+        torch.testing.assert_close(_outputs(opened, own.batch), _outputs(task, own.batch))
 
 
 def _outputs(task: Task, batch: dict[str, Tensor]) -> Tensor:
