@@ -12,6 +12,7 @@ from maskwright.core.job_output import JobOutput
 from maskwright.run import rules
 from maskwright.run.assemble import (
     check_maskers,
+    encoder_before_data,
     make_maskers,
     make_task,
     prepare,
@@ -55,6 +56,7 @@ def _assemble(
     checkpoint = find_checkpoint(settings)
     directory.check(checkpoint)
     lightning.seed_everything(settings.seed, verbose=False)
+    encoder = encoder_before_data(settings)
     data, masks = prepare(settings)
     rules.metrics_of_labels_exist(settings, [] if data.labels is None else data.labels.kinds)
     epochs = settings.trainer.max_epochs
@@ -62,7 +64,7 @@ def _assemble(
     settings = settings.replace(trainer=settings.trainer.with_steps_of_epochs(steps))
     maskers = make_maskers(settings, masks, vocabulary_of(data.tokenizer, data))
     check_maskers(maskers, data)
-    task = make_task(settings, maskers, data.tokenizer, data.labels)
+    task = make_task(settings, maskers, data.tokenizer, data.labels, encoder)
     begins_with = []
     if checkpoint is not None:
         begins_with = check_resumable(checkpoint, task, settings)
