@@ -1,4 +1,4 @@
-"""Types of arguments that have bounds, so that values out of range are refused before any work is done."""
+"""Types of arguments: bounds, which values are refused by before any work is done, and texts that name files."""
 
 import math
 from typing import Annotated
@@ -10,3 +10,10 @@ Count = Annotated[int, Ge(0)]
 PositiveRate = Annotated[float, Gt(0), Lt(math.inf)]
 Rate = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Lt(1)]  # of the past in a running mean, or of what is dropped
+
+
+class OnDisk:
+    """Marks a text that names something on this disk."""
+
+
+PathText = Annotated[str, OnDisk]  # or something else, if there is no such path: on the hub, in a package, `last`

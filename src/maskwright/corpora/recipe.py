@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.core.types import PathText
 from maskwright.corpora.cleaning import cleaner
 from maskwright.corpora.source import Source
 from maskwright.corpora.tag_schemes import Scheme
@@ -113,7 +114,7 @@ class SourceRecipe:
 
 
 def source_recipe(
-    source: str | Sequence[str],
+    source: PathText | Sequence[PathText],
     config: str | None = None,
     column: str | int = "text",
     document: Literal["row", "paragraph", "file", "article"] = "row",
@@ -158,7 +159,7 @@ def _spelled(label: Any) -> str:
 if TYPE_CHECKING:
     SourceSettings = dict[str, Any]
 else:  # the types of the settings of one of several sources, for those who read a config
-    SourceSettings = TypedDict("SourceSettings", get_type_hints(source_recipe), total=False)
+    SourceSettings = TypedDict("SourceSettings", get_type_hints(source_recipe, include_extras=True), total=False)
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
 
