@@ -69,7 +69,7 @@ def command(
             # what Slurm and docker send ends a run as Ctrl-C does, also while a corpus is being prepared
             signal.signal(signal.SIGTERM, _terminate)
             invocation = _invocation()
-            with _explained(), jobs.counted(invocation):
+            with _explained(), jobs.counted(invocation), _removed_if_empty(invocation.output):
                 _check_folder()
                 return main(cfg, invocation)
 
@@ -161,8 +161,20 @@ class JobFailed(Exception):
     """A job of a sweep failed, which has been reported."""
 
 
+@contextmanager
+def _removed_if_empty(output: JobOutput | None) -> Iterator[None]:
+    """Leaves no directory behind of a job that is refused or stopped before it writes anything."""
+    try:
+        yield
+    except BaseException:
+        if output is not None:
+            output.remove_if_empty()
+        raise
+
+
 def _check_folder() -> None:
     if HydraConfig.get().job.chdir:
+        os.chdir(HydraConfig.get().runtime.cwd)
         raise UserError(
             "hydra.job.chdir=true would give relative paths another meaning. Leave it out: everything that a run "
             "writes is in its run_dir anyway."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.core.types import PathText
+from maskwright.core.types import NameOrShare, PathText
 from maskwright.corpora.cleaning import cleaner
 from maskwright.corpora.source import Source
 from maskwright.corpora.tag_schemes import Scheme
@@ -119,7 +119,7 @@ def source_recipe(
     column: str | int = "text",
     document: Literal["row", "paragraph", "file", "article"] = "row",
     cleaning: Sequence[str] | None = None,
-    splits: dict[str, str | float] | None = None,
+    splits: dict[str, NameOrShare] | None = None,
     limit: int | None = None,
     tags: str | int | None = None,
     label: str | int | None = None,

@@ -19,7 +19,7 @@ from maskwright.core.distributed import Rank, rank_of
 from maskwright.core.errors import UserError
 from maskwright.core.parallel import cores
 from maskwright.core.paths import cache_folder
-from maskwright.core.types import PathText, PositiveCount
+from maskwright.core.types import NameOrShare, PathText, PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
@@ -98,7 +98,7 @@ class Corpus(LightningDataModule):
         column: str | int | list[str | int] = "text",
         document: Literal["row", "paragraph", "file", "article"] = "row",
         cleaning: list[str] | None = None,
-        splits: dict[str, str | float] | None = None,
+        splits: dict[str, NameOrShare] | None = None,
         limit: int | None = None,
         tags: str | int | None = None,
         label: str | int | None = None,

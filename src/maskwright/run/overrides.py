@@ -1,4 +1,4 @@
-"""Overrides of the command line: texts that Hydra would not take as they are get quotes, by the types of their keys."""
+"""Overrides of the command line: texts get quotes where Hydra would take them for something else."""
 
 import os
 import re
@@ -33,8 +33,8 @@ def quoted(arguments: Sequence[str], conf: str, config_name: str, prose: tuple[s
 
     Args:
         conf: the folder of the config.
-        prose: keys whose values are prose, where the config has no types; one that ends in a dot stands for all that
-            begin with it.
+        prose: keys whose values are prose, where the config has no types; one that ends in a dot stands for all
+            that begin with it.
     """
     overrides = _Overrides(list(arguments), conf, config_name, prose)
     return list(map(overrides.quoted, arguments))

@@ -1,4 +1,4 @@
-"""Which keys of a config take texts, and which of these name files: found by the types that are declared for them."""
+"""Which keys of a config take texts, and which of these name files, found by the types that are declared."""
 
 import os
 import types
