@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from maskwright.cli import Invocation, command
 
 
-@command("mask", literal=("text", "title"))
+@command("mask")
 def main(cfg: DictConfig, invocation: Invocation) -> None:
     from maskwright.run.preview import preview  # takes seconds to import, which --help does not need
 

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from maskwright.cli import Invocation, command
 
 
-@command("predict", literal=("text",), stdin="text")
+@command("predict", stdin="text")
 def main(cfg: DictConfig, invocation: Invocation) -> None:
     from maskwright.run.predict import predict  # takes seconds to import, which --help does not need
 

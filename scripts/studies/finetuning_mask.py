@@ -30,7 +30,7 @@ SCORES = ("accuracy", "precision", "recall", "f1")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
-@command("study_finetuning_mask", literal=("finetuning", "arms."))
+@command("study_finetuning_mask", prose=("finetuning", "arms."))
 def main(cfg: DictConfig, _: Invocation) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder = Path(study["folder"]).expanduser().resolve()

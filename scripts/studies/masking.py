@@ -29,7 +29,7 @@ from maskwright.cli import Invocation, command
 from maskwright.core.errors import UserError
 
 
-@command("study_masking", literal=("pretraining", "finetuning.", "arms."))
+@command("study_masking", prose=("pretraining", "finetuning.", "arms."))
 def main(cfg: DictConfig, _: Invocation) -> None:
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"

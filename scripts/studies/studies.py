@@ -99,7 +99,7 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         print(f"{folder}: running; its output goes to output.txt there", flush=True)
         last = folder / "checkpoints" / "last.ckpt"
         # starts from the beginning if there is no checkpoint, or only that of the last step, which is refused
-        status = _train(folder, [*overrides, f"ckpt_path='{last}'"]) if last.is_file() else USER_ERROR
+        status = _train(folder, [*overrides, f"ckpt_path={last}"]) if last.is_file() else USER_ERROR
         if status == USER_ERROR and not begun.is_file():
             status = _train(folder, overrides)
         metrics = finished(folder)
@@ -126,7 +126,7 @@ def objective(folder: Path) -> str:
 
 def _train(folder: Path, overrides: Sequence[str]) -> int:
     """Runs `src/train.py` and returns its exit status. Ctrl-C stops the run, and waits for its checkpoint."""
-    command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir='{folder}'"]
+    command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir={folder}"]
     with (folder / "output.txt").open("a") as output, (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

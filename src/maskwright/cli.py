@@ -9,16 +9,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -26,11 +22,12 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from maskwright.core.errors import Interrupted, UserError, nearest
 from maskwright.core.job_output import JobOutput
 from maskwright.core.renamed import new_key
+from maskwright.run.overrides import composed, config_dirs, quoted
 from maskwright.settings.options import listing
 
 USER_ERROR = 2  # exit status, as argparse has it
 SIGNALLED = 128  # and the signal's number added, as shells have it
-_KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@:-]*")  # of an override that sets or adds a value
+_HELP = {"--help", "-h", "--hydra-help", "--version"}
 
 
 @dataclass(frozen=True)
@@ -52,15 +49,14 @@ Main = Callable[[DictConfig, Invocation], Any]
 
 
 def command(
-    config_name: str, literal: tuple[str, ...] = (), stdin: str | None = None
+    config_name: str, prose: tuple[str, ...] = (), stdin: str | None = None
 ) -> Callable[[Main], Callable[[], None]]:
     """Decorates `main(cfg, invocation)` of a program with Hydra, over `conf/<config_name>.yaml` of its repository.
 
     What the user got wrong is said in one message, without a traceback.
 
     Args:
-        literal: keys whose values are texts: commas, quotes and brackets in them mean nothing to Hydra. One that
-            ends in a dot stands for all that begin with it.
+        prose: see `overrides.quoted`.
         stdin: the key that gets the value `-` where `-` is an argument by itself.
     """
 
@@ -73,14 +69,15 @@ def command(
             # what Slurm and docker send ends a run as Ctrl-C does, also while a corpus is being prepared
             signal.signal(signal.SIGTERM, _terminate)
             invocation = _invocation()
-            with _explained(), jobs.counted(invocation):
+            with _explained(), jobs.counted(invocation), _removed_if_empty(invocation.output):
                 _check_folder()
                 return main(cfg, invocation)
 
         def enter() -> None:
             if stdin is not None:
                 sys.argv[1:] = [f"{stdin}=-" if argument == "-" else argument for argument in sys.argv[1:]]
-            sys.argv[1:] = [quoted(argument, literal) for argument in sys.argv[1:]]
+            if not _HELP & {*sys.argv}:
+                sys.argv[1:] = quoted(sys.argv[1:], conf, config_name, prose)
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
             # the groups in the help texts of conf/hydra/help
             OmegaConf.register_new_resolver("options", lambda: listing(Path(conf), config_name), replace=True)
@@ -164,8 +161,20 @@ class JobFailed(Exception):
     """A job of a sweep failed, which has been reported."""
 
 
+@contextmanager
+def _removed_if_empty(output: JobOutput | None) -> Iterator[None]:
+    """Leaves no directory behind of a job that is refused or stopped before it writes anything."""
+    try:
+        yield
+    except BaseException:
+        if output is not None:
+            output.remove_if_empty()
+        raise
+
+
 def _check_folder() -> None:
     if HydraConfig.get().job.chdir:
+        os.chdir(HydraConfig.get().runtime.cwd)
         raise UserError(
             "hydra.job.chdir=true would give relative paths another meaning. Leave it out: everything that a run "
             "writes is in its run_dir anyway."
@@ -226,32 +235,6 @@ def _terminate(number: int, frame: Any) -> None:
     raise KeyboardInterrupt(number)
 
 
-def quoted(argument: str, literal: tuple[str, ...]) -> str:
-    """Returns an override with its value in quotes where the value is a text that Hydra would not take as it is.
-
-    These are the values of the keys in `literal`, unless they are lists, quoted or null, and the values of all
-    other keys that Hydra's grammar refuses: paths with `~`, `=`, brackets or letters beyond ASCII.
-    """
-    key, equals, value = argument.partition("=")
-    if not equals or not _KEY.fullmatch(key):  # a flag, or a key that is taken away
-        return argument
-    name = key.lstrip("+")
-    text = any(name == own or (own.endswith(".") and name.startswith(own)) for own in literal)
-    try:
-        parsed = OverridesParser.create().parse_override(argument).value()
-    except HydraException:
-        if not text and (
-            value[:1] in ("'", '"') or "${" in value
-        ):  # meant for Hydra, whose message says what is wrong
-            return argument
-    else:
-        if not text or value[:1] in ("'", '"') or parsed is None or isinstance(parsed, list):
-            return argument
-    # Hydra reads backslashes only where a quote follows them, and interpolations everywhere
-    value = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (match[2] and "\\'"), value).replace("${", "\\${")
-    return f"{key}='{value}'"
-
-
 def explain(error: Exception, conf: str, config_name: str, arguments: list[str]) -> str:
     """What a failed composition means: what exists, and what was probably meant."""
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -280,24 +263,19 @@ def explain(error: Exception, conf: str, config_name: str, arguments: list[str])
 
 def known(conf: str, config_name: str, arguments: list[str]) -> tuple[list[str], list[str]]:
     """The groups of conf/ and of --config-dir, and the dotted keys of the config under the arguments' choices."""
-    own = [Path(folder).resolve() for flag, folder in pairwise(arguments) if flag in ("--config-dir", "-cd")]
     found = {
         str(folder.relative_to(root))
-        for root in (Path(conf), *own)
+        for root in (Path(conf), *config_dirs(arguments))
         for folder in root.rglob("*")
         if folder.is_dir()
     }
     groups = sorted(name for name in found if not name.startswith("hydra"))
-    searchpath = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(conf, version_base="1.3"):
-        choices = [a for a in arguments if a.split("=")[0].split("@")[0] in groups and "," not in a]
-        try:
-            composed = compose(config_name, [*searchpath, *choices])
-        except Exception:  # a choice is wrong as well
-            composed = compose(config_name)
-        container = OmegaConf.to_container(composed, resolve=False)
-    return groups, list(_dotted(container))
+    choices = [a for a in arguments if a.split("=")[0].split("@")[0] in groups and "," not in a]
+    try:
+        config = composed(conf, config_name, arguments, choices)
+    except Exception:  # a choice is wrong as well
+        config = composed(conf, config_name, arguments, [])
+    return groups, list(_dotted(config))
 
 
 def _dotted(node: Any, prefix: str = "") -> list[str]:

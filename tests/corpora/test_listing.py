@@ -211,7 +211,6 @@ def test_relative_names_are_seen_from_elsewhere(tmp_path, name, found):
         write(tmp_path / "books" / f"{letter}.txt", "A text.")
     seen = f"{tmp_path}/{name}" if found else name
     assert at(str(tmp_path), name) == seen
-    assert at(str(tmp_path), [name, name]) == [seen, seen]
 
 
 @pytest.mark.parametrize("kind", ["tree", "archive", "columns", "hub", "saved", "dump"])

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskwright.core.errors import UserError
-from maskwright.run.evaluate import evaluate
+from maskwright.run.evaluate import _folder, evaluate
 from tests.conftest import compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 
@@ -203,7 +203,29 @@ def test_a_relative_source_is_that_of_the_folder_in_which_the_run_was_started(tu
     shutil.copy(reviews, start / "reviews.csv")
     (elsewhere / "reviews.csv").write_text("text,label\nanother file of that name,pos\n")
     monkeypatch.chdir(start)
-    result = tune("classification", "data.source=reviews.csv", "trainer.max_steps=2")
+    (start / "words.txt").write_text("wonderful\nhorrible\n")
+    weights = ["evaluation_mask/weights=lexicon", "evaluation_mask.weights.lexicon=words.txt"]
+    result = tune("classification", "data.source=reviews.csv", "trainer.max_steps=2", *weights)
     monkeypatch.chdir(elsewhere)
     assert evaluated(result)["test/accuracy"] == result.metrics["test/accuracy"]
     assert [folder.name for folder in (result.run_dir / "evaluations").iterdir()] == ["test"]
+
+
+@pytest.mark.parametrize(
+    ("data", "folder"),
+    [
+        ({"sources": {"a": {"source": "x.csv", "limit": 5}, "b": {"source": "y.csv"}}}, "test"),
+        ({"sources": {"a": {"source": "x.csv", "limit": 3}, "b": {"source": "y.csv"}}}, "test-a-limit-3"),
+        (
+            {"sources": {"a": {"source": "x.csv"}, "b": {"source": "y.csv", "limit": 2}}},
+            "test-a-limit-none-b-limit-2",
+        ),
+        ({"source": "x.csv", "limit": 3}, "test-x.csv-limit-3"),
+    ],
+)
+def test_each_limit_of_a_source_has_a_folder_of_its_own(data, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.csv", "y.csv"):
+        (tmp_path / name).write_text("text,label\na,1\n")
+    own = {"sources": {"a": {"source": "x.csv", "limit": 5}, "b": {"source": "y.csv"}}}
+    assert _folder("test", data, own, "best") == folder

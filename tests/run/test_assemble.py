@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from maskwright.core.errors import UserError
 from maskwright.masking import Vocabulary
-from maskwright.run.assemble import build_masks, make_maskers
+from maskwright.run.assemble import build_masks, make_maskers, other_data
 from maskwright.settings.commands import TrainSettings
 from tests.conftest import compose_train
 
@@ -42,3 +42,11 @@ def test_such_parts_get_the_size_of_the_vocabulary():
     chosen = settings(first=7)
     maskers = make_maskers(chosen, build_masks(chosen), Vocabulary(120, 4, range(5, 120)))
     assert len(maskers["mask"].weights.weight) == 120
+
+
+def test_data_of_a_finished_run_has_its_types():
+    given = {"source": None, "limit": 1e2, "column": "1", "splits": {"train": "train", "test": "0.1"}}
+    converted = {**given, "limit": 100, "splits": {"train": "train", "test": 0.1}}
+    assert [*map(repr, other_data(given).items())] == [*map(repr, converted.items())]
+    with pytest.raises(UserError, match="data.limit='many'"):
+        other_data({"limit": "many"})

@@ -80,8 +80,9 @@ def test_of_two_runs_that_are_prepared_at_once_one_has_the_directory(tmp_path):
         ("data.block_size=0",),
         ("run_dir=mine", "data.source=none.txt"),
         ("hydra.run.dir=mine", "ckpt_path=none.ckpt"),
+        ("hydra.job.chdir=true",),
     ],
-    ids=["clock", "own", "hydra"],
+    ids=["clock", "own", "hydra", "chdir"],
 )
 def test_a_refused_command_leaves_no_directory(corpus, cache, tmp_path, overrides):
     job = start(tmp_path, corpus, cache, *overrides)

@@ -27,8 +27,6 @@ CHOICES = [
     ("data.limit=7",),
     ("callbacks=early_stopping",),
 ]
-# names of splits are text, and a share that is quoted is the name of a split
-TEXT = ("splits",)
 
 
 def plain(*overrides: str) -> dict[str, Any]:
@@ -38,8 +36,6 @@ def plain(*overrides: str) -> dict[str, Any]:
 def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], int | float]]:
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in children:
-        if key in TEXT:
-            continue
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             yield (*path, key), value
         yield from leaves(value, (*path, key))

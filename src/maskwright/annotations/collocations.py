@@ -22,6 +22,7 @@ from maskwright.annotations.words import Tally, look_up, ngram_keys, word_keys
 from maskwright.core import hashing
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
+from maskwright.core.types import PathText
 from maskwright.text.tokenizer import Tokenizer
 
 FILE = "collocations.tsv"
@@ -50,7 +51,7 @@ class Collocations(BaseAnnotation):
     max_words: int = 5
     min_count: int = 10
     size: int = 800_000
-    path: str | None = None
+    path: PathText | None = None
 
     name = "collocations"
     kind = "units"

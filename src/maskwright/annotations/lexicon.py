@@ -14,6 +14,7 @@ from maskwright.annotations.annotation import Annotate, BaseAnnotation
 from maskwright.annotations.shards import Shard, shard_of_texts
 from maskwright.annotations.words import load_table, look_up, save_table
 from maskwright.core.errors import UserError
+from maskwright.core.types import PathText
 from maskwright.text.tokenizer import Tokenizer
 
 VADER = "vader"
@@ -36,7 +37,7 @@ class Lexicon(BaseAnnotation):
         ValueError: the file cannot be read, or a setting is negative or not finite.
     """
 
-    lexicon: str = VADER
+    lexicon: PathText = VADER
     power: float = 1.0
     least: float = 0.0
     others: float = 0.0

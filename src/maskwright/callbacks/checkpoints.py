@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from maskwright.core.atomic import write_file
+from maskwright.core.types import PathText
 
 _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
@@ -26,7 +27,7 @@ class Checkpoints(ModelCheckpoint):
         mode: whether lower (`min`) or higher (`max`) values are better.
     """
 
-    def __init__(self, dirpath: str, monitor: str, mode: str):
+    def __init__(self, dirpath: PathText, monitor: str, mode: str):
         super().__init__(
             dirpath=dirpath,
             filename="best",

@@ -8,6 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from maskwright.core.atomic import write_file
 from maskwright.core.distributed import is_main
 from maskwright.core.errors import is_disk_full
+from maskwright.core.types import PathText
 
 
 class LossCurve(Callback):
@@ -22,7 +23,7 @@ class LossCurve(Callback):
         baseline: a loss to compare with, drawn as a line; None draws none.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: PathText):
         self.path = Path(path)
         self.points: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
         self.baseline: float | None = None

@@ -6,7 +6,7 @@ from typing import cast
 from lightning import Callback, LightningModule, Trainer
 
 from maskwright.core.distributed import is_main
-from maskwright.core.types import PositiveCount
+from maskwright.core.types import PathText, PositiveCount
 from maskwright.reports import masks, pictures
 from maskwright.tasks import Task
 
@@ -21,7 +21,7 @@ class MaskPicture(Callback):
         texts: how many sentences of the validation split it shows, each from another document.
     """
 
-    def __init__(self, path: str, texts: PositiveCount = 4):
+    def __init__(self, path: PathText, texts: PositiveCount = 4):
         self.path, self.texts = Path(path), texts
         self._drawn = False
 

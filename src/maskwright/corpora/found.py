@@ -78,7 +78,8 @@ def _find(name: str, tagged: bool, config: str | None, encoding: str | None) -> 
             return _files(dict.fromkeys(known, root), tagged, tuple(p for p in paths if p not in known))
         if not HUB_NAME.fullmatch(source) or is_readable(path) or _DUMP.search(path.name):
             beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise UserError(f"data.source='{source}' does not exist.{nearest(path.name, beside)}")
+            several = " Several are a list: data.source=[a.csv,b.csv]" if "," in source else ""
+            raise UserError(f"data.source='{source}' does not exist.{nearest(path.name, beside)}{several}")
     except PermissionError as error:
         raise UserError(f"data.source='{name}' may not be read by this user: {error}.") from error
     return Found("hub", {})

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maskwright.corpora.decoding import unreadable
@@ -141,13 +141,11 @@ def expand(name: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def at(folder: str, names: str | Sequence[str]) -> str | list[str]:
-    """Returns the name or names of a source with relative paths of files in a folder as absolute ones.
+def at(folder: str, name: str) -> str:
+    """Returns a relative path of files in a folder as an absolute one.
 
-    Names for which the folder holds no file, such as those of the hub, stay as they are.
+    A name for which the folder holds no file, such as one of the hub, stays as it is.
     """
-    if not isinstance(names, str):
-        return [str(at(folder, name)) for name in names]
-    moved = os.path.join(folder, names)  # an absolute name stays
-    there = any(os.path.exists(name) or matching(name) for name in expand(moved))
-    return moved if there else names
+    moved = os.path.join(folder, name)  # an absolute name stays
+    there = name and any(os.path.exists(own) or matching(own) for own in expand(moved))
+    return moved if there else name

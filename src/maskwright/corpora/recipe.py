@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.core.types import NameOrShare, PathText
 from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.labels import spelled
 from maskwright.corpora.source import Source
@@ -114,12 +115,12 @@ class SourceRecipe:
 
 
 def source_recipe(
-    source: str | Sequence[str],
+    source: PathText | Sequence[PathText],
     config: str | None = None,
     column: str | int = "text",
     document: Literal["row", "paragraph", "file", "article"] = "row",
     cleaning: Sequence[str] | None = None,
-    splits: dict[str, str | float] | None = None,
+    splits: dict[str, NameOrShare] | None = None,
     limit: int | None = None,
     tags: str | int | None = None,
     label: str | int | None = None,
@@ -154,7 +155,7 @@ def source_recipe(
 if TYPE_CHECKING:
     SourceSettings = dict[str, Any]
 else:  # the types of the settings of one of several sources, for those who read a config
-    SourceSettings = TypedDict("SourceSettings", get_type_hints(source_recipe), total=False)
+    SourceSettings = TypedDict("SourceSettings", get_type_hints(source_recipe, include_extras=True), total=False)
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
 

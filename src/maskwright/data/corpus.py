@@ -19,7 +19,7 @@ from maskwright.core.distributed import Rank, rank_of
 from maskwright.core.errors import UserError
 from maskwright.core.parallel import cores
 from maskwright.core.paths import cache_folder
-from maskwright.core.types import PositiveCount
+from maskwright.core.types import NameOrShare, PathText, PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
@@ -86,19 +86,19 @@ class Corpus(LightningDataModule):
         self,
         tokenizer: Trained | Pretrained,
         id_type: IdType,
-        cache_dir: str,
+        cache_dir: PathText,
         seed: int,
         accumulate_grad_batches: int = 1,
         workers: int = 0,
         preparation_workers: int | None = None,
         annotations: Sequence[Annotation] = (),
         sources: dict[str, SourceSettings] | None = None,
-        source: str | list[str] | None = None,
+        source: PathText | list[PathText] | None = None,
         config: str | None = None,
         column: str | int | list[str | int] = "text",
         document: Literal["row", "paragraph", "file", "article"] = "row",
         cleaning: list[str] | None = None,
-        splits: dict[str, str | float] | None = None,
+        splits: dict[str, NameOrShare] | None = None,
         limit: int | None = None,
         tags: str | int | None = None,
         label: str | int | None = None,

@@ -1,6 +1,7 @@
 """Builds masks, data and task from settings."""
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -13,11 +14,12 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masker, Vocabulary
 from maskwright.models import Encoder, complete, masked_lm_head
-from maskwright.settings.build import build, find_target, takes, verify
+from maskwright.settings.build import build, check_type, find_target, takes, verify
 from maskwright.settings.commands import PreviewSettings, TrainSettings
 from maskwright.settings.component import Component
+from maskwright.settings.convert import converted
 from maskwright.settings.declared import check_model
-from maskwright.settings.signature import parameters
+from maskwright.settings.signature import parameters, type_hints
 from maskwright.tasks import Task, TaskSpec
 from maskwright.text.tokenizer import Tokenizer
 
@@ -80,6 +82,24 @@ def verify_components(settings: TrainSettings) -> None:
 def task_spec(task: Component) -> TaskSpec:
     """Returns the specification of the task that a config names."""
     return find_target(task, "task").spec(task.arguments)
+
+
+def other_data(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the keys `data` of a command on a finished run, with numbers in their types.
+
+    Raises:
+        UserError: a value has the wrong type.
+    """
+    hints = type_hints(Corpus)
+    for key, value in given.items():
+        if key in hints and value is not None:
+            check_type(value, hints[key], f"data.{key}")
+    return converted(given, hints)
+
+
+def is_option(data: Mapping[str, Any]) -> bool:
+    """Returns whether `data` of a command on a finished run is an option of the group, and not a few changes."""
+    return "cleaning" in data or "sources" in data
 
 
 def build_masks(settings: TrainSettings | PreviewSettings) -> dict[str, MaskParts]:

@@ -1,6 +1,5 @@
 """The directory of a run, which it shares with no other."""
 
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.distributed import is_launched
 from maskwright.core.errors import UserError
-from maskwright.core.job_output import JobOutput
+from maskwright.core.job_output import JobOutput, remove_empty
 from maskwright.run.saved import SavedRun
 
 CONFIG = "config.yaml"  # the run whose config it is has the directory
@@ -30,9 +29,10 @@ class RunDirectory:
     def __init__(self, cfg: DictConfig, output: JobOutput | None = None):
         self._shared = is_launched(cfg.hardware.devices)  # with the main process, which has claimed it
         self._claimed = self._begun = False
-        self._output, self._made = output, None if output is None else output.folder
+        self._made = None if output is None else output.folder
+        self._by_clock = output is not None and not output.named
         self.path = Path(str(cfg.run_dir))
-        if output is not None and not output.named and not self._shared and self.path == output.folder:
+        if output is not None and self._by_clock and not self._shared and self.path == output.folder:
             self._claim_another(output)
             self.path = Path(str(cfg.run_dir))
 
@@ -47,9 +47,9 @@ class RunDirectory:
         if not self._begun:
             if self._claimed:
                 (self.path / CONFIG).unlink(missing_ok=True)
-            self._remove(self.path)
+            remove_empty(self.path, and_above=self._by_clock and self.path == self._made)
         if self._made is not None and self._made != self.path:  # Hydra has made it for nothing
-            self._remove(self._made)
+            remove_empty(self._made, and_above=self._by_clock)
 
     def check(self, checkpoint: SavedRun | None) -> None:
         """Checks that no other run has the directory.
@@ -109,16 +109,3 @@ class RunDirectory:
                 break
         self._made = self.path
         output.move(self.path)
-
-    def _remove(self, folder: Path) -> None:
-        """Removes an empty directory; where the clock gave its name, also the empty ones that it is in."""
-        here = Path.cwd()
-        if here.is_relative_to(folder):  # run_dir=. is not ours to remove
-            return
-        with suppress(OSError):  # is not empty, or does not exist
-            folder.rmdir()
-            if folder == self._made and self._output is not None and not self._output.named:
-                for parent in folder.parents:
-                    if here not in parent.parents:
-                        break
-                    parent.rmdir()

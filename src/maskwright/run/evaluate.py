@@ -18,7 +18,15 @@ from maskwright.corpora.source import Source
 from maskwright.corpora.splits import SPLITS as ALL_SPLITS
 from maskwright.data.corpus import Corpus
 from maskwright.reports.summary import plain
-from maskwright.run.assemble import check_maskers, make_maskers, make_task, prepare, vocabulary_of
+from maskwright.run.assemble import (
+    check_maskers,
+    is_option,
+    make_maskers,
+    make_task,
+    other_data,
+    prepare,
+    vocabulary_of,
+)
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import make_trainer, quiet
 from maskwright.settings.commands import EvaluateSettings
@@ -45,7 +53,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     split, saved = asked.split, _open(asked)
     own = saved.data
     chosen = any(override.startswith("data.splits") for override in overrides)
-    of_data = _data(own, asked.data, split, chosen)
+    of_data = _data(own, other_data(asked.data), split, chosen)
     if saved.labels is not None and saved.labels.names:
         of_data["labels"] = list(saved.labels.names)
     settings = saved.settings.replace(
@@ -75,7 +83,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     sources = ", ".join(str(own.source) for own in data.recipe.sources.values())
     written = {
         "data": sources,
-        "limit": of_data.get("limit"),
+        "limit": limits[""] if "" in (limits := _limits(of_data)) else limits,
         "size": data.size(split),
         "checkpoint": str(saved.checkpoint),
         "metrics": metrics,
@@ -117,7 +125,7 @@ def _data(own: Data, asked: Data, split: str, chosen: bool) -> dict[str, Any]:
     Args:
         chosen: whether the command line sets `data.splits`.
     """
-    if "cleaning" in asked or "sources" in asked:  # an option of data was chosen
+    if is_option(asked):
         of_source = {"sources", *SOURCE_KEYS}
         data = {key: value for key, value in own.items() if key not in of_source} | dict(asked)
     else:
@@ -191,12 +199,18 @@ def _folder(split: str, data: Data, own: Data, checkpoint: str) -> str:
     others = _places(data) != _places(own)
     if others:
         parts += [_in_name(str(_source(settings)))[-60:] for settings in sources_of(data).values()]
-    limit = data.get("limit")
-    if limit is not None and (others or limit != own.get("limit")):
-        parts.append(f"limit-{limit}")
+    before = {} if others else _limits(own)
+    for name, limit in _limits(data).items():
+        if limit != before.get(name):
+            parts += [_in_name(name)] * bool(name) + [f"limit-{'none' if limit is None else limit}"]
     if checkpoint != "best":
         parts.append(_in_name(checkpoint))
     return "-".join(parts)
+
+
+def _limits(data: Data) -> dict[str, int | None]:
+    """Returns the limit of each source, by its name."""
+    return {name: settings.get("limit") for name, settings in sources_of(data).items()}
 
 
 def _in_name(text: str) -> str:

@@ -15,6 +15,7 @@ from maskwright.corpora.inputs import Input, inputs
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.recipe import SOURCE_KEYS, source_recipe, sources_of
 from maskwright.corpora.source import Source
+from maskwright.run.assemble import is_option, other_data
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import PredictSettings
 
@@ -44,7 +45,7 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
         UserError: it names no texts or several kinds of them, or they do not exist.
     """
     own = saved.config["data"]
-    given, chosen = asked.data, "cleaning" in asked.data or "sources" in asked.data
+    given, chosen = other_data(asked.data), is_option(asked.data)
     if asked.text is not None and (chosen or given.get("source") is not None):
         raise UserError("text and data are both given. Name the texts by one of them.")
     steps = _cleaning(given if any(o.lstrip("+").startswith("data.cleaning=") for o in overrides) else own)

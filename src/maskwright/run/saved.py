@@ -19,6 +19,7 @@ from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_t
 from maskwright.settings.build import takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
+from maskwright.settings.texts import with_paths
 from maskwright.tasks import Task
 from maskwright.tasks.task import MASKERS
 from maskwright.text.tokenizer import Pretrained as PretrainedTokenizer
@@ -131,15 +132,13 @@ class SavedRun:
 
         Those that are no longer there, and all of older checkpoints, stay as they are.
         """
-        data, start = self.config["data"], self.saved["hyper_parameters"].get("started_in")
-        if start is None:
-            return data
-        data = data | {"source": at(start, data["source"])} if data.get("source") is not None else dict(data)
-        if data.get("sources") is not None:
-            data["sources"] = {
-                name: own | {"source": at(start, own["source"])} for name, own in data["sources"].items()
-            }
-        return data
+        return self._from_start["data"]
+
+    @cached_property
+    def _from_start(self) -> dict[str, Any]:
+        """The config with relative files and folders as seen from where the run was started; see `data`."""
+        start = self.saved["hyper_parameters"].get("started_in")
+        return self.config if start is None else with_paths(self.config, lambda name: at(start, name))
 
     @cached_property
     def settings(self) -> TrainSettings:
@@ -155,7 +154,7 @@ class SavedRun:
             )
         model = saved_architecture(self.config["model"], self.directory)
         tokenizer = {"_target_": TOKENIZER, "name": str(self.directory / "tokenizer")}
-        return TrainSettings.parse(self.config | {"model": model, "tokenizer": tokenizer})
+        return TrainSettings.parse(self._from_start | {"model": model, "tokenizer": tokenizer})
 
     @property
     def vocabulary(self) -> str:

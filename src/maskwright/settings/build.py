@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from annotated_types import Ge
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from pydantic import ValidationError
 
 from maskwright.core.errors import UserError, nearest
@@ -28,6 +27,8 @@ def build(node: Node, path: str, **given: Any) -> Any:
     Raises:
         UserError: `verify` refuses the component, or the target does not accept a value.
     """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException  # takes seconds to import
+
     target = verify(node, path, given)
     component = _component(node, path)
     arguments = {

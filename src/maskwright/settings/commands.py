@@ -4,13 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from maskwright.core.types import PathText
 from maskwright.settings.base import Settings
 from maskwright.settings.component import Component
 from maskwright.settings.hardware import Hardware
 from maskwright.settings.mask import MaskSettings
+from maskwright.settings.texts import Prose, Takes
 from maskwright.settings.trainer import TrainerSettings
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# checked together with the settings of the run
+OtherData = Annotated[dict[str, Any], Takes("maskwright.data.corpus.Corpus")]
 
 
 class TrainSettings(Settings):
@@ -29,9 +33,9 @@ class TrainSettings(Settings):
     callbacks: dict[str, Component | None]
     seed: Seed
     trainer: TrainerSettings
-    ckpt_path: str | None
-    init_from: Any  # checked where it is opened, see `run.init_from`
-    run_dir: str
+    ckpt_path: PathText | None
+    init_from: Annotated[Any, Takes(PathText)]  # checked where it is opened, see `run.init_from`
+    run_dir: PathText
     objective: str
     objective_mode: Literal["min", "max"]
 
@@ -47,13 +51,13 @@ class PreviewSettings(Settings):
     tokenizer: Component
     mask: MaskSettings
     hardware: Hardware
-    text: Any
+    text: Prose
     draws: PositiveInt
     progress: Annotated[float, Field(ge=0, le=1)]
     seed: Seed
-    output: str | None
+    output: PathText | None
     width: Annotated[int, Field(ge=20)]
-    title: str
+    title: Prose
 
     @property
     def masks(self) -> dict[str, MaskSettings]:
@@ -63,24 +67,32 @@ class PreviewSettings(Settings):
 class EvaluateSettings(Settings):
     """`conf/evaluate.yaml`: the evaluation of a finished run, on its own data or on other data."""
 
-    run: str
+    run: PathText
     checkpoint: str
     split: str
-    data: dict[str, Any]
+    data: OtherData
     hardware: Hardware
-    output: str | None
+    output: PathText | None
 
 
 class PredictSettings(Settings):
     """`conf/predict.yaml`: predictions of a finished run for texts without labels."""
 
-    run: str
+    run: PathText
     checkpoint: str
-    text: Any
+    text: Prose
     split: str | None
     words: Literal["punctuation", "blanks"]
-    data: dict[str, Any]
+    data: OtherData
     hardware: Hardware
-    output: str | None
+    output: PathText | None
     overwrite: bool
     tokens_per_batch: PositiveInt | None
+
+
+COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
+    "train": TrainSettings,
+    "mask": PreviewSettings,
+    "evaluate": EvaluateSettings,
+    "predict": PredictSettings,
+}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line
-from maskwright.core.types import Share
+from maskwright.core.types import PathText, Share
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
@@ -45,7 +45,7 @@ class Pretrained(BaseEncoder):
     def __init__(
         self,
         vocabulary_size: int,
-        name: str,
+        name: PathText,
         dropout: Share | None = None,
         reinitialize: bool = False,
         trust_remote_code: bool = False,

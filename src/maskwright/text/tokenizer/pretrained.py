@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line, go_offline_without_network, missing_package
 from maskwright.core.paths import on_disk
+from maskwright.core.types import PathText
 from maskwright.text.tokenizer.special import special_tokens
 from maskwright.text.tokenizer.trained import Texts
 from maskwright.text.tokenizer.wrapper import Tokenizer
@@ -39,7 +40,7 @@ class Pretrained:
 
     is_trained: ClassVar[bool] = False
 
-    name: str
+    name: PathText
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
