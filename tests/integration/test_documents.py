@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from maskwright.cli import known, quoted
+from maskwright.cli import known
 from maskwright.run.evaluate import evaluate
+from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
 from tests.conftest import ROOT, compose_command
 
@@ -127,7 +128,8 @@ def test_documented_prediction_commands_run(run, predicting_run, tmp_path, monke
         subprocess.run(re.sub(r"python src/predict\.py run=\S+", program, command), shell=True, check=True)
         printed = Path("tags.jsonl").read_text()
     else:
-        overrides = [quoted(part, ("text",)) for part in shlex.split(command)[2:] if not part.startswith("run=")]
+        given = [part for part in shlex.split(command)[2:] if not part.startswith("run=")]
+        overrides = quoted(given, str(ROOT / "conf"), "predict")
         capsys.readouterr()
         predict(compose_command("predict", *own, *overrides), overrides)
         printed = capsys.readouterr().out
@@ -181,7 +183,8 @@ def test_make_without_a_target_lists_the_targets():
 def test_documented_studies_compose(command):
     """One part of each: the first value of what is swept over."""
     _, script, *overrides = shlex.split(command)
-    literal = ("pretraining", "finetuning", "finetuning.", "arms.")
+    prose = ("pretraining", "finetuning", "finetuning.", "arms.")
     first = [re.sub(r"^(arm|seed)=([^,]+).*", r"\1=\2", override) for override in overrides]
-    study = compose_command(f"study_{Path(script).stem}", *(quoted(override, literal) for override in first))
+    name = f"study_{Path(script).stem}"
+    study = compose_command(name, *quoted(first, str(ROOT / "conf"), name, prose))
     assert study.folder.startswith("logs/studies/")

@@ -13,13 +13,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from maskwright.cli import quoted
 from maskwright.core.errors import UserError
 from maskwright.reports import masks
 from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
+from maskwright.run.overrides import quoted
 from maskwright.run.preview import preview
 from maskwright.settings.commands import PreviewSettings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, compose_command
 from tests.integration.test_documents import shown
 from tests.masking.test_strategies import STRATEGIES
 
@@ -41,8 +41,7 @@ def settings(corpus, cache) -> list[str]:
 @pytest.fixture
 def look(settings):
     def look_at(*overrides: str):
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            return preview(compose("mask", [*settings, *(quoted(o, ("text",)) for o in overrides)]))
+        return preview(compose_command("mask", *settings, *quoted(overrides, str(ROOT / "conf"), "mask")))
 
     return look_at
 
@@ -162,8 +161,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_texts_reach_the_config_unchanged(text):
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("mask", [quoted(f"text={text}", ("text",))])
+    cfg = compose_command("mask", *quoted([f"text={text}"], str(ROOT / "conf"), "mask"))
     assert cfg.text == (None if text == "null" else text)
 
 
