@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from maskwright.callbacks import (
     FiniteLoss,
@@ -20,17 +21,21 @@ from maskwright.callbacks import (
     WholeCheckpoints,
 )
 from maskwright.run.machine import on_gpu
+from maskwright.run.ranks import ALONE, Place, Ranks
 from maskwright.settings.build import build
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
 from maskwright.tasks import Baseline
 
 
-def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | None) -> Trainer:
+def make_trainer(
+    settings: TrainSettings, run_dir: Path, baseline: Baseline | None, place: Place = ALONE
+) -> Trainer:
     """Returns the trainer of a run.
 
     Args:
         baseline: a loss that is drawn into the loss curve.
+        place: where this process stands among those of the run.
     """
     hardware, arguments = settings.hardware, settings.trainer.arguments()
     if isinstance(arguments["val_check_interval"], int):
@@ -41,21 +46,24 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
     for callback in callbacks:
         if isinstance(callback, LossCurve) and baseline is not None:
             callback.baseline = baseline.value
-    plugins: list[Any] = [WholeCheckpoints()]
-    if hardware.devices == 1:  # RANK or SLURM_PROCID, left by others, would make this a run that logs nothing
-        plugins.append(alone := LightningEnvironment())
-        alone.set_global_rank(0)  # also what prints and logs goes by
+    # not what Lightning finds: RANK or SLURM_PROCID, left by others, would make this a run that logs nothing
+    environment: ClusterEnvironment = Ranks(place)
+    if place.rank.world_size == 1:
+        environment = LightningEnvironment()
+        environment.set_global_rank(0)  # also what prints and logs goes by
     gpu = on_gpu(hardware)
     return build(
         Component.from_node({"_target_": "lightning.Trainer", **arguments}),
         "trainer",
         accelerator="cuda" if gpu else "cpu",
         devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy=make_strategy(place) if place.rank.world_size > 1 else "auto",
         precision=precision(hardware.precision, gpu),
         accumulate_grad_batches=hardware.accumulate_grad_batches,
         max_epochs=-1,
         callbacks=callbacks,
-        plugins=plugins,
+        plugins=[WholeCheckpoints(), environment],
         logger=_build_all(settings.logger, "logger"),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
@@ -65,6 +73,14 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         # a folder that is not there: a fresh run would start from hpc_ckpt_*.ckpt of Slurm's restarts in run_dir
         default_root_dir=str(run_dir / "lightning"),
+    )
+
+
+def make_strategy(place: Place) -> DDPStrategy:
+    """Returns how several devices compute together."""
+    return DDPStrategy(
+        broadcast_buffers=False,  # those of maskers have the same values on all devices, by their own reduction
+        find_unused_parameters=True,  # frozen layers, and parts of models of the hub
     )
 
 

@@ -187,7 +187,7 @@ class LabelledTask(Task):
         }
         if "mlm" in self.weights:
             totals["tokens"] = self.masker.select(step, self.progress()).valid.sum()
-        return totals
+        return {name: total * step["weight"][0] for name, total in totals.items()}
 
     def _token_loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
