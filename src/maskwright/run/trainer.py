@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, Trainer
@@ -25,7 +25,7 @@ from maskwright.run.ranks import ALONE, Place, Ranks
 from maskwright.settings.build import build
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
-from maskwright.tasks import Baseline
+from maskwright.tasks import Baseline, Task
 
 
 def make_trainer(
@@ -58,7 +58,8 @@ def make_trainer(
         accelerator="cuda" if gpu else "cpu",
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        strategy=make_strategy(place) if place.rank.world_size > 1 else "auto",
+        # the buffers of maskers have the same values on all devices, by their own reduction
+        strategy=DataParallel(broadcast_buffers=False) if place.rank.world_size > 1 else "auto",
         precision=precision(hardware.precision, gpu),
         accumulate_grad_batches=hardware.accumulate_grad_batches,
         max_epochs=-1,
@@ -76,12 +77,13 @@ def make_trainer(
     )
 
 
-def make_strategy(place: Place) -> DDPStrategy:
-    """Returns how several devices compute together."""
-    return DDPStrategy(
-        broadcast_buffers=False,  # those of maskers have the same values on all devices, by their own reduction
-        find_unused_parameters=True,  # frozen layers, and parts of models of the hub
-    )
+class DataParallel(DDPStrategy):
+    """DDP, which finds out which parameters have no gradient only where a task does not train them all."""
+
+    def configure_ddp(self) -> None:
+        task = cast(Task, self.model)
+        self._ddp_kwargs["find_unused_parameters"] = not task.trains_all_parameters
+        super().configure_ddp()
 
 
 def _build_all(nodes: Mapping[str, Component | None], group: str) -> list[Any]:
@@ -103,4 +105,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 under torch 2.13
+    warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")  # torch 2.13; 2.10 knows no other
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -194,6 +194,11 @@ class LabelledTask(Task):
         assert self.head is not None
         return token_loss(self.head, hidden, masked)
 
+    @property
+    def trains_all_parameters(self) -> bool:
+        frozen = self.finetuning.freeze or self.finetuning.gradual_unfreezing
+        return super().trains_all_parameters and not frozen
+
     def on_train_start(self) -> None:
         super().on_train_start()
         self._unfreeze()

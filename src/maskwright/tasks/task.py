@@ -247,6 +247,11 @@ class Task(LightningModule):
             return Sequences(batch["sequence_ends"], documents.shape[1])
         return documents[:, :, None] == documents[:, None, :]
 
+    @property
+    def trains_all_parameters(self) -> bool:
+        """Whether each training step has a gradient for each parameter."""
+        return self.encoder.uses_all_parameters
+
     @cached_property
     def has_dropout(self) -> bool:
         """Whether a training step draws random numbers."""
