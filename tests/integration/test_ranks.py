@@ -106,7 +106,7 @@ LABELLED = {
 def test_two_devices_learn_labels_as_one_does(run, reviews, names, name):
     source = names if name == "tagging" else reviews
     # few rows a step, and a number of rows in evaluations that two devices cannot share evenly
-    overrides = [*LABELLED[name], f"data.source={source}", "data.tokens_per_batch=200", "model.dropout=0"]
+    overrides = [*LABELLED[name], f"data.source={source}", "data.tokens_per_batch=200", "task.dropout=0"]
     overrides += ["trainer.max_steps=20", "trainer.val_check_interval=10"]
     one, two = run(*overrides), run(*overrides, TWO)
     assert_alike(one, two, rel=1e-3)
