@@ -62,7 +62,8 @@ class Interrupt(Callback):
         self._before: dict[signal.Signals, Any] = {}
         self._validated = -1  # the step of the last validation
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # after Lightning's own handlers, which broadcast within the handler, where other ranks do not wait for it
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._receive)
 

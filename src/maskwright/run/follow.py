@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from maskwright.core.distributed import is_lost_connection
 from maskwright.core.errors import Interrupted, UserError
 from maskwright.run import evaluate, train
 from maskwright.run.ranks import Place, end_with_parent, follow, place_of_follower
@@ -22,3 +23,7 @@ if __name__ == "__main__":
         follow(place_of_follower(), run)
     except (UserError, Interrupted, KeyboardInterrupt):  # of which the first process tells
         sys.exit(1)
+    except RuntimeError as error:
+        if not is_lost_connection(error):
+            raise
+        sys.exit(1)  # another process has failed, and tells why
