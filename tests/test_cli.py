@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from maskwright.cli import explain, known, quoted
 from tests.conftest import ROOT, TINY
+from tests.programs import call
 
 
 def train(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -62,7 +63,8 @@ def test_help_shows_what_the_command_does_and_examples(tmp_path):
     ],
 )
 def test_a_mistake_is_reported_in_one_message(tmp_path, argument, message):
-    result = train(*argument.split(), f"data.cache_dir={tmp_path}/cache", cwd=tmp_path)
+    cache = f"data.cache_dir={tmp_path}/cache"
+    result = call(ROOT / "src" / "train.py", *argument.split(), cache, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -1,7 +1,7 @@
 import pytest
 
 from maskwright.core.errors import UserError
-from maskwright.corpora.cleaning import STEPS, cleaner
+from maskwright.corpora.cleaning import STEPS, Cleaner
 
 DEFAULT = ["html_tags", "html_entities", "control_characters", "unicode_nfc", "whitespace"]
 
@@ -32,12 +32,12 @@ def test_each_step(step, before, after):
 
 
 def test_steps_run_in_the_given_order():
-    assert cleaner(["html_entities", "html_tags"])("&lt;b&gt;x") == " x"
-    assert cleaner(["html_tags", "html_entities"])("&lt;b&gt;x") == "<b>x"
+    assert Cleaner(["html_entities", "html_tags"])("&lt;b&gt;x") == " x"
+    assert Cleaner(["html_tags", "html_entities"])("&lt;b&gt;x") == "<b>x"
 
 
 def test_cleaning_twice_changes_nothing():
-    clean = cleaner(DEFAULT)
+    clean = Cleaner(DEFAULT)
     once = clean("A  <i>B</i>\x07 cafe\u0301\n\n\n&nbsp;c ")
     assert once == "A B café\nc"
     assert clean(once) == once
@@ -45,4 +45,4 @@ def test_cleaning_twice_changes_nothing():
 
 def test_the_error_for_an_unknown_step_suggests_the_nearest():
     with pytest.raises(UserError, match="'whitespac'.*Did you mean 'whitespace'"):
-        cleaner(["whitespac"])
+        Cleaner(["whitespac"])

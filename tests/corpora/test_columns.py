@@ -4,8 +4,9 @@ import pytest
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import columns
-from maskwright.corpora.labels import Tagged
+from maskwright.corpora.labels import Spelling, Tagged
 from maskwright.corpora.source import Source
+from tests.corpora.compressions import COMPRESSIONS
 
 CONLL_U = """\
 # sent_id = 1
@@ -38,10 +39,10 @@ FOUR = "Ada NNP B-NP I-PER\nwrote VBD B-VP O\n"
 IR = ["Vamos", "nos", "a", "el", "Mar"]
 
 
-def read(tmp_path, text, name="data.conll", **choices) -> list[Tagged]:
+def read(tmp_path, text, name="data.conll", scheme=None, **choices) -> list[Tagged]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    return list(columns.read(path, None, **choices))
+    return list(columns.read(path, Spelling(scheme=scheme), **choices))
 
 
 @pytest.mark.parametrize(
@@ -142,9 +143,42 @@ def test_documents_beside_the_data_are_left_out(tmp_path):
         (tmp_path / f"{name}.txt").write_text("Ada B-PER\nwrote O\n\n" * 3)
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# Names")
     (tmp_path / "LICENSE").write_text("Do what you like.\n")
-    (tmp_path / "notes.txt").write_text("one two\nthree four\n")
+    (tmp_path / "notes.txt").write_text("Ask Ada about the rest.\nThen train.\n")
     (tmp_path / "guidelines.txt").write_text("Names of people are PER.\nOthers, too, are PER.\n\nAll else is O.\n")
     source = Source(str(tmp_path), None, "tokens", "row", "ner_tags")
     kind, paths = source.find()
     assert (kind, [path.name for path in paths]) == ("columns", ["dev.txt", "test.txt", "train.txt"])
     assert source.splits() == {"train", "validation", "test"}
+    assert source.left_out()["unread"] == ["guidelines.txt", "notes.txt"]
+
+
+ROWS = "Ada\tB-PER\nging\tO\n\nMüller\tB-PER\nschlief\tO\n"
+
+
+@pytest.mark.parametrize("name", ["train.conll", "train.BIO", "train.tsv", "train.txt"])
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_compressed_columns_are_read(tmp_path, name, compression):
+    path = tmp_path / f"{name}.{compression}"
+    content = COMPRESSIONS[compression](ROWS.encode())
+    path.write_bytes(content)
+    for source in (path, tmp_path, f"{tmp_path}/*"):
+        found = Source(str(source), None, "tokens", "row", "ner_tags")
+        assert found.find() == ("columns", [path])
+        assert [text.words for text in found.read("train")] == [["Ada", "ging"], ["Müller", "schlief"]]
+    path.write_bytes(content[:-12])
+    with pytest.raises(UserError, match="cannot be read to its end"):
+        list(Source(str(path), None, "tokens", "row", "ner_tags").read("train"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "cp1252", "utf-16-le"])
+@pytest.mark.parametrize("name", ["train.conll", "train.txt"])
+def test_columns_are_read_in_any_encoding(tmp_path, name, encoding):
+    (tmp_path / name).write_bytes(ROWS.encode(encoding))
+    given = encoding if encoding in ("cp1252", "utf-16-le") else None
+    for source in (tmp_path / name, tmp_path):
+        found = Source(str(source), None, "tokens", "row", "ner_tags", encoding=given)
+        assert [text.words for text in found.read("train")] == [["Ada", "ging"], ["Müller", "schlief"]]
+    if given == "cp1252":
+        for source in (tmp_path / name, tmp_path):
+            with pytest.raises(UserError, match=rf"{name} is not UTF-8: the byte at offset 19 .*data\.encoding"):
+                list(Source(str(source), None, "tokens", "row", "ner_tags").read("train"))

@@ -37,7 +37,7 @@ def test_a_number_counts_named_columns_too_but_names_come_first(tmp_path):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
 def test_what_separates_columns_without_names_is_found(tmp_path, name, delimiter):
-    rows = [["5.0", "A, b; c", "x"], ["2.5", "d | e", "y"], ["1.0", "f", "z"]]
+    rows = [["5.5", "A, b; c", "x"], ["2.5", "d | e", "y"], ["1.5", "f", "z"]]
     (tmp_path / name).write_text("".join(delimiter.join(f'"{value}"' for value in row) + "\n" for row in rows))
     assert read(tmp_path / name, 2, 1, header=False) == [(row[1], row[0]) for row in rows]
 

@@ -4,7 +4,7 @@ import pytest
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import columns
-from maskwright.corpora.labels import Tagged, label_of, marks, tagged
+from maskwright.corpora.labels import ANY, Spelling, Tagged, label_of, marks, spelled, tagged
 from maskwright.corpora.tag_schemes import iob2
 
 IOB2 = ["B-PER", "I-PER", "O", "B-LOC", "B-LOC", "I-LOC", "B-PER"]
@@ -55,27 +55,27 @@ def test_marks_refer_to_the_cleaned_text():
 def test_invalid_tags_are_refused(words, tags, message):
     names = ["O", "B-PER"] if isinstance(tags[0], int) else None
     with pytest.raises(UserError, match=f"row 3.*{message}"):
-        tagged(words, tags, names, None, "row 3")
+        tagged(words, tags, names, ANY, "row 3")
 
 
 def test_labels_are_converted_to_text_and_checked():
-    assert label_of(1, ["neg", "pos"], None, "row 1") == "pos"
-    assert label_of(-1, ["neg", "pos"], None, "row 1") is None
-    assert label_of(3, None, None, "row 1") == "3"
+    assert label_of(1, ["neg", "pos"], "row 1") == "pos"
+    assert label_of(-1, ["neg", "pos"], "row 1") is None
+    assert label_of(3, None, "row 1") == "3"
     # pandas makes floats of whole numbers where there are gaps, and NaN of these
-    assert [label_of(value, None, None, "row 1") for value in (1.0, -2.0, 0.5)] == ["1", "-2", "0.5"]
-    assert label_of(float("nan"), None, None, "row 1") is None
-    assert label_of(" pos ", None, ["neg", "pos"], "row 1") == "pos"
+    assert [label_of(value, None, "row 1") for value in (1.0, -2.0, 0.5)] == ["1", "-2", "0.5"]
+    assert label_of(float("nan"), None, "row 1") is None
+    assert label_of(" pos ", None, "row 1", Spelling(["neg", "pos"])) == "pos"
     with pytest.raises(UserError, match=r"data\.csv, line 4, has the label 'possitive'.*Did you mean 'positive'"):
-        label_of("possitive", None, ["negative", "positive"], "data.csv, line 4,")
+        label_of("possitive", None, "data.csv, line 4,", Spelling(["negative", "positive"]))
     with pytest.raises(UserError, match="empty label"):
-        label_of("", None, None, "row 1")
+        label_of("", None, "row 1")
 
 
 def test_columns_are_read_with_their_documents(tmp_path):
     path = tmp_path / "eng.train"
     path.write_text("-DOCSTART- -X- O O\n\nAda NNP I-PER\nwrote VBD O\n\n-DOCSTART- -X- O O\n\nParis NNP I-LOC\n")
-    assert list(columns.read(path, None)) == [
+    assert list(columns.read(path)) == [
         Tagged(["Ada", "wrote"], ["B-PER", "O"], opens_document=True, strays=1, opened=0),
         Tagged(["Paris"], ["B-LOC"], opens_document=True, strays=1, opened=0),
     ]
@@ -93,18 +93,27 @@ def test_errors_name_the_line(tmp_path, text, message):
     path = tmp_path / "eng.train"
     path.write_text(text)
     with pytest.raises(UserError, match=rf"eng\.train, {message}"):
-        list(columns.read(path, ["O", "B-PER", "I-PER"]))
+        list(columns.read(path, Spelling(["O", "B-PER", "I-PER"])))
 
 
 def test_words_between_tabs_may_contain_spaces(tmp_path):
     path = tmp_path / "eng.train"
     path.write_text("New York\tB-LOC\nsleeps\tO\n")
-    assert [text.words for text in columns.read(path, None)] == [["New York", "sleeps"]]
+    assert [text.words for text in columns.read(path)] == [["New York", "sleeps"]]
 
 
 def test_words_between_spaces_may_contain_other_white_space(tmp_path):
     path = tmp_path / "fr.train"
     path.write_text("10\u00a0000 B-NUM\n東\u3000京  \t B-LOC \n".replace("\t", ""))
-    [text] = columns.read(path, None)
+    [text] = columns.read(path)
     assert text.words == ["10\u00a0000", "東\u3000京"]
     assert text.tags == ["B-NUM", "B-LOC"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [((True, "true", "True", "TRUE"), "true"), ((1, 1.0, "1", "1.0"), "1"), ((-2.5, "-2.5"), "-2.5")],
+)
+def test_labels_are_spelled_alike_in_all_formats(labels, text):
+    assert {spelled(label) for label in labels} == {text}
+    assert {label_of(label, None, "row 1") for label in labels} == {text}

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import tarfile
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +22,7 @@ def write(path: Path, *texts: str) -> None:
         pq.write_table(pa.table({"text": list(texts)}), path)
         return
     lines = {
-        ".txt": list(texts),
+        **{ending: list(texts) for ending in (".txt", ".conll", ".md", ".xml")},
         ".csv": ["text", *texts],
         ".tsv": ["text\tid", *(f"{text}\t1" for text in texts)],
         ".jsonl": [json.dumps({"text": text}) for text in texts],
@@ -137,12 +139,21 @@ def test_hidden_folders_of_a_label_tree_are_skipped_and_links_followed(tmp_path)
         list(labelled.read("test"))
 
 
-def test_lists_and_braces_name_several_files(tmp_path):
-    for name in ("a", "b", "train", "test"):
+@pytest.mark.parametrize("ending", FORMATS)
+def test_several_files_are_named_in_all_formats(tmp_path, ending):
+    for name in ("a", "more/b", "train", "test"):
+        write(tmp_path / f"{name}{ending}", name)
+    a, b = f"{tmp_path}/a{ending}", f"{tmp_path}/more/b{ending}"
+    several = Source((a, b, a), None, "text", "row")
+    assert [text.strip() for text in several.read("train")] == ["a", "more/b"]
+    assert source(f"{tmp_path}/{{train,test}}{ending}").splits() == {"train", "test"}
+    assert read(f"{tmp_path}/{{a,more/b}}{ending}") == ["a", "more/b"]
+    assert read(f"{tmp_path}/**/*{ending}", "other") == ["a", "more/b"]
+
+
+def test_braces_are_expanded_as_in_a_shell(tmp_path):
+    for name in ("a", "b"):
         write(tmp_path / f"{name}.csv", name)
-    several = Source((f"{tmp_path}/a.csv", f"{tmp_path}/b.csv", f"{tmp_path}/a.csv"), None, "text", "row")
-    assert list(several.read("train")) == ["a", "b"]
-    assert source(f"{tmp_path}/{{train,test}}.csv").splits() == {"train", "test"}
     assert expand("{a,b{1,2}}.txt") == ["a.txt", "b1.txt", "b2.txt"]
     (tmp_path / "{a,b}.csv").write_text("text\nbraces\n")
     assert read(f"{tmp_path}/{{a,b}}.csv") == ["braces"]
@@ -201,3 +212,31 @@ def test_relative_names_are_seen_from_elsewhere(tmp_path, name, found):
     seen = f"{tmp_path}/{name}" if found else name
     assert at(str(tmp_path), name) == seen
     assert at(str(tmp_path), [name, name]) == [seen, seen]
+
+
+@pytest.mark.parametrize("kind", ["tree", "archive", "columns", "hub", "saved", "dump"])
+def test_a_source_that_has_a_test_split_alone_says_how_to_train_on_it(tmp_path, kind):
+    path, settings = tmp_path / "source", {}
+    match kind:
+        case "tree" | "archive":
+            write(path / "test" / "pos" / "1.txt", "x")
+            if kind == "archive":
+                with tarfile.open(tmp_path / "a.tar", "w") as archive:
+                    archive.add(path, "films")
+                path = tmp_path / "a.tar"
+        case "columns":
+            write(path / "test.conll", "x O")
+            settings = {"column": "tokens", "tags": "ner_tags"}
+        case "hub":
+            write(path / "test-00000-of-00001.parquet", "x")
+            write(path / "README.md", "---\nlicense: mit\n---")
+        case "saved":
+            datasets.Dataset.from_dict({"text": ["x"]}, split="test").save_to_disk(path)
+        case "dump":
+            write(path / "test-pages-articles.xml", "<mediawiki/>")
+    own = Source(**{"source": str(path), "config": None, "column": "text", "document": "row"} | settings)
+    assert own.splits() == {"test"}
+    with pytest.raises(UserError, match=r"has no split 'train'.*data\.splits\.train=test"):
+        list(own.read("train"))
+    if kind != "dump":
+        assert len(list(own.read("test"))) == 1

@@ -41,7 +41,7 @@ def test_the_settings_that_documents_depend_on_are_unchanged(tmp_path):
     stamps = {name: (tmp_path / f"{name}.txt").stat() for name in "ab"}
     alone = {
         name: [
-            7,
+            8,
             [
                 "files",
                 [(settings[name]["source"], 5, stamp.st_mtime_ns, None)],
@@ -62,10 +62,13 @@ def test_the_settings_that_documents_depend_on_are_unchanged(tmp_path):
     assert Recipe.of({"sources": settings}).settings() == [alone["a"], alone["b"]]
 
 
-def test_numbers_and_truth_values_that_get_other_names_are_spelled_as_readers_spell_them():
-    names = {0: "neg", 1.5: "pos", True: 2}
-    recipe = Recipe.of({"source": "x.csv", "label": "label", "label_names": names, "splits": SPLITS})
-    assert recipe.sources[""].source.label_names == {"0": "neg", "1.5": "pos", "true": "2"}
+def test_labels_of_a_config_are_spelled_as_readers_spell_them():
+    settings = {"source": "x.csv", "label": "label", "splits": SPLITS}
+    names = {0: "neg", 1.5: "pos", True: 2, "False": 1.0}
+    recipe = Recipe.of({**settings, "label_names": names})
+    assert recipe.sources[""].source.label_names == {"0": "neg", "1.5": "pos", "true": "2", "false": "1"}
+    recipe = Recipe.of({**settings, "labels": [True, "False", 1, 2.0, "3.0", "x"]})
+    assert recipe.sources[""].source.labels == ("true", "false", "1", "2", "3", "x")
 
 
 def test_several_files_are_one_source(tmp_path):

@@ -1,10 +1,8 @@
 """Every format that a source can be in, read into the same texts."""
 
-import bz2
 import gzip
 import io
 import json
-import lzma
 import re
 import zipfile
 from pathlib import Path
@@ -17,6 +15,8 @@ import pytest
 from maskwright.core.errors import UserError
 from maskwright.corpora.labels import Labelled
 from maskwright.corpora.source import Source
+from tests.corpora.compressions import COMPRESSIONS
+from tests.corpora.formats import FORMATS, write_rows
 
 ROWS = [('gut, sehr "gut" – 中', "pos"), ("über\tzwei;Zeilen", "neg"), ("", "pos"), ("fin", "neg")]
 
@@ -43,27 +43,6 @@ def rows_as_json() -> list[dict]:
     return [{"id": number, "text": text, "label": label} for number, (text, label) in enumerate(ROWS)]
 
 
-def zipped(content: bytes, name: str = "inside.csv") -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("__MACOSX/._x", b"")
-        archive.writestr(name, content)
-    return file.getvalue()
-
-
-def zstandard(content: bytes) -> bytes:
-    """Two frames, one after the other."""
-    half = len(content) // 2
-    return b"".join(pa.compress(part, "zstd", asbytes=True) for part in (content[:half], content[half:]))
-
-
-COMPRESSIONS = {
-    "gz": gzip.compress,
-    "bz2": bz2.compress,
-    "xz": lzma.compress,
-    "zst": zstandard,
-    "zip": zipped,
-}
 LINES = "".join(json.dumps(row) + "\n" for row in rows_as_json())
 TEXTS = {  # the name of a file, and what it holds
     "a.csv": delimited(","),
@@ -88,7 +67,7 @@ def test_tables_of_text_are_read(tmp_path, name):
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "list.json"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.ndjson", "list.json"])
 def test_compressed_tables_are_read_and_damage_is_told(tmp_path, name, compression):
     path = tmp_path / f"{name}.{compression}"
     content = COMPRESSIONS[compression](TEXTS[name].encode())
@@ -115,11 +94,17 @@ def test_a_zip_of_several_files_is_refused(tmp_path):
         labelled(tmp_path / "a.csv.zip")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "list.json"])
-def test_byte_order_marks_say_the_encoding(tmp_path, name, encoding):
-    (tmp_path / name).write_bytes(TEXTS[name].encode(encoding))
-    assert labelled(tmp_path / name) == ROWS
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.ndjson", "list.json"])
+def test_byte_order_marks_or_the_config_say_the_encoding(tmp_path, name, encoding):
+    given = encoding if encoding == "utf-16-le" else None
+    content = TEXTS[name].encode(encoding)
+    for path, own in ((tmp_path / name, content), (tmp_path / f"{name}.gz", gzip.compress(content))):
+        path.write_bytes(own)
+        assert labelled(path, encoding=given) == ROWS
+    (tmp_path / "a.txt").write_bytes("eins\nüber".encode(encoding))
+    texts = Source(str(tmp_path / "a.txt"), None, "text", "row", encoding=given).read("train")
+    assert [text.strip() for text in texts] == ["eins", "über"]
 
 
 GERMAN = "Die Bücher können für größere Häuser über die Straße getragen werden. " * 20
@@ -182,18 +167,26 @@ def test_what_save_to_disk_wrote_is_read(tmp_path, kind):
         labelled(tmp_path / "saved", split)
 
 
-def test_true_and_false_are_labels_in_all_formats(tmp_path):
-    (tmp_path / "a.csv").write_text("text,label\nx,true\ny,false\n")
-    (tmp_path / "a.jsonl").write_text('{"text": "x", "label": true}\n{"text": "y", "label": false}\n')
-    (tmp_path / "a.json").write_text('[{"text": "x", "label": true}, {"text": "y", "label": false}]')
-    pq.write_table(pa.table({"text": ["x", "y"], "label": [True, False]}), tmp_path / "a.parquet")
-    for path in tmp_path.iterdir():
-        assert labelled(path) == [("x", "true"), ("y", "false")]
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("other", ["b.csv", "b.jsonl"])
+def test_true_and_false_are_the_same_labels_in_all_formats(tmp_path, name, other):
+    rows = [{"text": "x", "label": True}, {"text": "y", "label": False}]
+    for path in (write_rows(tmp_path / name, rows), write_rows(tmp_path / other, rows)):
+        for settings in ({}, {"labels": ("false", "true")}):
+            assert labelled(path, **settings) == [("x", "true"), ("y", "false")]
 
 
-def test_labels_get_other_names(tmp_path):
-    (tmp_path / "train.csv").write_text("text,label\nx,0\ny,1\n")
-    (tmp_path / "test.jsonl").write_text('{"text": "x", "label": "neg"}\n')
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("label", [1, 1.0, True])
+def test_labels_get_other_names_in_all_formats(tmp_path, name, label):
+    path = write_rows(tmp_path / name, [{"text": "x", "label": label}, {"text": "y", "label": type(label)(0)}])
+    names = {"1": "pos", "true": "pos", "0": "neg", "false": "neg"}
+    assert labelled(path, label_names=names, labels=("neg", "pos"))[0] == ("x", "pos")
+
+
+def test_splits_of_other_formats_share_labels(tmp_path):
+    write_rows(tmp_path / "train.csv", [{"text": "x", "label": 0}, {"text": "y", "label": 1}])
+    write_rows(tmp_path / "test.jsonl", [{"text": "x", "label": "neg"}])
     names = {"0": "neg", "1": "pos"}
     assert labelled(tmp_path, label_names=names, labels=("neg", "pos")) == [("x", "neg"), ("y", "pos")]
     assert labelled(tmp_path, "test", label_names=names) == [("x", "neg")]
@@ -218,13 +211,21 @@ def test_lists_of_words_are_read(tmp_path, name):
         list(Source(str(tmp_path / name), None, "words", "row").read("train"))
 
 
-def test_a_test_split_may_lack_the_column_of_labels(tmp_path):
-    (tmp_path / "train.csv").write_text("text,label\nx,0\n")
-    (tmp_path / "test.csv").write_text("id,text\n1,x\n")
-    assert labelled(tmp_path, "test", unlabelled=True) == [("x", None)]
-    with pytest.raises(UserError, match="has no column 'label'"):
-        labelled(tmp_path, "test")
-    (tmp_path / "train.csv").write_text("text,lable\nx,0\n")
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("row", [{}, {"label": None}], ids=["no column", "no value"])
+def test_a_test_split_may_lack_labels(tmp_path, name, row):
+    path = write_rows(tmp_path / name, [{"text": "x", **row}])
+    assert labelled(path, unlabelled=True) == [("x", None)]
+    if not row:
+        with pytest.raises(UserError, match="has no column 'label'"):
+            labelled(path)
+    elif name.startswith(("a.csv", "a.tsv")):
+        with pytest.raises(UserError, match="line 2, has an empty label"):
+            labelled(path)
+
+
+def test_a_column_of_labels_with_a_wrong_name_is_refused(tmp_path):
+    write_rows(tmp_path / "a.csv", [{"text": "x", "lable": 0}])
     with pytest.raises(UserError, match="has no column 'label'.*Did you mean 'lable'"):
         labelled(tmp_path)
 

@@ -5,6 +5,7 @@ import pytest
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import wikimedia
+from maskwright.corpora.found import find
 from maskwright.corpora.source import Source
 
 _PAGE = """  <page>
@@ -158,34 +159,71 @@ def test_the_excerpt_that_ships_with_gensim_is_read():
         ("<gallery>\na.jpg|A caption\n</gallery>b<syntaxhighlight lang='c'>a;</syntaxhighlight>", "b"),
         ("[[File:a.jpg|thumb|200px|The [[river]] and the [[sea|ocean]].]]x", "The river and the ocean.\nx"),
         ("[[File:a.jpg|thumb]]x[[File:b.jpg]]", "x"),
+        ("[[Image:a.jpg|thumb|alt=An [[x]]|Of [[a]] and [[b|{{lang|fr|c}}]].<ref>d</ref>]]x", "Of a and c.\nx"),
+        ("<gallery mode=packed>\nFile:a.jpg|A [[b]] c\n</gallery>Text", "Text"),
+        ('<syntaxhighlight lang="c">\nif (a < b) [[x]] {{y}}\n</syntaxhighlight>b <source>x</source>', "b"),
+        ("The value <math>a_{1}^{{2}} < b</math>, here.", "The value, here."),
+        ('a<ref name=x/>b<ref name="y">{{cite|a=[[B|c]]|d={{e|f}}}}</ref>c<ref group=n name=a/b />d', "abcd"),
+        ("{|\n| a [[b|c]]\n{| class=y\n| inner || two\n|}\n| after\n|}\nText.", "Text."),
+        ("{{Infobox\n| t = {|\n|a\n|}\n}}\nText", "Text"),
+        ("{|\n! no end\n\nText", "no end\n\nText"),
+        ("-{zh-hans:计算机;zh-hant:電腦}-和-{字}-", "计算机和字"),
+        ("-{H|zh-cn:a;zh-tw:b}-文-{T|zh-cn:a}-", "文"),
+        ("{{lang|ja|日本}} and {{lang-fr|[[Paris|la ville]]}}", "日本 and la ville"),
+        ("{{convert|1,000|m|ft|0}} by {{convert|5|x|6|m}}", "1,000 m by 5 × 6 m"),
+        ("the letter {{angbr|a}} and {{keypress|[[Control|Ctrl]]}}", "the letter ⟨a⟩ and Ctrl"),
+        ("See [[:fr:Maison]].[[be-x-old:Z]][[zh-min-nan:Y]]", "See Maison."),
+        ("a {{unclosed b [[x]] text", "a unclosed b x text"),
+        ("__БЕЗ_ОГЛ__a (; ; 14 March)", "a (14 March)"),
     ],
 )
 def test_templates_blocks_and_captions(markup, text):
     assert wikimedia.plain_text(markup).strip() == text
 
 
-GERMAN = make_dump(
-    ("Haus", 0, False, "Ein Haus.[[Datei:H.jpg|mini|Das [[Haus]] am [[See]].]] [[Kategorie:Bau]][[en:House]]"),
-    ("Bank", 0, False, "Bank ist:\n{{Begriffsklärung}}"),
-    ("Heim", 0, False, "#WEITERLEITUNG [[Haus]]"),
-    ("Liste", 0, False, "# eins [[zwei]]"),
-).replace(
-    b"  <page>",
-    b'<siteinfo><namespaces><namespace key="6">Datei</namespace><namespace key="14">Kategorie</namespace>'
-    b"</namespaces></siteinfo>  <page>",
-    1,
-)
+# the namespaces of files (and another name of it) and of categories, the word of redirects, the template of
+# disambiguation pages, and a thumbnail
+LANGUAGES = {
+    "de": ("Datei", "Bild", "Kategorie", "WEITERLEITUNG", "Begriffsklärung", "mini"),
+    "fr": ("Fichier", "Image", "Catégorie", "REDIRECTION", "Homonymie", "vignette"),
+    "es": ("Archivo", "Imagen", "Categoría", "REDIRECCIÓN", "desambiguación", "miniatura"),
+    "it": ("File", "Immagine", "Categoria", "RINVIA", "disambigua", "miniatura"),
+    "ru": ("Файл", "Изображение", "Категория", "перенаправление", "Неоднозначность", "мини"),
+    "ja": ("ファイル", "画像", "Category", "転送", "曖昧さ回避", "サムネイル"),
+    "zh": ("File", "图像", "分类", "重定向", "消歧义页", "缩略图"),
+    "ar": ("ملف", "صورة", "تصنيف", "تحويل", "توضيح", "تصغير"),
+}
 
 
-def test_a_dump_in_another_language_is_read_by_its_own_names(tmp_path):
-    (tmp_path / "a.xml").write_bytes(GERMAN)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_dump_in_another_language_is_read_by_its_own_names(tmp_path, language):
+    file, alias, category, redirect, template, thumb = LANGUAGES[language]
+    names = f'<siteinfo><namespaces><namespace key="6">{file}</namespace><namespace key="14">{category}</namespace>'
+    pages = make_dump(
+        ("A", 0, False, f"B.[[{file}:H.jpg|{thumb}|C [[d]] e [[f|g]].]] [[{category}:Bau]][[en:House]]"),
+        ("English names", 0, False, f"X.[[File:H.jpg|{thumb}]] [[{alias}:a.png]] [[Category:Bau]]"),
+        ("Meanings", 0, False, f"Y:\n* [[a]]\n{{{{{template}}}}}"),
+        ("Old redirect", 0, False, f"#{redirect} [[A]]"),
+        ("Redirect in English", 0, False, "#REDIRECT [[A]]"),
+        ("List", 0, False, "# one [[two]]"),
+    )
+    head = f"{names}</namespaces></siteinfo>  <page>".encode()
+    (tmp_path / "a.xml").write_bytes(pages.replace(b"  <page>", head, 1))
     texts = [wikimedia.plain_text(markup).split() for markup in wikimedia.read(tmp_path / "a.xml")]
-    assert texts == [["Ein", "Haus.", "Das", "Haus", "am", "See."], ["eins", "zwei"]]
+    assert texts == [["B.", "C", "d", "e", "g."], ["X."], ["one", "two"]]
 
 
-def test_a_folder_of_dump_parts_is_read(tmp_path):
-    for name in ("enwiki-1.xml.bz2", "enwiki-2.xml.bz2"):
-        (tmp_path / name).write_bytes(bz2.compress(DUMP))
-    source = Source(str(tmp_path), None, "text", "row")
-    assert source.find()[0] == "dump"
-    assert len(list(source.read("train"))) == 4
+@pytest.mark.parametrize("name", ["", "/*"])
+def test_a_folder_of_dump_parts_is_read_without_its_lists(tmp_path, name):
+    parts = ["enwiki-1-pages-articles1.xml-p1p41242.bz2", "enwiki-1-pages-articles2.xml-p41243p151573.bz2"]
+    lists = ["enwiki-1-pages-articles-multistream-index.txt.bz2", "md5sums.txt"]
+    lists += ["enwiki-1-pages-articles-multistream-index1.txt-p1p41242.bz2"]
+    for part in parts:
+        (tmp_path / part).write_bytes(bz2.compress(DUMP))
+    for other in lists:
+        (tmp_path / other).write_bytes(bz2.compress(b"600:10:Article\n"))
+    found = find(f"{tmp_path}{name}", False, None)
+    assert found.kind == "dump"
+    assert [path.name for path in found.files] == parts
+    assert {path.name for path in found.unread} == {*lists}
+    assert len(list(Source(f"{tmp_path}{name}", None, "text", "row").read("train"))) == 4

@@ -263,7 +263,7 @@ def test_context_stays_in_its_document_if_the_first_sentence_is_left_out(make, t
         text = "".join(sentences(x).replace("\n\n", "\n\n\x01 O\n\n", 1) for x in "abcdef")
         (tmp_path / name).write_text(text)
     data = make(tmp_path, cleaning=["control_characters", "whitespace"], **WITHIN)
-    assert data.remarks()[0] == "18 empty texts were left out"
+    assert "18 of 72 texts empty after cleaning, so left out" in data.remarks()[0]
     assert documents_shown(data) == [{x} for x in "abcdef" * 3 for _ in range(3)]
 
 
@@ -320,7 +320,8 @@ def test_texts_without_tokens_are_empty_rows_and_reported(make, tmp_path):
     rows = [(make_text(seed, 2), "xy"[seed % 2]) for seed in range(40)] + [("\x01", "x"), ("\x02\x01", "y")]
     path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
     data = make(path, splits=dict.fromkeys(NAMED, "train"))
-    assert data.remarks() == ["some texts have no tokens: 2 of train, 2 of validation, 2 of test"]
+    lost = [f"2 of 42 {split} texts without a token" for split in NAMED]
+    assert data.remarks() == [f"text lost: {', '.join(lost)}"]
     batch = data.rows["test"].read(np.array([40, 41]), np.array([0, 0]))
     assert batch["input_ids"].tolist() == [[data.tokenizer.cls_id, data.tokenizer.sep_id]] * 2
 
@@ -442,7 +443,7 @@ def test_oddities_of_a_corpus_are_reported(make, tmp_path):
     path.write_text("text,label\n" + "\n".join(rows))
     data = make(path, labels=["x", "y", "z"], published={"train": {"texts": 50}})
     assert data.remarks() == [
-        "1 empty texts were left out",
+        "text lost: 1 of 41 texts empty after cleaning, so left out",
         "the split train of the source holds 41 texts; as published it has 50",
         "the training split has no example of 'z', so it cannot be learned",
     ]

@@ -13,6 +13,7 @@ import pytest
 
 from maskwright.cli import known, quoted
 from maskwright.run.evaluate import evaluate
+from maskwright.run.predict import predict
 from tests.conftest import ROOT, compose_command
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -43,7 +44,7 @@ INSTEAD = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def labelled(films, names, reviews) -> dict[str, list[str]]:
     """Local data in place of data sets on the hub."""
     return {
@@ -96,25 +97,44 @@ def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
 
 
+@pytest.fixture(scope="module")
+def predicting_run(tmp_path_factory, labelled):
+    """A function that returns the directory of a run of a task, trained once."""
+    folder, found = tmp_path_factory.mktemp("predicting"), {}
+
+    def trained(run, task):
+        if task not in found:
+            data = "data=conll" if task == "tagging" else "data=csv"
+            overrides = [f"task={task}", data, *labelled[data], "trainer.max_steps=1"]
+            found[task] = run(*overrides, run_dir=folder / task).run_dir
+        return found[task]
+
+    return trained
+
+
 @pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/predict\.py run="))
-def test_documented_prediction_commands_run(run, labelled, tmp_path, monkeypatch, command):
-    data = "data=conll" if "run=logs/tagging" in command else "data=csv"
-    task = "tagging" if data == "data=conll" else "classification"
-    trained = run(f"task={task}", data, *labelled[data], "trainer.max_steps=1", run_dir=tmp_path / "run")
+def test_documented_prediction_commands_run(run, predicting_run, tmp_path, monkeypatch, capsys, command):
+    run_dir = predicting_run(run, "tagging" if "run=logs/tagging" in command else "classification")
     monkeypatch.chdir(tmp_path)
     given = next((part for part in shlex.split(command) if part.startswith("text=")), None)
     texts = [given.removeprefix("text=")] if given else ["A wonderful film.", "Ada Smith went to Rome."]
     for name in ("letters.txt", "texts.txt"):
         Path(name).write_text("\n".join(texts) + "\n")
     Path("new.csv").write_text("text\n" + "\n".join(texts) + "\n")
-    program = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={trained.run_dir}", "hardware=cpu"]
-    own = re.sub(r"python src/predict\.py run=\S+", shlex.join(program).replace("\\", r"\\\\"), command)
-    result = subprocess.run(own, shell=True, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    own = [f"run={run_dir}", "hardware=cpu"]
+    if "|" in command or ">" in command:
+        program = shlex.join([sys.executable, str(ROOT / "src" / "predict.py"), *own]).replace("\\", r"\\")
+        subprocess.run(re.sub(r"python src/predict\.py run=\S+", program, command), shell=True, check=True)
+        printed = Path("tags.jsonl").read_text()
+    else:
+        overrides = [quoted(part, ("text",)) for part in shlex.split(command)[2:] if not part.startswith("run=")]
+        capsys.readouterr()
+        predict(compose_command("predict", *own, *overrides), overrides)
+        printed = capsys.readouterr().out
     if "output=" in command:
         rows = pq.read_table("new.parquet").to_pylist()
     else:
-        rows = [json.loads(line) for line in (result.stdout or Path("tags.jsonl").read_text()).splitlines()]
+        rows = [json.loads(line) for line in printed.splitlines()]
     assert [row["text"] for row in rows] == texts
     assert all(row["predicted"] for row in rows)
 

@@ -41,7 +41,7 @@ def test_a_file_without_splits_is_evaluated_completely_and_its_faults_are_report
         metrics = evaluated(result, *overrides, f"data.source={rows}")
         shown = capsys.readouterr().out
         assert "all of it is evaluated" in shown
-        assert "1 empty texts were left out" in shown
+        assert "text lost: 1 of 10 texts empty after cleaning" in shown
         assert "[/quote] delight, [b]" in shown
         assert "9 examples" in shown
     assert metrics["test/accuracy"] == pytest.approx(4 / 9)

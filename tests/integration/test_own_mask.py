@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import programs
 from tests.conftest import ROOT, TINY
 
 SECTION = (ROOT / "CONTRIBUTING.md").read_text().split("## How to add a mask")[1].split("\n## ")[0]
@@ -25,13 +26,14 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def call(folder: Path, *command: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": "."}
-    return subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, env=environment)
+def call(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
+    return programs.call(ROOT / "src" / program, *arguments, cwd=folder, PYTHONPATH=".")
 
 
 def test_the_example_satisfies_every_property(folder):
-    result = call(folder, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "test_my_masks.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "test_my_masks.py"]
+    environment = os.environ | {"PYTHONPATH": "."}
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout
     assert " passed" in result.stdout
 
@@ -45,7 +47,7 @@ def test_the_commands_of_the_example_run(folder, corpus, cache, script):
     ]
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
     settings = [*TINY, "trainer.max_steps=2"] if script == "train.py" else ["tokenizer.vocabulary_size=300"]
-    result = call(folder, str(ROOT / "src" / script), *arguments, *data, *settings)
+    result = call(folder, script, *arguments, *data, *settings)
     assert result.returncode == 0, result.stderr
     assert ("draw 5:" if script == "mask.py" else "Test: loss") in result.stdout
 
@@ -53,6 +55,6 @@ def test_the_commands_of_the_example_run(folder, corpus, cache, script):
 def test_an_invalid_setting_of_the_example_is_reported(folder, corpus, cache):
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}", *TINY]
     arguments = ["--config-dir", "my_conf", "mask=chunks", "mask.units.length=0", *data]
-    result = call(folder, str(ROOT / "src" / "train.py"), *arguments)
+    result = call(folder, "train.py", *arguments)
     assert result.returncode == 2
     assert "mask.units.length is 0; it is at least 1" in result.stderr

@@ -1,14 +1,14 @@
 """The worked example of CONTRIBUTING.md: a task outside the repository."""
 
 import json
-import os
 import re
 import subprocess
-import sys
+
 from pathlib import Path
 
 import pytest
 
+from tests import programs
 from tests.conftest import ROOT, TINY
 
 SECTION = (ROOT / "CONTRIBUTING.md").read_text().split("## How to add a task")[1].split("\n## ")[0]
@@ -26,9 +26,7 @@ def folder(tmp_path) -> Path:
 
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "src" / "train.py"), *arguments]
-    environment = os.environ | {"PYTHONPATH": "."}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    return programs.call(ROOT / "src" / "train.py", *arguments, cwd=folder, PYTHONPATH=".")
 
 
 def test_the_example_trains_resumes_and_reports(folder, corpus, cache):

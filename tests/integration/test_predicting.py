@@ -17,6 +17,7 @@ from maskwright.core.errors import UserError
 from maskwright.run import predict as predicting
 from maskwright.run.evaluate import evaluate
 from maskwright.run.predict import predict
+from tests import programs
 from tests.conftest import ROOT, compose_command, make_text
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 
@@ -192,7 +193,7 @@ def test_a_killed_process_leaves_what_the_same_command_continues(tune, tmp_path,
     result = tune("regression", "trainer.max_steps=1")
     given = [f"{make_text(seed, 1)} {seed}" for seed in range(predicting.WINDOW + 9)]
     program = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={result.run_dir}", "hardware=cpu", "-"]
-    whole = subprocess.run(program, input="\n".join(given), capture_output=True, text=True, check=True).stdout
+    whole = programs.call(Path(program[1]), *program[2:], cwd=tmp_path, stdin="\n".join(given)).stdout
     output = tmp_path / "out.jsonl"
     rows = tmp_path / ".out.jsonl.part" / "rows.jsonl"
     program.append(f"output={output}")
@@ -206,7 +207,7 @@ def test_a_killed_process_leaves_what_the_same_command_continues(tune, tmp_path,
         said = process.communicate(timeout=60)[1]
     assert not output.exists()
     assert ("the same command continues it" in said) == (number == signal.SIGTERM)
-    again = subprocess.run(program, input="\n".join(given), capture_output=True, text=True)
+    again = programs.call(Path(program[1]), *program[2:], cwd=tmp_path, stdin="\n".join(given))
     assert again.returncode == 0, again.stderr
     assert "1,024 predictions were there already" in again.stderr
     assert output.read_text() == whole
@@ -261,8 +262,8 @@ def test_the_command_prints_json_lines_alone(tune, tmp_path):  # noqa: F811
     result = tune("classification")
 
     def call(*arguments: str, given: str = "") -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={result.run_dir}", *arguments]
-        return subprocess.run(command, input=given, cwd=tmp_path, capture_output=True, text=True)
+        program = ROOT / "src" / "predict.py"
+        return programs.call(program, f"run={result.run_dir}", *arguments, cwd=tmp_path, stdin=given)
 
     found = call("-", "hardware=cpu", given="a wonderful, [quiet] delight\n\nit's 'one'\n")
     assert found.returncode == 0, found.stderr

@@ -8,15 +8,17 @@ import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from maskwright.core.errors import UserError
 from maskwright.models import Pretrained, masked_lm_head
-from maskwright.models.layers.pooling import Pool
 from maskwright.models.pretrained.head import PretrainedHead
+from tests.models.family_tasks import TASKS, VOCABULARY, Tasks
 
-VOCABULARY = 120
 # families without a head for masked tokens in transformers, and examples of what is refused
-WITHOUT_HEAD = ["bert-generation", "layoutlmv3", "lilt", "markuplm", "splinter", "xlnet"]
+WITHOUT_HEAD = (
+    "bert-generation layoutlmv3 lilt markuplm openai_privacy_filter splinter tipsv2_text_model xlnet".split()
+)
 REFUSED = "bros canine clip_text_model dpr gpt2 llama lxmert modernbert-decoder t5 visual_bert vit".split()
 FAMILIES = [*MODEL_FOR_MASKED_LM_MAPPING_NAMES, *WITHOUT_HEAD, *REFUSED]
 
@@ -36,6 +38,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "layoutlm": {"max_2d_position_embeddings": 16},
     "layoutlmv3": {"max_2d_position_embeddings": 16, "coordinate_size": 6, "shape_size": 4},
     "lilt": {"max_2d_position_embeddings": 16, "hidden_size": 48, "channel_shrink_ratio": 2},
+    "longformer": {"attention_window": [8, 8]},
     "luke": {"entity_vocab_size": 10, "entity_emb_size": 8},
     "markuplm": {"max_depth": 4, "xpath_unit_hidden_size": 4, "max_xpath_tag_unit_embeddings": 8}
     | {"max_xpath_subs_unit_embeddings": 8, "tag_pad_id": 7, "subs_pad_id": 7},
@@ -66,17 +69,19 @@ class Row:
     Attributes:
         family: the type of the model, as in its config.json.
         head: whether it has its own head for masked tokens.
+        tokenizer: what its tokenizer is, see `tokenizer_of`.
         refused: why it is refused; None if it works.
     """
 
     family: str
     head: bool = False
+    tokenizer: str = ""
     refused: str | None = None
 
     def __str__(self) -> str:
         if self.refused:
-            return f"| `{self.family}` | no: {self.refused} | |"
-        return f"| `{self.family}` | yes | {'its own' if self.head else 'a new one'} |"
+            return f"| `{self.family}` | no: {self.refused} | | |"
+        return f"| `{self.family}` | yes | {'its own' if self.head else 'a new one'} | {self.tokenizer} |"
 
 
 def tiny_config(family: str) -> Any:
@@ -92,10 +97,15 @@ def tiny_config(family: str) -> Any:
     return kind(**{name: size for name, size in _SMALL.items() if hasattr(known, name)} | _OWN.get(family, {}))
 
 
-def save_tiny(family: str, folder: Path) -> Any:
-    """Writes a tiny random model into a folder in the hub's layout, and returns it, in evaluation mode."""
+def save_tiny(family: str, folder: Path, **changes: Any) -> Any:
+    """Writes a tiny random model into a folder in the hub's layout, and returns it, in evaluation mode.
+
+    Args:
+        changes: values of its configuration that are not those of `tiny_config`.
+    """
     torch.manual_seed(0)
     config = tiny_config(family)
+    config.update(changes)
     masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
     model = (transformers.AutoModelForMaskedLM if masked else transformers.AutoModel).from_config(config)
     for name, parameter in model.named_parameters():
@@ -106,8 +116,8 @@ def save_tiny(family: str, folder: Path) -> Any:
     return type(model).from_pretrained(folder).eval()  # transformers empties the embedding of Funnel's padding
 
 
-def go_through(family: str, folder: Path) -> Row:
-    """Opens a tiny model, trains it a step on masked tokens and one on classes, and compares its logits.
+def go_through(family: str, folder: Path, tasks: Tasks) -> Row:
+    """Opens a tiny model, compares its logits, and goes through each task with it.
 
     Raises:
         AssertionError: something is not as it should be.
@@ -120,37 +130,26 @@ def go_through(family: str, folder: Path) -> Row:
         if not reason:  # only what the config says, before any work
             raise
         return Row(family, refused=reason)
-    ids, seen = torch.randint(6, VOCABULARY, (2, 9)), torch.arange(9) < torch.tensor([[9], [5]])
-    dropouts = (getattr(module, "p", getattr(module, "dropout", 0)) for module in encoder.modules())
-    assert not any(isinstance(p, float) and p > 0 for p in dropouts)
     head = masked_lm_head(encoder)
     own = isinstance(head, PretrainedHead)
     assert own == (family not in WITHOUT_HEAD)
     if own:
+        ids, seen = torch.randint(6, VOCABULARY, (2, 9)), torch.arange(9) < torch.tensor([[9], [5]])
         encoder.eval(), head.eval()
         with torch.no_grad():
             expected, found = theirs(ids, attention_mask=seen.long()).logits, head(encoder(ids, seen))
         torch.testing.assert_close(found[seen], expected[seen], rtol=1e-4, atol=1e-5)
     if encoder.max_length is not None:
         assert encoder.eval()(torch.full((1, encoder.max_length), 7)).shape[:2] == (1, encoder.max_length)
-    encoder.train(), head.train()
-    _step(encoder, head.loss(encoder(ids, seen), ids, seen)[0])
-    pool = Pool(encoder.hidden_size, "mean")
-    output = torch.nn.Linear(encoder.hidden_size, 2)
-    scores = output(pool(encoder(ids, seen), seen))
-    _step(encoder, torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1])))
     assert set(encoder.parameter_depths()) == {name for name, _ in encoder.named_parameters()}
-    return Row(family, head=own)
+    for name in TASKS:
+        tasks.go_through(name, encoder, folder / name)
+    return Row(family, own, tokenizer_of(family))
 
 
-def _step(encoder: Pretrained, loss: torch.Tensor) -> None:
-    """A step of gradient descent, which must move the encoder."""
-    assert loss.isfinite()
-    before = encoder.embedding.weight.detach().clone()
-    encoder.zero_grad()
-    loss.backward()
-    with torch.no_grad():
-        for parameter in encoder.parameters():
-            if parameter.grad is not None:
-                parameter -= 0.1 * parameter.grad
-    assert not torch.equal(before, encoder.embedding.weight)
+def tokenizer_of(family: str) -> str:
+    """Returns whether the tokenizer of a type, as the hub has it, is a fast one."""
+    name = TOKENIZER_MAPPING_NAMES.get(family) or ""
+    kind = getattr(transformers, name if isinstance(name, str) else name[0], None)
+    slow = kind is not None and not issubclass(kind, transformers.PreTrainedTokenizerFast)
+    return "needs a `tokenizer.json`" if slow or family == "roformer" else "fast"

@@ -1,15 +1,14 @@
 """Measurements of fine-tuning, on a few texts."""
 
 import json
-import subprocess
-import sys
 
+from tests import programs
 from tests.conftest import ROOT
 
 
 def call(script: str, *arguments: str) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    done = programs.call(ROOT / "scripts" / script, *arguments, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_baseline_learns_classes_that_words_determine(films, tmp_path):

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from maskwright.core.errors import UserError
 from maskwright.core.hub import missing_package
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
-from maskwright.text.tokenizer.trained import alphabet, ranked_characters
+from maskwright.text.tokenizer.alphabet import alphabet, ranked_characters
 from maskwright.text.tokenizer.wrapper import LONG, cut
 from tests.conftest import ROOT, make_text
 
@@ -246,7 +246,7 @@ def test_a_unigram_vocabulary_below_its_alphabet_is_refused():
 
 
 def test_long_texts_are_cut_and_have_the_same_tokens(tokenizer):
-    text = "\n".join(make_text(seed) for seed in range(4000)) + "  and so on"
+    text = "\n".join(make_text(seed) for seed in range(500)) + "  and so on"
     assert len(text) > 2 * LONG
     assert "".join(cut(text)) == text
     assert len(list(cut(text))) > 2
@@ -256,3 +256,33 @@ def test_long_texts_are_cut_and_have_the_same_tokens(tokenizer):
         [(expected, expected_starts)] = tokenizer._encode([whole])
         assert ids.tolist() == expected.tolist()
         assert starts.tolist() == expected_starts.tolist()
+
+
+def test_characters_outside_a_unigram_vocabulary_are_spelled_in_bytes(tmp_path):
+    tokenizer = Trained("unigram", 600, lowercase=False, byte_fallback=True).make(lambda: iter([TEXTS]))
+    assert len(tokenizer) <= 600
+    text = "the 中文 river, 👍🏽 Ωmega <0x41> a<b 好。"
+    [(ids, _, offsets)] = tokenizer.encode([text], offsets=True)
+    assert tokenizer.backend.token_to_id("[UNK]") not in ids
+    assert tokenizer.decode(ids.tolist()) == text
+    found = ["the", "中文", "river", ",", "👍🏽", "Ωmega", "<", "0x41", ">", "a", "<", "b", "好", "。"]
+    assert words(tokenizer, text) == found
+    assert offsets.max() == len(text)
+    assert len(ids) > len(found)
+    tokenizer.save(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path)(text, add_special_tokens=False)["input_ids"] == ids.tolist()
+    plain = Trained("unigram", 600, lowercase=False).make(lambda: iter([TEXTS]))
+    assert plain.backend.token_to_id("[UNK]") in plain.encode([text])[0][0]
+
+
+def test_wordpiece_spells_no_characters_in_bytes():
+    with pytest.raises(UserError, match=r"byte_fallback=true.*tokenizer=unigram.*tokenizer=bpe"):
+        Trained("wordpiece", 300, lowercase=True, byte_fallback=True)
+
+
+def test_offsets_of_long_texts_are_those_of_the_whole():
+    tokenizer = Trained("wordpiece", 320, lowercase=True).make(lambda: iter([TEXTS]))
+    text = " ".join(make_text(seed) for seed in range(300))
+    assert len(text) > LONG
+    [cut_up], [whole] = tokenizer.encode([text], offsets=True), tokenizer._encode([text], offsets=True)
+    assert all((one == other).all() for one, other in zip(cut_up, whole, strict=True))

@@ -67,11 +67,10 @@ def shard_of_texts(texts: list[str], tokenizer: Tokenizer, marks: list[Marks | N
     """Texts as a shard, tokenized now."""
     ids, starts, offsets, ends = [], [], [], []
     length = 0
-    for encoding in tokenizer.backend.encode_batch(texts, add_special_tokens=False):
-        own = np.array(encoding.ids, dtype=np.int64)
+    for own, own_starts, own_offsets in tokenizer.encode(texts, offsets=True):
         ids += [own, np.array([tokenizer.sep_id])]
-        starts += [tokenizer.word_starts(own, encoding), np.array([True])]
-        offsets += [np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2), np.zeros((1, 2), np.int64)]
+        starts += [own_starts, np.array([True])]
+        offsets += [own_offsets, np.zeros((1, 2), np.int64)]
         length += len(own) + 1
         ends.append(length)
     if not texts:

@@ -96,23 +96,28 @@ STEPS: dict[str, Callable[[str], str]] = {
 }
 
 
-def cleaner(names: Sequence[str]) -> Callable[[str], str]:
-    """Returns one function that applies the named steps in order.
+class Cleaner:
+    """Applies the named steps in order.
 
+    Attributes:
+        lost: how many characters were removed that are neither markup, nor spelled otherwise, nor white space.
     Raises:
         UserError: a name is not a step.
     """
-    for name in names:
-        if name not in STEPS:
-            raise UserError(
-                f"data.cleaning names the step '{name}', which does not exist.{nearest(name, STEPS)} "
-                f"The steps are: {', '.join(STEPS)}."
-            )
-    steps = [STEPS[name] for name in names]
 
-    def clean(text: str) -> str:
-        for step in steps:
-            text = step(text)
+    def __init__(self, names: Sequence[str]):
+        for name in names:
+            if name not in STEPS:
+                raise UserError(
+                    f"data.cleaning names the step '{name}', which does not exist.{nearest(name, STEPS)} "
+                    f"The steps are: {', '.join(STEPS)}."
+                )
+        self.steps = [STEPS[name] for name in names]
+        self.lost = 0
+
+    def __call__(self, text: str) -> str:
+        for step in self.steps:
+            before, text = len(text), step(text)
+            if step is control_characters:
+                self.lost += before - len(text)
         return text
-
-    return clean

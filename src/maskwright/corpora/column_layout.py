@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.corpora.decoding import ending, open_text
 from maskwright.corpora.tag_schemes import with_prefix
 
 DOCUMENT = "-DOCSTART-"  # the word that opens a document
@@ -88,27 +89,24 @@ def cells(line: str, tabs: bool) -> list[str]:
     return [cell.strip(" ") for cell in line.split("\t")] if tabs else _BLANKS.split(line.strip(" \t"))
 
 
-def find_layout(path: Path, column: Choice, tags: Choice) -> Layout:
+def find_layout(path: Path, column: Choice, tags: Choice, encoding: str | None = None) -> Layout:
     """Returns the layout of a file by its first lines.
 
     Args:
         column, tags: the columns of words and tags: a number from 1, or from -1 at the end, or a name.
+        encoding: of the file; None takes what a byte-order mark says, else UTF-8.
     Raises:
-        UserError: there is no such column, or it holds no words, or no tags.
-        UnicodeDecodeError: the file is not UTF-8.
+        UserError: there is no such column, or it holds no words, or no tags; or the file is in another encoding.
     """
-    with open(path, encoding="utf-8-sig") as file:
+    with open_text(path, encoding) as file:
         lines = list(islice(file, _SAMPLE))
     return _layout(lines, path, column, tags)
 
 
-def looks_like_columns(path: Path) -> bool:
+def looks_like_columns(path: Path, encoding: str | None = None) -> bool:
     """Whether the first lines of a file hold the same number of columns, or a word each in sentences."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = list(islice(file, 100))
-    except UnicodeDecodeError:
-        return False
+    with open_text(path, encoding, errors="replace") as file:  # reading it says what its encoding may be
+        lines = list(islice(file, 100))
     rows = _rows(lines, any("\t" in line for line in lines))
     counts = {len(row) for row in rows}
     return len(rows) > 1 and len(counts) == 1 and (counts != {1} or "" in map(str.strip, lines))
@@ -152,7 +150,7 @@ def _names(
     for line in lines:
         if (found := _GLOBAL.match(line)) and len(found[1].split()) == count:
             return tuple(found[1].split()), False
-    if count == len(CONLL_U) and (path.suffix == ".conllu" or all(_ID.fullmatch(row[0]) for row in rows)):
+    if count == len(CONLL_U) and (ending(path) == ".conllu" or all(_ID.fullmatch(row[0]) for row in rows)):
         return CONLL_U, False
     first = [cell.lower() for cell in rows[0]]
     own = {name.lower() for name in asked if isinstance(name, str)}.difference(_OF_WORDS, _OF_TAGS)

@@ -13,30 +13,30 @@ from maskwright.corpora.column_layout import (
     find_layout,
     looks_like_columns,
 )
-from maskwright.corpora.labels import Tagged, tagged
-from maskwright.corpora.tag_schemes import Scheme
+from maskwright.corpora.decoding import ending, open_text
+from maskwright.corpora.labels import ANY, Spelling, Tagged, tagged
+from maskwright.corpora.listing import is_about
 
 ENDINGS = (
     *(".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio", ".bio2", ".bioes", ".iobes", ".bilou", ".bmes"),
     *(".train", ".testa", ".testb", ".dev", ".test"),
 )
 ALSO = (".tsv", ".txt")  # endings of other files too
-_ABOUT = re.compile(r"(readme|licen[cs]e|notice|citation|changelog|authors|notes?)\b.*", re.IGNORECASE)
 _OPENS = re.compile(r"#\s*(newdoc|begin document)\b")  # a document, in CoNLL-U and in CoNLL-2012
 _ENDS = tuple(".!?。！？।۔")  # the last word of a sentence, in files without empty lines
 
 
-def among(paths: Iterable[Path]) -> list[Path]:
+def among(paths: Iterable[Path], encoding: str | None = None) -> list[Path]:
     """Returns the files that hold columns, by their names, and by what is in them where names do not say it."""
-    paths = [path for path in paths if not _ABOUT.fullmatch(path.name)]
     return [
         path
         for path in paths
-        if path.name.lower().endswith(ENDINGS) or (path.suffix.lower() in ALSO and looks_like_columns(path))
+        if ending(path) in ENDINGS
+        or (ending(path) in ALSO and not is_about(path) and looks_like_columns(path, encoding))
     ]
 
 
-def check_alike(paths: Sequence[Path], column: Choice, tags: Choice) -> None:
+def check_alike(paths: Sequence[Path], column: Choice, tags: Choice, encoding: str | None = None) -> None:
     """Checks that the files of a source have their tags in the same column.
 
     Files without tags may have fewer.
@@ -46,7 +46,7 @@ def check_alike(paths: Sequence[Path], column: Choice, tags: Choice) -> None:
     """
     if re.fullmatch(r"[1-9]\d*", str(tags)):
         return
-    layouts = {path: find_layout(path, column, tags) for path in paths}
+    layouts = {path: find_layout(path, column, tags, encoding) for path in paths}
     counts = {own.count: path for path, own in layouts.items() if own.tags is not None and own.names is None}
     if len(counts) > 1:
         (many, first), (few, second) = sorted(counts.items(), reverse=True)[:2]
@@ -58,10 +58,10 @@ def check_alike(paths: Sequence[Path], column: Choice, tags: Choice) -> None:
 
 def read(
     path: Path,
-    labels: Sequence[str] | None,
+    spelling: Spelling = ANY,
     column: Choice = None,
     tags: Choice = None,
-    scheme: Scheme | None = None,
+    encoding: str | None = None,
 ) -> Iterator[Tagged]:
     """Yields the sentences of one file.
 
@@ -71,33 +71,29 @@ def read(
     each line of `DOCUMENT` or `# newdoc`; other lines that begin with `#` and are no rows are comments.
 
     Args:
-        labels: the tags that may occur; None allows all.
         column, tags: the columns of words and of tags: a number, from 1, or from -1 at the end; or a name, of
             CoNLL-U, of a line `# global.columns =`, or of the first row. None, and names that data sets of the hub
             have, such as `tokens` and `ner_tags`, take the first column of words and the last column.
-        scheme: of the tags; None is `prefix`.
+        encoding: of the file; None takes what a byte-order mark says, else UTF-8.
     Raises:
-        UserError: the file is not UTF-8, or has no such column, or a row has no tag, or an unknown one, or more or
-            fewer columns than the first row.
+        UserError: the file is in another encoding, or has no such column, or a row has no tag, or an unknown one,
+            or more or fewer columns than the first row.
     """
-    try:
-        layout = find_layout(path, column, tags)
-        for number, (words, of_words, numbers, opens) in enumerate(_sentences(path, layout)):
-            where = f"{path}, lines {numbers[0]} to {numbers[-1]},"
+    layout = find_layout(path, column, tags, encoding)
+    for number, (words, of_words, numbers, opens) in enumerate(_sentences(path, layout, encoding)):
+        where = f"{path}, lines {numbers[0]} to {numbers[-1]},"
 
-            def at(word: int, numbers: list[int] = numbers) -> str:
-                return f"{path}, line {numbers[word]},"
+        def at(word: int, numbers: list[int] = numbers) -> str:
+            return f"{path}, line {numbers[word]},"
 
-            text = tagged(words, of_words, None, labels, where, opens, at, scheme)
-            yield replace(text, cut=layout.is_unbroken and number > 0)
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8. Convert it first: iconv -f latin1 -t utf-8 {path.name}") from None
+        text = tagged(words, of_words, None, spelling, where, opens, at)
+        yield replace(text, cut=layout.is_unbroken and number > 0)
 
 
 Sentence = tuple[list[str], list[str] | None, list[int], bool]
 
 
-def _sentences(path: Path, layout: Layout) -> Iterator[Sentence]:
+def _sentences(path: Path, layout: Layout, encoding: str | None) -> Iterator[Sentence]:
     """Yields of each sentence its words, its tags, the numbers of its lines, and whether it opens a document."""
     rows: list[tuple[str, str, int]] = []
     opens, header = True, layout.header
@@ -106,7 +102,7 @@ def _sentences(path: Path, layout: Layout) -> Iterator[Sentence]:
         words, tags, numbers = map(list, zip(*rows, strict=True))
         return words, None if layout.tags is None else tags, numbers, opens
 
-    with open(path, encoding="utf-8-sig") as file:
+    with open_text(path, encoding) as file:
         for number, line in enumerate(file, 1):
             row = layout.cells(line)
             first_or_word = row[:1] + row[layout.words : layout.words + 1]

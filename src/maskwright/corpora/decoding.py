@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -24,6 +25,7 @@ _MARKS = (  # byte-order marks; that of UTF-16 begins that of UTF-32
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 1 << 18  # bytes that an encoding is guessed from
+_FEW = 16  # bytes that are not ASCII, which say little
 
 
 def _zip(path: Path) -> BinaryIO:
@@ -61,27 +63,55 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 @contextmanager
-def open_text(path: Path, encoding: str | None = None, newline: str | None = None) -> Iterator[TextIO]:
+def open_text(
+    path: Path, encoding: str | None = None, newline: str | None = None, errors: str = "strict"
+) -> Iterator[TextIO]:
     """Opens a file as text.
 
     Args:
         encoding: None takes what a byte-order mark says, else UTF-8.
-        newline: as in `open`.
+        newline, errors: as in `open`.
     Raises:
         UserError: also while the text is read: the file cannot be opened, its compression is damaged, or it is not
             in that encoding.
     """
     try:
-        if encoding is None:
-            encoding = _marked(path) or "utf-8"
-        elif not _is_known(encoding):
-            raise UserError(f"data.encoding={encoding} is no encoding that Python knows, such as utf-16 or cp1252.")
-        with io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline) as file:
+        with _as_text(partial(open_bytes, path), str(path), encoding, newline, errors) as file:
             yield file
-    except UnicodeError:
-        raise _undecodable(path, encoding or "utf-8") from None
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
+
+
+def decode(content: bytes, where: str, encoding: str | None = None) -> str:
+    """Returns the contents of a file as text.
+
+    Args:
+        where: names the file in messages.
+        encoding: None takes what a byte-order mark says, else UTF-8.
+    Raises:
+        UserError: it is not in that encoding.
+    """
+    with _as_text(partial(io.BytesIO, content), where, encoding, newline="") as file:
+        return file.read()
+
+
+@contextmanager
+def _as_text(
+    opened: Callable[[], BinaryIO], where: str, encoding: str | None, newline: str | None, errors: str = "strict"
+) -> Iterator[TextIO]:
+    """Yields the text of a file; see `open_text`.
+
+    Args:
+        opened: returns the bytes of the file, from its beginning.
+    """
+    if encoding is not None and not _is_known(encoding):
+        raise UserError(f"data.encoding={encoding} is no encoding that Python knows, such as utf-16 or cp1252.")
+    encoding = encoding or _marked(opened) or "utf-8"
+    try:
+        with io.TextIOWrapper(opened(), encoding, errors, newline) as file:
+            yield file
+    except UnicodeError:
+        raise _undecodable(opened, where, encoding) from None
 
 
 def unreadable(path: Path | str, error: Exception) -> UserError:
@@ -98,17 +128,17 @@ def _is_known(encoding: str) -> bool:
         return False
 
 
-def _marked(path: Path) -> str | None:
-    with open_bytes(path) as file:
+def _marked(opened: Callable[[], BinaryIO]) -> str | None:
+    with opened() as file:
         head = file.read(4)
     return next((encoding for mark, encoding in _MARKS if head.startswith(mark)), None)
 
 
-def _undecodable(path: Path, encoding: str) -> UserError:
+def _undecodable(opened: Callable[[], BinaryIO], where: str, encoding: str) -> UserError:
     """Returns an error that says where a file stops to be in an encoding, and in which one it may be."""
     decoder = codecs.getincrementaldecoder(encoding)()
     offset, sample = 0, b""
-    with open_bytes(path) as file:
+    with opened() as file:
         while chunk := file.read(_SAMPLE):
             held = len(decoder.getstate()[0])  # bytes of a character that the chunk before cut
             sample = chunk
@@ -121,7 +151,7 @@ def _undecodable(path: Path, encoding: str) -> UserError:
                 break
             offset += len(chunk)
     name = "UTF-8" if encoding in ("utf-8", "utf-8-sig") else encoding
-    said = f"{path} is not {name}: the byte at offset {offset} starts no character."
+    said = f"{where} is not {name}: the byte at offset {offset} starts no character."
     guess = _guess(sample)
     if guess is None:
         return UserError(f"{said} Set data.encoding to what it is, such as cp1252 or utf-16.")
@@ -137,5 +167,7 @@ def _guess(sample: bytes) -> str | None:
         return "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
     # white space at the ends says nothing, and lines without other than ASCII bytes are right in most encodings
     lines = [line for line in sample.splitlines(keepends=True) if not line.isascii()]
+    if sum(byte > 127 for line in lines for byte in line) < _FEW:
+        return None
     best = charset_normalizer.from_bytes(b"".join(lines[:2000])).best()
     return None if best is None or best.encoding in ("utf_8", "ascii") else best.encoding.replace("_", "-")

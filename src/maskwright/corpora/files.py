@@ -1,7 +1,7 @@
 """The user's own files as documents."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
@@ -9,10 +9,9 @@ from typing import Final
 from maskwright.core.errors import UserError
 from maskwright.corpora import hub
 from maskwright.corpora.decoding import COMPRESSED, ending
-from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.labels import ANY, Labelled, Spelling, Tagged
 from maskwright.corpora.rows import Columns, Format, texts_of
 from maskwright.corpora.tables import READERS, class_names, is_readable
-from maskwright.corpora.tag_schemes import Scheme
 
 EACH: Final = "each"  # of `Source.document`: as `row`, with empty rows, which predictions keep too
 _HEADING = re.compile(r"\s*= [^=].* =\s*$")
@@ -22,16 +21,14 @@ def read(
     path: Path,
     columns: Columns,
     document: str,
-    labels: Sequence[str] | None = None,
-    label_names: Mapping[str, str] | None = None,
+    spelling: Spelling = ANY,
     form: Format | None = None,
-    scheme: Scheme | None = None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one file, with labels or tags where `columns` names their column.
 
     Args:
         columns: the names of columns by the keys that name them, `data.column` first.
-        document, labels, label_names, scheme: see `Source`.
+        document: see `Source`.
         form: how the file is written; None finds out.
     Raises:
         UserError: the file is not in the encoding that it should be in, has no such column, or is not of the format
@@ -39,25 +36,20 @@ def read(
     """
     if not is_readable(path):
         unlabelled = bool(form and form.unlabelled)
-        yield from _with_datasets(path, columns, document, labels, label_names, scheme, unlabelled)
+        yield from _with_datasets(path, columns, document, spelling, unlabelled)
         return
     if len(columns) > 1 and ending(path) == ".txt":
         [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
         advice = "data.label=file where the names of files or folders are labels, else " * (key == "data.label")
         raise UserError(f"{path} has no columns, so none is '{column}' ({key}). Set {advice}{key}=null.")
-    rows = READERS[ending(path)](path, columns, form or Format())
-    texts = texts_of(rows, columns, class_names(path, columns), labels, label_names, scheme)
+    form = form or Format()
+    rows = READERS[ending(path)](path, columns, form)
+    texts = texts_of(rows, columns, class_names(path, columns), spelling, form.unlabelled)
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 
 def _with_datasets(
-    path: Path,
-    columns: Columns,
-    document: str,
-    labels: Sequence[str] | None,
-    label_names: Mapping[str, str] | None,
-    scheme: Scheme | None,
-    unlabelled: bool,
+    path: Path, columns: Columns, document: str, spelling: Spelling, unlabelled: bool
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of a file of another format, such as .arrow, if `datasets` reads it."""
     try:
@@ -67,14 +59,14 @@ def _with_datasets(
             f"data.source: {path} has an unknown file extension; the known ones are {', '.join(READERS)} (all but "
             f".parquet also compressed: {', '.join(COMPRESSED)}), and .xml, .xml.bz2, .xml.gz for a Wikimedia dump."
         ) from error
-    texts = hub.texts_in(rows, columns, str(path), "train", labels, label_names, scheme, unlabelled)
+    texts = hub.texts_in(rows, columns, str(path), "train", spelling, unlabelled)
     yield from texts if len(columns) > 1 else documents(texts, document)  # type: ignore[arg-type]
 
 
 def documents(rows: Iterable[str], document: str) -> Iterator[str]:
-    """Yields rows of text joined into documents; see `Source.document`."""
+    """Yields rows of text joined into documents, see `Source.document`; words where each row is one."""
     if document == EACH:
-        yield from (row.rstrip("\n") for row in rows)
+        yield from (row.rstrip("\n") if isinstance(row, str) else row for row in rows)
         return
     if document == "row":
         yield from (row for row in rows if row.strip())

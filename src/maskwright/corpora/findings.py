@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-_TOTALS = ("empty", "strays", "opened", "documents", "cut", "plain", "characters", "lost")
+_TOTALS = ("empty", "strays", "opened", "documents", "cut", "plain", "cleaned", "characters", "removed", "lost")
 
 
 @dataclass
@@ -17,8 +17,9 @@ class Findings:
         plain: 1 if the tags of words are no entities, see `Scheme`.
         documents: how many documents tagged texts are parts of, those of sources read before included: no two
             sources have a document of the same number.
-        characters, lost: how many characters the texts had before they were cleaned (those of a dump as plain
-            text), white space left out, and how many of them cleaning removed.
+        cleaned: how many texts were cleaned.
+        characters, removed, lost: how many characters these had before (those of a dump as plain text), white space
+            left out, how many of them cleaning removed, and how many of these were no tags of HTML or such.
         by_split: for each split of the source that was read, how many `texts` it holds, and, where they are
             tagged, how many `words` and `entities`.
         own_splits: splits that are taken as a share of the training data although the source has them.
@@ -32,8 +33,15 @@ class Findings:
     plain: int = 0
     by_split: dict[str, dict[str, int]] = field(default_factory=dict)
     own_splits: list[str] = field(default_factory=list)
+    cleaned: int = 0
     characters: int = 0
+    removed: int = 0
     lost: int = 0
+
+    def add(self, counts: "Findings") -> None:
+        """Adds the totals of texts that were just cleaned."""
+        for name in _TOTALS:
+            setattr(self, name, getattr(self, name) + getattr(counts, name))
 
     def to_notes(self) -> dict[str, int]:
         """Returns one flat table, in the format of `notes.json`, which is older than this class."""

@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub, and local folders in its layout."""
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,10 @@ import pyarrow
 
 from maskwright.core.errors import UserError, is_disk_full, nearest
 from maskwright.core.hub import go_offline_without_network
-from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.labels import Labelled, Spelling, Tagged
 from maskwright.corpora.listing import no_split
 from maskwright.corpora.rows import Columns, Row, positions, texts_of
 from maskwright.corpora.tables import names_of
-from maskwright.corpora.tag_schemes import Scheme
 
 
 def read(
@@ -21,9 +20,7 @@ def read(
     config: str | None,
     split: str,
     columns: Columns,
-    labels: Sequence[str] | None,
-    label_names: Mapping[str, str] | None = None,
-    scheme: Scheme | None = None,
+    spelling: Spelling,
     unlabelled: bool = False,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
@@ -32,8 +29,7 @@ def read(
 
     Args:
         columns: the names of columns by the keys that name them, `data.column` first.
-        labels, label_names, scheme: see `Source`.
-        unlabelled: whether the column of labels may be missing.
+        unlabelled: see `Source.read`.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -51,7 +47,7 @@ def read(
             raise
         raise _explain(error, source, config, split, local) from error
     where = f"data.source='{source}'"
-    yield from texts_in(rows, columns, where, split, labels, label_names, scheme, unlabelled)
+    yield from texts_in(rows, columns, where, split, spelling, unlabelled)
 
 
 def open_file(path: Path) -> Any:
@@ -63,14 +59,7 @@ def open_file(path: Path) -> Any:
 
 
 def texts_in(
-    rows: Any,
-    columns: Columns,
-    where: str,
-    split: str,
-    labels: Sequence[str] | None,
-    label_names: Mapping[str, str] | None,
-    scheme: Scheme | None = None,
-    unlabelled: bool = False,
+    rows: Any, columns: Columns, where: str, split: str, spelling: Spelling, unlabelled: bool = False
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents in rows that `datasets` reads; see `read`."""
     try:
@@ -80,7 +69,7 @@ def texts_in(
         found = {key: names_of(features.get(str(column))) for key, column in columns.items()}
         names = {key: own for key, own in found.items() if own is not None}
         taken = [None if position is None else list(present)[position] for position in chosen]
-        yield from texts_of(_rows(rows, taken, where, split), columns, names, labels, label_names, scheme)
+        yield from texts_of(_rows(rows, taken, where, split), columns, names, spelling, unlabelled)
     except (pyarrow.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8, too
         if is_disk_full(error):
             raise

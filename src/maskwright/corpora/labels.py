@@ -1,6 +1,7 @@
 """What a row of a data set holds beside its text: a label, or a tag for each word."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,28 @@ _WANTED = {  # what a tag of each scheme is, beside O
     "bare": "B or I as other tags are",
     "io": "nor the name of a kind of entity",
 }
+
+
+_TRUTH = ("True", "False", "TRUE", "FALSE")  # as Python and spreadsheets spell it
+_WHOLE = re.compile(r"-?\d+\.0")
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How the labels or tags of a source are spelled.
+
+    Args:
+        labels: those that may occur, tags in IOB2; None allows all.
+        renamed: other names of labels, by the names that the data has.
+        scheme: of tags; None is `prefix`.
+    """
+
+    labels: Sequence[str] | None = None
+    renamed: Mapping[str, str] | None = None
+    scheme: Scheme | None = None
+
+
+ANY = Spelling()
 
 
 @dataclass(frozen=True)
@@ -92,37 +115,35 @@ def tagged(
     words: object,
     tags: object,
     names: list[str] | None,
-    allowed: Sequence[str] | None,
+    spelling: Spelling,
     where: str,
     opens_document: bool = False,
     word_at: Callable[[int], str] | None = None,
-    scheme: Scheme | None = None,
 ) -> Tagged:
     """Returns a row of a data set as a text of tagged words.
 
     Args:
-        names: of the tags where they are numbers.
         tags: of the words; None if the row has none.
-        allowed: the tags that may occur, in IOB2; None allows all.
+        names: of the tags where they are numbers.
         where: the row, for messages.
         opens_document: see `Tagged`.
         word_at: returns the place of a word in the row, by its number, for messages; None uses `where` for all.
-        scheme: of the tags; None is `prefix`.
     Raises:
         UserError: the row does not hold as many words as tags, a tag is not of the scheme or not allowed, or a word
             is not text.
     """
     unlabelled = tags is None and isinstance(words, list)
     if unlabelled:
-        tags, names, allowed = ["O"] * len(words), None, None  # type: ignore[arg-type]
+        tags, names, spelling = ["O"] * len(words), None, ANY  # type: ignore[arg-type]
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
         raise UserError(
             f"{where} does not hold a list of words (data.column) and as many tags (data.tags), but "
             f"{words!r:.60} and {tags!r:.60}."
         )
     at = word_at or (lambda _: where)
-    spelled = [_spelled(tag, names, at(number)) for number, tag in enumerate(tags)]
-    found = _converted(spelled, scheme or "prefix", at)
+    own = [_named(tag, names, at(number)) for number, tag in enumerate(tags)]
+    found = _converted(own, spelling.scheme or "prefix", at)
+    allowed = spelling.labels
     for number, tag in enumerate(found.tags):
         if allowed is not None and tag not in allowed:
             raise UserError(
@@ -161,13 +182,7 @@ def _converted(spelled: list[str], scheme: Scheme, at: Callable[[int], str]) -> 
     return iob2(tags)
 
 
-def label_of(
-    value: object,
-    names: list[str] | None,
-    allowed: Sequence[str] | None,
-    where: str,
-    renamed: Mapping[str, str] | None = None,
-) -> str | None:
+def label_of(value: object, names: list[str] | None, where: str, spelling: Spelling = ANY) -> str | None:
     """Returns a label as it is spelled; None where a row has none.
 
     Where labels are numbers of names, -1 stands for none; among numbers NaN does too, which is how pandas writes
@@ -175,35 +190,43 @@ def label_of(
 
     Args:
         names: of the labels where they are numbers.
-        allowed: the labels that may occur; None allows all.
         where: the row, for messages.
-        renamed: other names of labels, by the names that the data has.
     Raises:
         UserError: the label is not allowed, or neither text nor number.
     """
     if value is None or (names and value == -1) or (isinstance(value, float) and math.isnan(value)):
         return None
-    spelled = _spelled(value, names, where).strip()
-    if not spelled:
+    label = _named(value.strip() if isinstance(value, str) else value, names, where)
+    if not label:
         raise UserError(f"{where} has an empty label (data.label).")
-    spelled = spelled if renamed is None else renamed.get(spelled, spelled)
-    if allowed is not None and spelled not in allowed:
+    label = (spelling.renamed or {}).get(label, label)
+    allowed = spelling.labels
+    if allowed is not None and label not in allowed:
         raise UserError(
-            f"{where} has the label '{spelled}' (data.label), which data.labels does not name."
-            f"{nearest(spelled, allowed)} The labels are: {', '.join(allowed)}."
+            f"{where} has the label '{label}' (data.label), which data.labels does not name."
+            f"{nearest(label, allowed)} The labels are: {', '.join(allowed)}."
         )
-    return spelled
+    return label
 
 
-def _spelled(value: object, names: list[str] | None, where: str) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()  # as JSON spells it
+def _named(value: object, names: list[str] | None, where: str) -> str:
     if not isinstance(value, (str, int, float)):
         raise UserError(f"{where} holds {value!r:.40} where a label is expected: a text or a number.")
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # pandas turns 1 into 1.0 where a column has gaps
-    if names and isinstance(value, int):
+        value = int(value)
+    if names and isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value < len(names):
             raise UserError(f"{where} has the label {value}, but there are {len(names)}: {', '.join(names)}.")
-        return names[value]
-    return str(value)
+        value = names[value]
+    return spelled(value)
+
+
+def spelled(label: str | int | float) -> str:
+    """Returns a label as it is spelled whatever the format: `true`, `false`, and whole numbers without a fraction.
+
+    Python and pandas write True into .csv where JSON has true, and 1.0 for 1 where a column has gaps.
+    """
+    if isinstance(label, bool) or label in _TRUTH:
+        return str(label).lower()
+    text = str(label)
+    return text[:-2] if _WHOLE.fullmatch(text) else text

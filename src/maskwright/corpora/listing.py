@@ -17,6 +17,9 @@ OTHER = "other"  # the split of files that name none, where others do
 # how data sets of the hub name files, whatever the split is called
 _SHARD = re.compile(r"(\w+)-\d{5}-of-\d{5}\b.*")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_ABOUT = re.compile(
+    r"(readme|licen[cs]e|copying|notice|citation|changelog|authors|dataset_infos?)\b.*", re.IGNORECASE
+)
 
 
 def split_named(name: str) -> str | None:
@@ -26,6 +29,12 @@ def split_named(name: str) -> str | None:
     """
     words = {*re.split(r"[\W\d_]+", name.lower())}
     return next((split for split, spelled in SPLIT_NAMES.items() if words & {*spelled}), None)
+
+
+def split_among(names: Sequence[str]) -> str | None:
+    """Returns the split that the names of folders and of a file in them say; None if they say none."""
+    said = [split for name in reversed(names) if (split := split_named(name))]
+    return next((split for split in said if split != "train"), said[0] if said else None)
 
 
 def split_of_file(path: Path, root: Path | None) -> str | None:
@@ -39,12 +48,15 @@ def split_of_file(path: Path, root: Path | None) -> str | None:
     """
     if root is None:
         return split_named(path.name)
-    said = [split_named(name) for name in reversed(path.relative_to(root).parts)]
-    held_out = next((split for split in said if split not in (None, "train")), None)
-    if held_out or "train" in said:
-        return held_out or "train"
+    if split := split_among(path.relative_to(root).parts):
+        return split
     name = root.resolve().name.lower()
     return next((split for split, spelled in SPLIT_NAMES.items() if name in spelled), None)
+
+
+def is_about(path: Path) -> bool:
+    """Whether a file describes the others of its folder and holds no data, by its name."""
+    return bool(_ABOUT.fullmatch(path.name))
 
 
 def by_split(files: dict[Path, str | None]) -> dict[str, list[Path]]:

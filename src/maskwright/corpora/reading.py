@@ -1,8 +1,9 @@
 """From the raw texts of a source to clean rows, each in its split."""
 
 import heapq
+import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
@@ -10,13 +11,14 @@ from typing import NamedTuple
 from maskwright.core.errors import UserError
 from maskwright.core.parallel import parallel_map
 from maskwright.corpora import wikimedia
-from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.recipe import SourceRecipe
 from maskwright.corpora.splits import place_of, split_of
 
 _CHARACTERS_PER_SHARD = 200_000
+_WHITE_SPACE = re.compile(r"\s+")
 
 Raw = str | Labelled | Tagged
 
@@ -59,11 +61,9 @@ class Reading:
                 texts = _sample(texts, recipe.limit) if recipe.source.label else islice(texts, recipe.limit)
             shares = recipe.shares if "train" in targets else {}
             clean = partial(_clean, steps=recipe.cleaning, is_dump=is_dump, shares=shares, target=targets[0])
-            for by_split, dropped, characters, lost in parallel_map(clean, _shards(texts), self.workers):
-                self.findings.empty += dropped
-                self.findings.characters += characters
-                self.findings.lost += lost
-                for split, rows in by_split.items():
+            for shard in parallel_map(clean, _shards(texts), self.workers):
+                self.findings.add(shard.counts)
+                for split, rows in shard.rows.items():
                     yield from ((copy, rows) for copy in (targets if split == targets[0] else [split]))
 
     def _raw(self, split: str, targets: list[str]) -> Iterator[Raw]:
@@ -116,15 +116,20 @@ def _shards(texts: Iterator[Raw]) -> Iterator[list[Raw]]:
         yield shard
 
 
+@dataclass
+class _CleanShard:
+    """The clean rows of a shard by split, and what cleaning made of its texts."""
+
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    counts: Findings = field(default_factory=Findings)
+
+
 def _clean(
     texts: list[Raw], steps: tuple[str, ...], is_dump: bool, shares: dict[str, float], target: str
-) -> tuple[dict[str, list[Row]], int, int, int]:
-    """Returns the clean rows by split, how many texts were dropped because nothing is left of them, and how many
-    characters there were, and how many of them were lost.
-    """
-    clean = cleaner(steps)
-    by_split: dict[str, list[Row]] = {}
-    dropped = characters = lost = 0
+) -> _CleanShard:
+    clean = Cleaner(steps)
+    shard = _CleanShard()
+    counts = shard.counts
     for raw in texts:
         if isinstance(raw, Tagged):
             text, words = raw.plain(clean)
@@ -137,15 +142,17 @@ def _clean(
             before = wikimedia.plain_text(raw) if is_dump else raw
             row = Row(clean(before))
         size = _size(before)
-        characters += size
-        lost += max(0, size - _size(row.text))
+        counts.cleaned += 1
+        counts.characters += size
+        counts.removed += max(0, size - _size(row.text))
         if row.text:
-            by_split.setdefault(split_of(row.text, shares, target), []).append(row)
+            shard.rows.setdefault(split_of(row.text, shares, target), []).append(row)
         else:
-            dropped += 1
-    return by_split, dropped, characters, lost
+            counts.empty += 1
+    counts.lost = clean.lost
+    return shard
 
 
 def _size(text: str) -> int:
     """The number of characters, white space left out."""
-    return len("".join(text.split()))
+    return len(text) - sum(map(len, _WHITE_SPACE.findall(text)))

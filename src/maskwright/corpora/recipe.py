@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.cleaning import Cleaner
+from maskwright.corpora.labels import spelled
 from maskwright.corpora.source import Source
 from maskwright.corpora.tag_schemes import Scheme
 
-_FORMAT = 7  # increment when the same settings no longer give the same documents
+_FORMAT = 8  # increment when the same settings no longer give the same documents
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class SourceRecipe:
     published_as: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        cleaner(self.cleaning)
+        Cleaner(self.cleaning)
         if not isinstance(self.splits.get("train"), str):
             raise UserError("data.splits.train must name the split of the source to train on, such as 'train'.")
         shares = self.shares
@@ -122,7 +123,7 @@ def source_recipe(
     limit: int | None = None,
     tags: str | int | None = None,
     label: str | int | None = None,
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str | int | float] | None = None,
     published: dict[str, dict[str, int]] | None = None,
     published_as: Sequence[str] | None = None,
     scheme: Scheme | None = None,
@@ -139,20 +140,15 @@ def source_recipe(
         document,
         tags,
         label,
-        None if labels is None else tuple(labels),
+        None if labels is None else tuple(map(spelled, labels)),
         scheme,
         encoding,
         delimiter,
         header,
-        None if label_names is None else {_spelled(old): str(new) for old, new in label_names.items()},
+        None if label_names is None else {spelled(old): spelled(new) for old, new in label_names.items()},
     )
     names = None if published_as is None else tuple(published_as)
     return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published, names)
-
-
-def _spelled(label: Any) -> str:
-    """Returns a label that a config may hold as a number, or as true or false, as readers spell it."""
-    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 if TYPE_CHECKING:

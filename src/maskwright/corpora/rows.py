@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.column_layout import DOCUMENT
-from maskwright.corpora.labels import Labelled, Tagged, label_of, tagged
-from maskwright.corpora.tag_schemes import Scheme
+from maskwright.corpora.labels import Labelled, Spelling, Tagged, label_of, tagged
 
 Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
 Columns = Mapping[str, str | int]  # from keys of the config to names of columns, or to their numbers from 1
@@ -28,7 +27,7 @@ class Format:
         encoding: of the characters; None takes what a byte-order mark says, else UTF-8.
         delimiter: between the columns of .csv and .tsv; None takes what the first lines are in.
         header: whether the first line of .csv and .tsv names the columns; else they have numbers, from 1.
-        unlabelled: whether the column of labels may be missing.
+        unlabelled: whether the column of labels or tags may be missing.
     """
 
     encoding: str | None = None
@@ -40,7 +39,9 @@ class Format:
 def positions(
     columns: Columns, present: Iterable[str], where: str, unlabelled: bool = False, hint: str = ""
 ) -> list[int | None]:
-    """Returns where the columns that the config names are among those that exist; None for labels that are missing.
+    """Returns where the columns that the config names are among those that exist.
+
+    It is None for labels and tags that are missing, if they may be.
 
     A number that is no name counts columns, from 1.
 
@@ -58,7 +59,7 @@ def positions(
             found.append(present.index(name))
         elif name.isdecimal() and 1 <= int(name) <= len(present):
             found.append(int(name) - 1)
-        elif unlabelled and key == "data.label":
+        elif unlabelled and key in ("data.label", "data.tags"):
             found.append(None)
         else:
             pair = next((pair for pair in _PAIRS if {*pair} <= {*present}), None)
@@ -94,9 +95,8 @@ def texts_of(
     rows: Iterable[Row],
     columns: Columns,
     class_names: Mapping[str, list[str]],
-    labels: Sequence[str] | None,
-    label_names: Mapping[str, str] | None,
-    scheme: Scheme | None = None,
+    spelling: Spelling,
+    unlabelled: bool = False,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags.
 
@@ -104,7 +104,7 @@ def texts_of(
 
     Args:
         class_names: of labels that are stored as numbers, by key.
-        labels, label_names, scheme: see `Source`.
+        unlabelled: whether labels may be missing, and lists of words are read too where `columns` names no tags.
     Raises:
         UserError: a row does not hold what `columns` says.
     """
@@ -113,10 +113,13 @@ def texts_of(
         if "data.tags" in columns and text == [DOCUMENT]:
             opens = True
         elif "data.tags" in columns:
-            yield tagged(text, value[0], class_names.get("data.tags"), labels, where, opens, None, scheme)
+            yield tagged(text, value[0], class_names.get("data.tags"), spelling, where, opens)
             opens = False
         elif "data.label" in columns:
-            label = label_of(value[0], class_names.get("data.label"), labels, where, label_names)
+            own = None if unlabelled and value[0] == "" else value[0]
+            label = label_of(own, class_names.get("data.label"), where, spelling)
             yield Labelled(as_text(text, columns["data.column"], where), label)
+        elif unlabelled and isinstance(text, list):
+            yield tagged(text, None, None, spelling, where)
         else:
             yield as_text(text, columns["data.column"], where)

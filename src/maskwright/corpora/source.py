@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +19,18 @@ from maskwright.corpora import (
     wikimedia,
 )
 from maskwright.corpora.decoding import unreadable
-from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.labels import Labelled, Spelling, Tagged
 from maskwright.corpora.rows import Format, texts_of
 from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
+
+_OF_HUB = ("hub", "folder", "saved")  # kinds of sources that `datasets` reads
 
 
 @dataclass(frozen=True)
 class Source:
     """Where documents come from, and how they are stored there.
+
+    The files of a source are searched for once; what is in them is read anew each time.
 
     Args:
         source: a hub name; a folder in the hub's layout, or one that `save_to_disk` wrote; a Wikimedia dump (.xml,
@@ -86,12 +91,11 @@ class Source:
         Raises:
             UserError: the source does not exist.
         """
-        here = self._found()
-        return here.kind, [*here.files]
+        return self._found.kind, [*self._found.files]
 
     def identity(self) -> list[Any]:
         """Returns what the documents depend on, without reading them: for files their sizes and times of change."""
-        here = self._found()
+        here = self._found
         stamps = [
             # with the split that names say: a link may have another name than the file itself
             (str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns, listing.split_of_file(p, root))
@@ -113,7 +117,7 @@ class Source:
         """
         kind, paths = self.find() if self.tags is not None else ("", [])
         if kind == "columns":
-            columns.check_alike(paths, self.column, self.tags)
+            columns.check_alike(paths, self.column, self.tags, self.encoding)
         if self.tags is None or self.scheme is not None:
             return self
         raw = replace(self, scheme="plain", labels=None)
@@ -127,21 +131,21 @@ class Source:
         Files have splits where names of files or folders say so, see `listing`; else the single split `train`.
 
         Args:
-            unlabelled: whether the column of labels may be missing, as in published tests.
+            unlabelled: whether the column of labels or tags may be missing, as in published tests.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
-        here = self._found()
+        here = self._found
         keys = {"data.column": self.column, "data.label": self.label, "data.tags": self.tags}
         named = {key: column for key, column in keys.items() if column is not None}
-        if here.kind in ("hub", "folder", "saved"):
+        if here.kind in _OF_HUB:
             name = str(self.source if here.place is None else here.place)
-            rows = hub.read(name, self.config, split, named, self.labels, self.label_names, self.scheme, unlabelled)
+            rows = hub.read(name, self.config, split, named, self._spelling, unlabelled)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if here.place is not None:
-            labels = None if self.label is None else self.labels
-            for text in labelled_folders.read(here.place, split, labels, self.label_names, self.encoding):
+            spelling = Spelling() if self.label is None else self._spelling
+            for text in labelled_folders.read(here.place, split, spelling, self.encoding):
                 yield text.text if self.label is None else text
             return
         if self.tags is not None and here.kind != "columns" and not all(map(found.holds_lists, here.files)):
@@ -150,11 +154,10 @@ class Source:
                 f".jsonl and .parquet with lists of words, or in columns ({', '.join(columns.ENDINGS)}), but "
                 f"data.source='{self}' is none of these. Set data.tags=null."
             )
-        by_split = self._by_split(here)
-        if split not in by_split:
-            raise UserError(listing.no_split(split, by_split, str(self)))
+        if split not in self._by_split:
+            raise UserError(listing.no_split(split, self._by_split, str(self)))
         form = Format(self.encoding, self.delimiter, self.header, unlabelled)
-        for path in by_split[split]:
+        for path in self._by_split[split]:
             try:
                 yield from self._file(here, path, named, form)
             except PermissionError as error:
@@ -166,12 +169,12 @@ class Source:
         if here.kind == "dump":
             yield from wikimedia.read(path)
         elif here.kind == "columns":
-            yield from columns.read(path, self.labels, self.column, self.tags, self.scheme)
+            yield from columns.read(path, self._spelling, self.column, self.tags, self.encoding)
         elif self.label == file_labels.LABEL and path.suffix.lower() not in (".csv", ".jsonl", ".parquet"):
             rows = file_labels.read(path, here.files[path], form)
-            yield from texts_of(rows, named, {}, self.labels, self.label_names)
+            yield from texts_of(rows, named, {}, self._spelling)
         else:
-            yield from files.read(path, named, self.document, self.labels, self.label_names, form, self.scheme)
+            yield from files.read(path, named, self.document, self._spelling, form)
 
     def splits(self) -> set[str]:
         """Returns the splits that `read` accepts; an empty set if the hub does not name them.
@@ -179,10 +182,10 @@ class Source:
         Raises:
             UserError: the source does not exist, or is damaged.
         """
-        here = self._found()
-        if here.kind in ("hub", "folder", "saved"):
+        here = self._found
+        if here.kind in _OF_HUB:
             return hub.splits(str(self.source if here.place is None else here.place), self.config)
-        return set(self._by_split(here)) if here.place is None else labelled_folders.splits(here.place)
+        return {split for split in self._names if split is not None}
 
     def files_of(self, split: str) -> set[Path]:
         """Returns the files that hold a split, or several joined by `+`; none where files do not say their splits.
@@ -190,27 +193,45 @@ class Source:
         Raises:
             UserError: the source does not exist.
         """
-        here = self._found()
-        by_split = self._by_split(here) if here.place is None else {}
+        by_split = self._by_split if self._found.place is None else {}
         return {path.resolve() for name in split.split("+") for path in by_split.get(name, ())}
 
     def left_out(self) -> dict[str, list[str]]:
-        """Returns the names of files that no split has: those that say none, and those of no known kind (`unread`).
+        """Returns the names of files that no split has: those that say none, and those that cannot be read here
+        (`unread`), as they are of no known kind or in a place where a text has no label.
 
         Raises:
-            UserError: the source does not exist.
+            UserError: the source does not exist, or is damaged.
         """
-        here = self._found()
-        other = self._by_split(here).get(listing.OTHER, []) if here.place is None else []
-        return {listing.OTHER: [path.name for path in other], "unread": [path.name for path in here.unread]}
+        names = {} if self._found.kind in _OF_HUB else self._names
+        return {listing.OTHER: names.get(listing.OTHER, []), "unread": names.get(None, [])}
 
+    @cached_property
     def _found(self) -> found.Found:
-        return found.find(self.source, self.tags is not None, self.config)
+        return found.find(self.source, self.tags is not None, self.config, self.encoding)
 
-    @staticmethod
-    def _by_split(here: found.Found) -> dict[str, list[Path]]:
-        # a file that was named itself, and says no split, is one to train on
-        given = {path: "train" if root is None else None for path, root in here.files.items()}
+    @cached_property
+    def _by_split(self) -> dict[str, list[Path]]:
+        """The files of each split."""
         return listing.by_split(
-            {path: listing.split_of_file(path, root) or given[path] for path, root in here.files.items()}
+            {
+                # a file that was named itself, and says no split, is one to train on
+                path: listing.split_of_file(path, root) or ("train" if root is None else None)
+                for path, root in self._found.files.items()
+            }
         )
+
+    @cached_property
+    def _names(self) -> dict[str | None, list[str]]:
+        """The names of the files of each split, and of None those that are not read."""
+        here = self._found
+        names: dict[str | None, list[str]]
+        if here.place is not None:
+            names = labelled_folders.listed(here.place)
+        else:
+            names = {split: [path.name for path in paths] for split, paths in self._by_split.items()}
+        return {**names, None: [*names.get(None, []), *(path.name for path in here.unread)]}
+
+    @property
+    def _spelling(self) -> Spelling:
+        return Spelling(self.labels, self.label_names, self.scheme)

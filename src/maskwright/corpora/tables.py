@@ -1,14 +1,13 @@
 """Reads the rows of files, in the columns that the config names."""
 
-import json
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from maskwright.core.errors import UserError
 from maskwright.corpora.decoding import ending, open_text, unreadable
 from maskwright.corpora.delimited import read_delimited
+from maskwright.corpora.json_rows import read_json, read_json_lines
 from maskwright.corpora.rows import Columns, Format, Row, positions
 
 
@@ -16,53 +15,6 @@ def read_lines(path: Path, columns: Columns, form: Format) -> Iterator[Row]:
     """Yields the lines of a file."""
     with open_text(path, form.encoding) as file:
         yield from ((str(path), [line]) for line in file)
-
-
-def read_json_lines(path: Path, columns: Columns, form: Format) -> Iterator[Row]:
-    """Yields the rows of a file with a JSON object in each line."""
-    with open_text(path, form.encoding) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number},"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{where} is not JSON: {error}.") from None
-            yield where, _values(row, columns, where, form, escaped="\\u" in line)
-
-
-def read_json(path: Path, columns: Columns, form: Format) -> Iterator[Row]:
-    """Yields the rows of a file that holds a list of JSON objects, or one in each line."""
-    with open_text(path, form.encoding) as file:
-        first = next((line.lstrip()[:1] for line in file if line.strip()), "")
-    if first != "[":
-        yield from read_json_lines(path, columns, form)
-        return
-    with open_text(path, form.encoding) as file:
-        try:
-            rows = json.load(file)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} is not JSON: {error}.") from None
-    for number, row in enumerate(rows, 1):
-        where = f"{path}, row {number},"
-        yield where, _values(row, columns, where, form, escaped=True)
-
-
-def _values(row: Any, columns: Columns, where: str, form: Format, escaped: bool) -> list[object]:
-    if not isinstance(row, dict):
-        raise UserError(f"{where} is not a JSON object with the key '{columns['data.column']}'.")
-    names = list(row)
-    found = positions(columns, names, where, form.unlabelled)
-    values = [None if position is None else row[names[position]] for position in found]
-    if escaped:
-        for value in chain.from_iterable(value if isinstance(value, list) else [value] for value in values):
-            if isinstance(value, str) and (half := next((c for c in value if "\ud800" <= c <= "\udfff"), None)):
-                raise UserError(
-                    f"{where} holds \\u{ord(half):04x} by itself, half of a character. Characters beyond \\uffff "
-                    "are pairs of such halves; remove the stray one."
-                )
-    return values
 
 
 def read_parquet(path: Path, columns: Columns, form: Format) -> Iterator[Row]:

@@ -91,6 +91,10 @@ def _first(values: list[str], named: dict[str, str]) -> str:
     return values[0]
 
 
+def _angled(values: list[str], named: dict[str, str]) -> str:
+    return f"⟨{values[0]}⟩"
+
+
 def _last(values: list[str], named: dict[str, str]) -> str:
     return values[-1]
 
@@ -135,9 +139,11 @@ _FORMS: dict[str, Callable[[list[str], dict[str, str]], str]] = (
             *("unicode", "polytonic", "hebrew", "iast", "math", "mvar", "vanchor", "visible anchor", "ill", "lien"),
             *("quote", "blockquote", "cquote", "quotation", "zitat", "bq", "flag", "flagcountry", "term", "defn"),
             *("sup", "sub", "underline", "not a typo", "sic", "spelled in", "linktext", "nowrap begin", "gr"),
+            *("keypress", "kbd", "key press", "mv", "ipa", "ipa link", "ipalink", "ipablink", "vr"),
         ),
         _first,
     )
+    | dict.fromkeys(("angbr", "angle bracket", "angbr ipa"), _angled)
     | dict.fromkeys(("lang", "audio", "pronunciation", "lang2"), _second)
     | dict.fromkeys(("transl", "transliteration", "color", "colour", "font color", "abbrlink"), _last)
     | dict.fromkeys(("circa", "c.", "ca."), _joined("–", "c. "))

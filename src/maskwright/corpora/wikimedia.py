@@ -11,21 +11,16 @@ from xml.etree.ElementTree import ParseError, iterparse
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import templates
+from maskwright.corpora.disambiguation import is_disambiguation
 
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
 # the word differs by language: #WEITERLEITUNG [[...]]; a list has a blank behind its mark
-_REDIRECT = re.compile(r"\s*#\s*redirect\b|\s*#[^\W\d][\w-]*\s*:?\s*\[\[", re.IGNORECASE)
-_DISAMBIGUATION = re.compile(  # but {{disambiguation needed}} and {{Infobox given name}} occur in articles
-    r"\{\{\s*(?:(?!infobox)[\w-]+ ){0,2}(?:disambiguation(?: page)?|disambig|disamb|dab|hndis|geodis)\s*(?:\||\}\})"
-    r"|\{\{\s*(?:surname|given name)\s*(?:\||\}\})"
-    # in German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish, Norwegian, Finnish, Catalan, Czech,
-    # Polish, Hungarian, Turkish, Russian, Ukrainian, Vietnamese, Japanese, Chinese, Korean, Arabic, Persian, Hebrew
-    r"|\{\{\s*(?:begriffsklärung|homonymie|homonymes|desambiguaci[óo]n|disambigua|desambiguação|desambig"
-    r"|doorverwijspagina|dp|förgrening|grensida|gren|flertydig|peker|täsmennyssivu|desambiguació|rozcestník"
-    r"|ujednoznacznienie|egyért|anlam ayrımı|неоднозначность|багатозначність|trang định hướng|aimai|曖昧さ回避"
-    r"|消歧义|消歧義|消歧義頁|동음이의|동음이의어|توضيح|ابهام[ \u200c]?زدایی|פירושונים)\s*(?:\||\}\})",
-    re.IGNORECASE,
-)
+_REDIRECT = re.compile(r"\s*#\s*redirect\b|\s*[#＃][^\W\d][\w-]*\s*:?\s*\[\[", re.IGNORECASE)
+# `<siteinfo>` has one name of each namespace; these older and other ones occur too
+_ALIASES = {
+    "File": "bild imagen immagine imagem afbeelding изображение 画像 文件 檔案 档案 圖像 图像 صورة תמונה".split(),
+    "Category": "分类 分類".split(),
+}
 _LOCAL = {"6": "File", "14": "Category"}  # numbers of namespaces, and their names in English
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -34,7 +29,7 @@ _BLOCK = re.compile(
     r"(?:/>|>.*?</\1\s*>)",
     re.DOTALL | re.IGNORECASE,
 )
-_INTERWIKI = re.compile(r"\[\[(?:simple|[a-z]{2,3}(?:-[a-z]{2,8}){0,2})\s*:[^\[\]|]*\]\]")
+_INTERWIKI = re.compile(r"\[\[(?:simple|[a-z]{2,3}(?:-[a-z]{1,8}){0,2})\s*:[^\[\]|]*\]\]")
 _FILE = re.compile(r"\[\[\s*(?:file|image|media)\s*:", re.IGNORECASE)
 _BRACKETS = re.compile(r"\[\[|\]\]")
 _QUOTES = re.compile(r"'{2,5}")  # bold and italics
@@ -45,9 +40,14 @@ _TABLE = re.compile(
 )
 _NO_LETTER = re.compile(r"^(?:(?!\n)[\W\d_])+$", re.MULTILINE)  # rules, and cells of numbers
 _EMPTY_BRACKETS = re.compile(r"\(\s*[,;:.]*\s*\)|\[\s*\]|\{\s*\}")
-_AFTER_BRACKET = re.compile(r"\(\s*[,;]\s*")
+_AFTER_BRACKET = re.compile(r"\(\s*(?:[,;]\s*)+")
 _BEFORE_MARK = re.compile(r"[^\S\n]+(?=[,;.](?:\s|$))")  # left where brackets or templates were removed
-_MAGIC = re.compile(r"__[A-Z]+__")
+_MAGIC = re.compile(r"__[^\W\d_]+(?:_[^\W\d_]+)*__")  # in the language of the wiki, such as __БЕЗ_ОГЛ__
+_VARIANT = re.compile(r"-\{([^{}]*)\}-")  # the same words in several scripts, of Chinese, Serbian and others
+_REFERENCE = re.compile(r"<ref\b(?:[^<>\"']|\"[^\"<>]*\"|'[^'<>]*')*/>", re.IGNORECASE)
+_UNCLOSED = re.compile(r"\{\{|\}\}")
+_TABLE_EDGE = re.compile(r"(?:^[ \t:*#]*|[=|][ \t]*)(\{\|)(?!\})|^[ \t:*#]*\|\}(?!\})", re.MULTILINE)
+_INTERLANGUAGE = re.compile(r"\[\[:[a-z]{2,3}(?:-[a-z]{2,8}){0,2}:([^\[\]|]*)\]\]")  # shown in the text
 
 
 def read(path: Path) -> Iterator[str]:
@@ -64,7 +64,7 @@ def read(path: Path) -> Iterator[str]:
             if not root.tag.endswith("mediawiki"):
                 raise UserError(f"{path} is XML, but no Wikimedia dump: it opens with <{root.tag}>.")
             space = root.tag.removesuffix("mediawiki")
-            names: dict[str, str] = {}
+            names = {alias: english for english, aliases in _ALIASES.items() for alias in aliases}
             for event, element in events:
                 if event == "end" and element.tag == f"{space}namespace" and element.get("key") in _LOCAL:
                     names[(element.text or "").lower()] = _LOCAL[element.get("key", "")]
@@ -74,7 +74,7 @@ def read(path: Path) -> Iterator[str]:
                 text = element.findtext(f"{space}revision/{space}text") or ""
                 article = element.findtext(f"{space}ns") == "0" and element.find(f"{space}redirect") is None
                 root.clear()  # or every page read so far would stay in memory
-                if article and not _REDIRECT.match(text) and not _DISAMBIGUATION.search(text):
+                if article and not _REDIRECT.match(text) and not is_disambiguation(text):
                     yield in_english(text, names)
     except (EOFError, ParseError, OSError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -103,8 +103,10 @@ def plain_text(markup: str) -> str:
     from gensim.corpora.wikicorpus import filter_wiki  # takes a second to import
 
     text = _COMMENT.sub("", markup)
-    text = _BLOCK.sub("", text)
-    text = filter_wiki(without_files(templates.expand(_INTERWIKI.sub("", text))))
+    text = _REFERENCE.sub("", _BLOCK.sub("", text))
+    text = _VARIANT.sub(_variant, _INTERLANGUAGE.sub(r"\1", _INTERWIKI.sub("", text)))
+    text = without_files(templates.expand(without_tables(text)))
+    text = filter_wiki(_UNCLOSED.sub("", text))  # to gensim, all that follows would be of the template
     text = _QUOTES.sub("", text)
     text = _TABLE.sub("", text)
     text = _MAGIC.sub("", text)
@@ -113,6 +115,31 @@ def plain_text(markup: str) -> str:
     text = _AFTER_BRACKET.sub("(", text)
     text = _BEFORE_MARK.sub("", _EMPTY_BRACKETS.sub("", text))
     return _NO_LETTER.sub("", text)
+
+
+def _variant(found: re.Match[str]) -> str:
+    """Returns the first of the words of `-{zh-hans:计算机;zh-hant:電腦}-`; none of rules, as `-{H|...}-`."""
+    flags, bar, words = found[1].rpartition("|")
+    if bar and not {*flags.replace(";", "").strip()} <= {*"AR"}:
+        return ""
+    first = words.split(";")[0]
+    return re.sub(r"^\s*[a-z]{2}(?:-[a-z]+)?\s*:", "", first).strip()
+
+
+def without_tables(markup: str) -> str:
+    """Removes tables, those in tables with them: their cells are no sentences. One that never ends stays."""
+    kept: list[str] = []
+    at = depth = opened = 0
+    for edge in _TABLE_EDGE.finditer(markup):
+        if edge[1]:
+            opened = opened if depth else edge.start()
+            depth += 1
+        elif depth:
+            depth -= 1
+            if not depth:
+                kept.append(markup[at:opened])
+                at = edge.end()
+    return "".join([*kept, markup[at:]])
 
 
 def without_files(markup: str) -> str:

@@ -102,7 +102,7 @@ class Corpus(LightningDataModule):
         limit: int | None = None,
         tags: str | int | None = None,
         label: str | int | None = None,
-        labels: list[str] | None = None,
+        labels: list[str | int | float | bool] | None = None,
         published: dict[str, dict[str, int]] | None = None,
         published_as: list[str] | None = None,
         scheme: Scheme | None = None,

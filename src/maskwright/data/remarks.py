@@ -10,7 +10,7 @@ from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import Tokens
 
 _FEW = 0.001  # a share below it is not told
-_FEW_LOST = 0.05  # of characters, as blanks and tags are lost rightly
+_FEW_REMOVED = 0.05  # of characters; tags of HTML are removed rightly, such as the 2 % of IMDb's reviews
 
 
 def check_learnable(tokens: Tokens, tokenizer: Tokenizer) -> None:
@@ -37,31 +37,51 @@ def remarks_on(
         tokens: by split.
         unknown: the id of [UNK]; None where the tokenizer has none.
     """
+    lost = []
     remarks = []
     for name, source in recipe.sources.items():
         prefix = f"{name}: " if name else ""
+        lost += [f"{prefix}{part}" for part in _lost_in_reading(key_of(name), source, findings[name])]
         remarks += [f"{prefix}{remark}" for remark in _on_source(key_of(name), source, findings[name])]
+    lost += _lost_in_tokens(tokens, unknown)
+    return [f"text lost: {', '.join(lost)}", *remarks] if lost else remarks
+
+
+def _lost_in_reading(key: str, source: SourceRecipe, found: Findings) -> list[str]:
+    """Returns what was lost of a source before there were tokens, a few words each."""
+    parts = []
+    if found.lost > _FEW * found.characters:
+        parts.append(f"{found.lost / found.characters:.1%} of characters in cleaning ({key}.cleaning)")
+    elif found.removed > _FEW_REMOVED * found.characters:
+        share = found.removed / found.characters
+        parts.append(f"{share:.1%} of characters in cleaning, tags of HTML included ({key}.cleaning)")
+    if found.empty:
+        parts.append(f"{found.empty:,} of {found.cleaned:,} texts empty after cleaning, so left out")
+    return parts + _lost_files(key, source)
+
+
+def _lost_in_tokens(tokens: dict[str, Tokens], unknown: int | None) -> list[str]:
+    """Returns what the tokenizer does not know, a few words each."""
+    parts = []
     blank = {split: int((np.diff(own.ends, prepend=0) == 1).sum()) for split, own in tokens.items()}
-    if any(blank.values()):
-        counts = ", ".join(f"{number:,} of {split}" for split, number in blank.items() if number)
-        remarks.append(f"some texts have no tokens: {counts}")
+    parts += [
+        f"{number:,} of {tokens[split].documents:,} {split} texts without a token"
+        for split, number in blank.items()
+        if number
+    ]
     if unknown is not None:
         shares = {split: own.counts[unknown] / max(own.count, 1) for split, own in tokens.items()}
-        if any(share > _FEW for share in shares.values()):
-            told = ", ".join(f"{share:.1%} of {split}" for split, share in shares.items() if share > _FEW)
-            remarks.append(f"some tokens are unknown to the tokenizer: {told}")
-    return remarks
+        told = [f"{share:.1%} of {split} tokens unknown" for split, share in shares.items() if share > _FEW]
+        if told:
+            told[-1] += " (tokenizer=bpe knows every character)"
+        parts += told
+    return parts
 
 
 def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
     remarks = []
-    if found.empty:
-        remarks.append(f"{found.empty:,} empty texts were left out")
-    if found.lost > _FEW_LOST * found.characters:
-        remarks.append(f"cleaning removed {found.lost / found.characters:.1%} of the characters (data.cleaning)")
     if found.strays and found.opened:
         remarks.append(f"{found.strays:,} I- tags without an entity before them were read as B- tags")
-    remarks += _on_files(key, source)
     for split in found.own_splits:
         key_of_split = f"{key}.splits.{split}"
         remarks.append(
@@ -83,20 +103,21 @@ def _on_source(key: str, source: SourceRecipe, found: Findings) -> list[str]:
     return remarks
 
 
-def _on_files(key: str, source: SourceRecipe) -> list[str]:
-    """Returns which files of a source belong to no split, and are not read."""
+def _lost_files(key: str, source: SourceRecipe) -> list[str]:
+    """Returns which files of a source belong to no split, and are not read, a few words for each kind."""
     left_out = source.source.left_out()
-    remarks = []
+    parts = []
     if (others := left_out[OTHER]) and OTHER not in source.taken:
         train = source.splits["train"]
-        remarks.append(
-            f"{_listed(others)}: left out, since names of other files say their split and these say none; "
-            f"{key}.splits.train={train}+{OTHER} takes them"
+        parts.append(
+            f"{_listed(others)} whose names say no split, while others do "
+            f"({key}.splits.train={train}+{OTHER} takes them)"
         )
     if unread := left_out["unread"]:
-        remarks.append(f"{_listed(unread)}: left out, since files of that kind are not read here")
-    return remarks
+        parts.append(f"{_listed(unread)} of a kind, or in a place, that is not read")
+    return parts
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more files" if len(names) > 3 else "")
+    shown = ", ".join([*names[:3], *["…"] * (len(names) > 3)])
+    return f"{len(names):,} file{'s' if len(names) > 1 else ''} left out ({shown})"

@@ -170,7 +170,7 @@ def _write_parquet(rows: Path, path: Path, held: Held) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schemas = [pa.Table.from_pylist(some).schema for some in _runs(held())]
+    schemas = list(dict.fromkeys(pa.Table.from_pylist(some).schema for some in _runs(held())))
     schema = (
         pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema({"text": pa.string()})
     )

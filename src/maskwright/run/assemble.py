@@ -3,6 +3,7 @@
 import os
 from typing import Any, NamedTuple, TypedDict
 
+import torch
 from torch import nn
 
 from maskwright.annotations.annotation import Annotation, identity
@@ -20,6 +21,8 @@ from maskwright.settings.signature import parameters
 from maskwright.tasks import Task, TaskSpec
 from maskwright.text.tokenizer import Tokenizer
 
+TOKENIZER = "maskwright.text.tokenizer.Pretrained"
+_LONGEST = 1024  # tokens of a row that a model of the hub is tried with; longer ones would take a CPU minutes
 _NO_MASK = -1  # the id of the mask token where a tokenizer has none, and nothing may be masked
 EVALUATION_SEED = 0  # validation and test use the same masks whatever the seed of the run
 
@@ -183,17 +186,55 @@ def check_maskers(maskers: dict[str, Masker], data: Corpus) -> None:
             raise UserError(f"{name}.{error}") from error
 
 
+def make_encoder(settings: TrainSettings, tokenizer: Tokenizer) -> Encoder:
+    """Returns the encoder of a config.
+
+    Raises:
+        UserError: it does not accept its settings, or cannot read the rows of the data.
+    """
+    encoder = complete(build(settings.model, "model", vocabulary_size=len(tokenizer)))
+    _check_rows(settings.data, encoder)
+    return encoder
+
+
+def encoder_before_data(settings: TrainSettings) -> Encoder | None:
+    """Returns the encoder if its vocabulary is known before a corpus is prepared, else None.
+
+    A model of the hub is tried with rows as those of the data: some fail only at what they compute.
+
+    Raises:
+        UserError: see `make_encoder`; or the model fails at these rows.
+    """
+    if settings.tokenizer.target != TOKENIZER:
+        return None
+    tokenizer = build(settings.tokenizer, "tokenizer").make(lambda: iter(()))
+    encoder = make_encoder(settings, tokenizer)
+    if (try_rows := getattr(encoder, "try_rows", None)) is not None:
+        length = min(settings.data["block_size"], _LONGEST)
+        ordinary = torch.tensor(tokenizer.ordinary_ids[:1] or [tokenizer.sep_id]).expand(length - 2)
+        row = torch.cat([torch.tensor([tokenizer.cls_id]), ordinary, torch.tensor([tokenizer.sep_id])])
+        short = torch.arange(length) >= max(length // 2, 3)  # the second row is half padding
+        ids = torch.stack([row, row.masked_fill(short, tokenizer.pad_id)])
+        try_rows(ids, torch.stack([torch.ones_like(short), ~short]))
+    return encoder
+
+
 def make_task(
-    settings: TrainSettings, maskers: dict[str, Masker], tokenizer: Tokenizer, labels: LabelSpec | None
+    settings: TrainSettings,
+    maskers: dict[str, Masker],
+    tokenizer: Tokenizer,
+    labels: LabelSpec | None,
+    encoder: Encoder | None = None,
 ) -> Task:
     """Returns the task of a config; no corpus is needed.
 
+    Args:
+        encoder: that of the config; None builds it.
     Raises:
         UserError: a component does not accept its settings, or components do not fit together.
     """
     spec, model = task_spec(settings.task), settings.model
-    encoder = complete(build(model, "model", vocabulary_size=len(tokenizer)))
-    _check_rows(settings.data, encoder)
+    encoder = make_encoder(settings, tokenizer) if encoder is None else encoder
     head_settings = {key: model[key] for key in ("norm_epsilon", "initial_std") if key in model}
     inputs: TaskInputs = {
         "encoder": encoder,

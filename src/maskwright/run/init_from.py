@@ -9,8 +9,8 @@ from torch import Tensor
 from maskwright.core.changes import changes, listed
 from maskwright.core.errors import UserError
 from maskwright.core.paths import on_disk
-from maskwright.run.assemble import task_spec
-from maskwright.run.saved import PRETRAINED, TOKENIZER, SavedRun
+from maskwright.run.assemble import TOKENIZER, task_spec
+from maskwright.run.saved import PRETRAINED, SavedRun
 from maskwright.settings.build import build, find_target
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component

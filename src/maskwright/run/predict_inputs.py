@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from maskwright.core.errors import UserError
 from maskwright.corpora import files, wikimedia
-from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.inputs import Input, inputs
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.recipe import SOURCE_KEYS, source_recipe, sources_of
@@ -50,7 +50,7 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     steps = _cleaning(given if any(o.lstrip("+").startswith("data.cleaning=") for o in overrides) else own)
     assert saved.labels is not None
     rule = asked.words if saved.labels.kind == "tags" else None
-    made = partial(inputs, clean=cleaner(steps), rule=rule)
+    made = partial(inputs, clean=Cleaner(steps), rule=rule)
     identity: list[Any] = [steps, rule]
     if asked.text is not None:
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
@@ -83,7 +83,7 @@ def _source(data: Mapping[str, Any]) -> Source:
     if data.get("sources") is not None and data.get("source") is None:
         raise UserError("Predictions are made for one source. Choose one: data=text data.source=…")
     settings = {key: data[key] for key in SOURCE_KEYS if key in data}
-    unused = {"label": None, "labels": None, "published": None, "splits": {"train": "train"}}
+    unused = {"label": None, "labels": None, "scheme": "plain", "published": None, "splits": {"train": "train"}}
     source = source_recipe(
         **{**settings, **{key: value for key, value in unused.items() if key in SOURCE_KEYS}}
     ).source
@@ -101,7 +101,9 @@ def _split(source: Source, asked: str | None) -> str:
 
 
 def _raw(source: Source, splits: str) -> Iterator[str | Labelled | Tagged]:
-    texts: Iterable[Any] = chain.from_iterable(source.read(split) for split in splits.split("+"))
+    texts: Iterable[Any] = chain.from_iterable(
+        source.read(split, unlabelled=source.document == files.EACH) for split in splits.split("+")
+    )
     return map(wikimedia.plain_text, texts) if source.find()[0] == "dump" else iter(texts)
 
 

@@ -15,7 +15,7 @@ from maskwright.corpora.listing import at
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder
 from maskwright.models.pretrained import Pretrained, saved_architecture
-from maskwright.run.assemble import build_masks, make_maskers, make_task, task_spec, vocabulary_of
+from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_task, task_spec, vocabulary_of
 from maskwright.settings.build import takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
@@ -25,7 +25,6 @@ from maskwright.text.tokenizer import Pretrained as PretrainedTokenizer
 from maskwright.text.tokenizer import Tokenizer
 
 PRETRAINED = "maskwright.models.pretrained.Pretrained"
-TOKENIZER = "maskwright.text.tokenizer.Pretrained"
 _WHAT = "the directory of a run, a checkpoint, or a name or folder of the hub"
 # settings that older checkpoints do not have, and the values that correspond to what those runs did
 _YOUNGER: dict[str, dict[str, Any]] = {

@@ -14,6 +14,7 @@ from maskwright.core.job_output import JobOutput
 from maskwright.run import rules
 from maskwright.run.assemble import (
     check_maskers,
+    encoder_before_data,
     make_maskers,
     make_task,
     prepare,
@@ -91,6 +92,7 @@ def _assemble(
     """Returns a run that is ready to begin, in its directory, and the lines that introduce it."""
     settings, start, checkpoint = checked
     lightning.seed_everything(settings.seed, verbose=False)
+    encoder = encoder_before_data(settings)
     with one_first(place.node, place.local == 0):
         data, masks = prepare(settings)
     rules.metrics_of_labels_exist(settings, [] if data.labels is None else data.labels.kinds)
@@ -99,7 +101,7 @@ def _assemble(
     settings = settings.replace(trainer=settings.trainer.with_steps_of_epochs(steps))
     maskers = make_maskers(settings, masks, vocabulary_of(data.tokenizer, data))
     check_maskers(maskers, data)
-    task = make_task(settings, maskers, data.tokenizer, data.labels)
+    task = make_task(settings, maskers, data.tokenizer, data.labels, encoder)
     begins_with = []
     if checkpoint is not None:
         begins_with = check_resumable(checkpoint, task, settings)

@@ -63,7 +63,8 @@ class Pretrained(BaseEncoder):
             self.model.pooler = nn.Identity()
         self.added_tokens = _fit_vocabulary(model, vocabulary_size, name)
         self.max_length = max_length(self.model)
-        self.hidden_size = self._try(name, opened.has_head)
+        self._name = name
+        self.hidden_size = self._try(opened.has_head)
         head = find_head(model) if opened.has_head and not opened.missing_keys else None
         model.train()  # as any other new module; transformers loads models in evaluation mode
         self._head = head  # a tuple, so that it is not registered here; the head built from it registers both
@@ -117,12 +118,14 @@ class Pretrained(BaseEncoder):
             seen = F.pad(seen, (0, lacking))
             filler = 0 if inputs.ndim == 3 else getattr(self.model.config, "pad_token_id", None) or 0
             inputs = F.pad(inputs, (0, 0) * (inputs.ndim - 2) + (0, lacking), value=filler)
+        if hasattr(self.model, "set_attention_type"):  # a short row turns BigBird's sparse attention off for good
+            self.model.set_attention_type(self.model.config.attention_type)
         # whole numbers, as transformers documents it: not every model can calculate with bool
         found = self.model(**{kind: inputs}, attention_mask=None if seen is None else seen.long())
         return found.last_hidden_state[:, :length]
 
     @torch.no_grad()
-    def _try(self, name: str, known: bool) -> int:
+    def _try(self, known: bool) -> int:
         """Returns the size of the hidden states, which the model computes from a row of tokens.
 
         Args:
@@ -130,26 +133,45 @@ class Pretrained(BaseEncoder):
         Raises:
             UserError: it computes none, or not from the tokens on both sides.
         """
-        self.model.eval()
         ids = torch.full((2, _TRIAL), min(10, len(self.embedding.weight) - 1))
         ids[1, 1:] -= 1  # other tokens after the first
-        try:
-            hidden = self(ids)
-            fits = hidden.shape[:2] == ids.shape
-        except Exception as error:
-            said = f"{type(error).__name__}: {first_line(error)}"
-            raise UserError(
-                f"model.name='{name}' does not compute hidden states of tokens alone: {said}"
-            ) from error
-        if not fits:
-            raise UserError(f"model.name='{name}' does not return one hidden state for each token.")
+        self.model.eval()
+        hidden = self._read(ids, None, "does not compute hidden states of tokens alone")
         # those with a head for masked tokens are encoders; of the others, and of foreign code, this tells
         if not known and torch.equal(hidden[0, 0], hidden[1, 0]):
             raise UserError(
-                f"model.name='{name}' reads from left to right: what it computes for a token does not depend on "
-                "those after it. Choose an encoder."
+                f"model.name='{self._name}' reads from left to right: what it computes for a token does not depend "
+                "on those after it. Choose an encoder."
             )
         return hidden.shape[-1]
+
+    @torch.no_grad()
+    def try_rows(self, input_ids: Tensor, attention_mask: Tensor) -> None:
+        """Reads rows (B, T) of special and other tokens and of padding, as those of a corpus.
+
+        Raises:
+            UserError: the model fails at them.
+        """
+        with torch.random.fork_rng(devices=[]):  # some draw random numbers, which are not those of the run
+            self.model.eval()
+            self._read(input_ids, attention_mask, f"does not read rows of {input_ids.shape[1]} tokens")
+            self.model.train()
+
+    def _read(self, input_ids: Tensor, attention_mask: AttentionMask, fails: str) -> Tensor:
+        """Returns hidden states (B, T, H) of input_ids (B, T).
+
+        Raises:
+            UserError: the model fails, which `fails` says, or they are of another number.
+        """
+        try:
+            hidden = self(input_ids, attention_mask)
+            fits = hidden.shape[:2] == input_ids.shape
+        except Exception as error:  # of any kind: models of the hub are code of many authors
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"model.name='{self._name}' {fails}: {said}") from error
+        if not fits:
+            raise UserError(f"model.name='{self._name}' does not return one hidden state for each token.")
+        return hidden
 
     def layers_in_order(self) -> list[nn.Module]:
         return find_layers(self)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from maskwright.core.errors import UserError
+from maskwright.core.hub import first_line
 
 # types of models that read text in both directions, and still do not fit
 _UNFIT = {
@@ -16,7 +17,11 @@ _UNFIT = {
     "mra": "its attention is a CUDA kernel of its own, without which transformers computes zeros",
     "clip_text_model": "it reads from left to right",
 }
-_SEES_ALL = {"xlnet"}  # listed among the causal models, though all positions see each other
+_INPUTS = {"image": "pictures", "audio": "sound", "video": "videos", "time": "time series"}
+# lists of transformers that models of text are in, by what they do
+_OF_TEXTS = ("SEQUENCE_CLASSIFICATION", "TOKEN_CLASSIFICATION", "QUESTION_ANSWERING", "TEXT_ENCODING")
+# listed among the causal models, though all positions see each other
+_SEE_ALL = {"xlnet", "bert-generation"}
 
 
 def check_usable(config: Any, name: str) -> None:
@@ -53,11 +58,13 @@ def _reason(config: Any) -> str | None:
     causal = auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
     masked = auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(kind)
     trained_causal = causal is not None and causal != masked and {*architectures} == {causal}
-    if trained_causal and kind not in _SEES_ALL and not _is_bidirectional(config):
+    if trained_causal and kind != "xlnet" and not _is_bidirectional(config):
         return f"it is a decoder ({causal}), which reads from left to right"
-    if masked is None and causal is not None and kind not in (*_SEES_ALL, "bert-generation"):
+    if masked is not None or kind in _SEE_ALL:
+        return None
+    if causal is not None:
         return None if _is_bidirectional(config) else "it is a decoder, which reads from left to right"
-    return _other_inputs(config) if masked is None else None
+    return _other_inputs(config)
 
 
 def _is_bidirectional(config: Any) -> bool:
@@ -66,25 +73,40 @@ def _is_bidirectional(config: Any) -> bool:
 
 
 def _other_inputs(config: Any) -> str | None:
-    """Returns what a model reads instead of text, as a reason; None if it reads text, or is not known."""
+    """Returns why a model without a head for masked tokens reads no texts; None if it does, or is unknown."""
     import transformers
 
-    if type(config) not in transformers.MODEL_MAPPING:
-        return None  # a model with its own code
-    kind: Any = transformers.MODEL_MAPPING[type(config)]
-    kind = kind[0] if isinstance(kind, tuple) else kind
-    read = kind.input_modalities
-    read = (read,) if isinstance(read, str) else tuple(read)
-    if kind.main_input_name == "input_ids" and (read == ("text",) or _reads_texts(config.model_type)):
+    known = transformers.MODEL_MAPPING
+    own_code = getattr(config, "auto_map", None) or {}
+    if not type(config).__module__.startswith("transformers.") or "AutoModel" in own_code:
         return None
-    others = [{"image": "pictures", "audio": "sound", "video": "films"}.get(one, one) for one in read]
+    if type(config) not in known:
+        return (
+            "transformers has no AutoModel for this type, which is a part of other models or a wrapper around them"
+        )
+    try:
+        kind: Any = known[type(config)]
+        kind = kind[0] if isinstance(kind, tuple) else kind
+        modalities, name = kind.input_modalities, kind.main_input_name
+    except (ImportError, ValueError) as error:  # of packages that single models need
+        return f"transformers does not open it: {first_line(error).rstrip('.')}"
+    read = {modalities} if isinstance(modalities, str) else {*modalities}
+    others = " and ".join(_INPUTS.get(one, one) for one in sorted(read - {"text"}))
     if "text" not in read:
-        return f"it reads {' and '.join(others)} and not text"
-    return f"it reads {' and '.join(others)}, not tokens of text alone"
+        return f"it reads {others} and not text"
+    if name != "input_ids":
+        return f"its input is {name} and not tokens of text"
+    if others and not _is_in(config.model_type, "SEQUENCE_CLASSIFICATION"):
+        return f"it reads {others} beside text"
+    if _is_in(config.model_type, "IMAGE_TEXT_TO_TEXT"):
+        return "it is a decoder of texts about pictures, which reads from left to right"
+    if not _is_in(config.model_type, *_OF_TEXTS) and not _is_bidirectional(config):
+        return "transformers has no model of this type that labels texts or words"
+    return None
 
 
-def _reads_texts(kind: str) -> bool:
-    """Returns whether transformers has a model of a type that classifies texts or words."""
+def _is_in(kind: str, *lists: str) -> bool:
+    """Returns whether a type of models is in one of these lists of transformers."""
     from transformers.models.auto import modeling_auto as auto
 
-    return kind in auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+    return any(kind in getattr(auto, f"MODEL_FOR_{name}_MAPPING_NAMES") for name in lists)

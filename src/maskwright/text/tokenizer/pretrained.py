@@ -12,6 +12,18 @@ from maskwright.text.tokenizer.special import special_tokens
 from maskwright.text.tokenizer.trained import Texts
 from maskwright.text.tokenizer.wrapper import Tokenizer
 
+# packages of tokenizers that cut words with Python code; to install them would not help
+_OF_PYTHON = {
+    "sacremoses",
+    "fugashi",
+    "rjieba",
+    "jieba",
+    "sudachipy",
+    "rhoknp",
+    "pythainlp",
+    "emoji",
+    "unidic-lite",
+}
 # what the files of tokenizers are called; weights and pictures lie in the same folders
 _FILES = ("tokenizer*", "vocab*", "merges.txt", "spm*", "special_tokens_map.json", "*.model", "*.tiktoken")
 
@@ -74,11 +86,8 @@ class Pretrained:
             loaded = AutoTokenizer.from_pretrained(self._place, trust_remote_code=self.trust_remote_code)
         except Exception as error:  # of any kind: tokenizers of the hub are code of many authors
             raise self._refusal(error) from error
-        if not loaded.is_fast:
-            raise UserError(
-                f"tokenizer.name='{self.name}' ({type(loaded).__name__}) has no fast version, which alone tells "
-                "the words of tokens. Choose a tokenizer that ships a tokenizer.json."
-            )
+        if not loaded.is_fast or not _can_be_saved(loaded.backend_tokenizer):
+            raise self._without_fast_version(f"{type(loaded).__name__} is Python code")
         backend = loaded.backend_tokenizer
         if len(backend.get_vocab(with_added_tokens=True)) <= len(backend.get_added_tokens_decoder()):
             # what transformers makes of a config.json alone
@@ -89,7 +98,10 @@ class Pretrained:
 
     def _refusal(self, error: Any) -> UserError:
         """Returns the error for a tokenizer that transformers does not open."""
-        if package := missing_package(error):
+        package = missing_package(error)
+        if package in _OF_PYTHON:
+            return self._without_fast_version(f"it cuts words with the Python package {package}")
+        if package:
             return UserError(f"tokenizer.name='{self.name}' needs the package {package}: pip install {package}")
         if "trust_remote_code" in str(error) and not self.trust_remote_code:
             return UserError(
@@ -107,3 +119,18 @@ class Pretrained:
             "out now (without network only local folders work). Point tokenizer.name to a folder with a "
             "tokenizer.json, or train a tokenizer: tokenizer=wordpiece."
         )
+
+    def _without_fast_version(self, reason: str) -> UserError:
+        return UserError(
+            f"tokenizer.name='{self.name}' has no fast version, which alone tells the words of tokens: {reason}. "
+            "Choose a copy of the model with a tokenizer.json, or another model."
+        )
+
+
+def _can_be_saved(backend: Any) -> bool:
+    """Returns whether a tokenizer is complete without Python code, such as RoFormer's pre-tokenizer."""
+    try:
+        backend.to_str()
+    except Exception:  # tokenizers raises no narrower one
+        return False
+    return True

@@ -1,73 +1,23 @@
 """Tokenizers that are trained on the corpus."""
 
-import sys
-from collections import Counter
+import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from maskwright.core.errors import UserError
+from maskwright.core.interruptible import interruptible
+from maskwright.text.tokenizer.alphabet import alphabet, is_word, ranked_characters
 from maskwright.text.tokenizer.wrapper import SPECIAL_TOKENS, Tokenizer
 
 Texts = Callable[[], Iterator[list[str]]]
 
-
-_COMMON = 1000  # characters that an alphabet holds in any case
-_COVERED = 0.9999  # of the characters of the texts, by an alphabet of more than these
 _LONGEST = 100  # characters of a word; longer ones are cut, as WordPiece would take them for unknown as a whole
-
-
-def ranked_characters(texts: Iterator[list[str]], normalizer: normalizers.Normalizer) -> Counter[str]:
-    """The characters of normalised texts, white space left out, most frequent first; ties by code point."""
-    counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
-    for batch in texts:
-        points = np.frombuffer("".join(batch).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        counts += np.bincount(points, minlength=len(counts))
-    normal: Counter[str] = Counter()
-    for point in np.flatnonzero(counts).tolist():
-        for character in normalizer.normalize_str(chr(point)):
-            normal[character] += int(counts[point])
-    ranked = sorted((-count, character) for character, count in normal.items() if not character.isspace())
-    return Counter({character: -count for count, character in ranked})
-
-
-def alphabet(ranked: Counter[str], pieces: int, limit: int | None) -> list[str]:
-    """The most frequent characters that take at most this many pieces, sorted.
-
-    A character takes two pieces, for the start of a word and for the rest of it; a Chinese one, which is a word by
-    itself, takes one.
-
-    Args:
-        limit: at most so many characters that take two; None takes the first thousand, and as many more as cover
-            99.99 % of the text.
-    """
-    chosen: list[str] = []
-    total, covered, taken = sum(ranked.values()), 0, 0
-    for character, count in ranked.items():
-        cost = 1 if is_word(character) else 2
-        enough = taken >= _COMMON and covered >= _COVERED * total if limit is None else taken >= limit
-        if cost > pieces or (cost == 2 and enough):
-            break
-        chosen.append(character)
-        pieces -= cost
-        taken += cost == 2
-        covered += count
-    return sorted(chosen)
-
-
-def is_word(character: str) -> bool:
-    """Whether BERT's normalizer puts blanks around a character: those of Chinese, also in Japanese."""
-    return any(first <= character <= last for first, last in _CHINESE)
-
-
-_CHINESE = (
-    *(("\u4e00", "\u9fff"), ("\u3400", "\u4dbf"), ("\uf900", "\ufaff")),
-    *(("\U00020000", "\U0002a6df"), ("\U0002a700", "\U0002ceaf"), ("\U0002f800", "\U0002fa1f")),
-)
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]  # as SentencePiece spells them
 
 
 @dataclass(frozen=True)
@@ -82,8 +32,11 @@ class Trained:
             letters of their own, as vowels in Hindi and voicing in Japanese, never are.
         limit_alphabet: at most so many characters, without Chinese ones, are pieces by themselves; None takes as
             many as cover 99.99 % of the text, at least 1000. `bpe` knows all characters by their bytes.
+        byte_fallback: of `unigram`, characters that are not in the vocabulary are spelled in the bytes of their
+            UTF-8, which take 256 tokens; else they are [UNK].
     Raises:
-        UserError: the vocabulary is too small to hold the special tokens and an alphabet.
+        UserError: the vocabulary is too small to hold the special tokens and an alphabet, or `wordpiece` is to
+            spell characters in bytes.
     """
 
     is_trained: ClassVar[bool] = True
@@ -93,15 +46,20 @@ class Trained:
     lowercase: bool
     strip_accents: bool = False
     limit_alphabet: int | None = None
+    byte_fallback: bool = False
 
     def __post_init__(self) -> None:
-        least = 256 + len(SPECIAL_TOKENS) if self.kind == "bpe" else 64
+        if self.byte_fallback and self.kind == "wordpiece":
+            raise UserError(
+                "tokenizer.byte_fallback=true: WordPiece spells no characters in bytes. Take "
+                "tokenizer=unigram with it, or tokenizer=bpe, which always does."
+            )
+        least = len(_BYTES) + len(SPECIAL_TOKENS) if self.kind == "bpe" else 64 + len(_BYTES) * self.byte_fallback
         if self.vocabulary_size < least:
             raise UserError(
                 f"tokenizer.vocabulary_size={self.vocabulary_size} is too small for tokenizer.kind={self.kind}: "
                 f"its special tokens and alphabet take at least {least}."
             )
-
         if self.limit_alphabet is not None and self.limit_alphabet < 1:
             raise UserError(
                 f"tokenizer.limit_alphabet={self.limit_alphabet} leaves no character; set 1000 or null."
@@ -125,7 +83,8 @@ class Trained:
             texts: answers the texts, in batches, each time it is called.
         """
         learn = {"wordpiece": self._wordpiece, "bpe": self._bpe, "unigram": self._unigram}[self.kind]
-        backend = learn(texts)
+        # native code takes minutes, in which no signal would be handled
+        backend = interruptible(lambda stopped: learn(lambda: _until(stopped, texts())))
         backend.add_special_tokens(list(SPECIAL_TOKENS.values()))
         cls, sep = SPECIAL_TOKENS["cls"], SPECIAL_TOKENS["sep"]
         backend.post_processor = processors.TemplateProcessing(
@@ -202,8 +161,9 @@ class Trained:
         ]
         backend.pre_tokenizer = pre_tokenizers.Sequence(words)
         backend.decoder = decoders.Metaspace()
+        in_bytes = len(_BYTES) if self.byte_fallback else 0
         trainer = trainers.UnigramTrainer(
-            vocab_size=self.vocabulary_size,
+            vocab_size=self.vocabulary_size - in_bytes,
             special_tokens=list(SPECIAL_TOKENS.values()),
             unk_token=SPECIAL_TOKENS["unk"],
             show_progress=False,
@@ -213,12 +173,14 @@ class Trained:
         except Exception as error:  # of no class of its own
             if "not large enough" not in str(error):
                 raise
-            number = len(ranked_characters(texts(), backend.normalizer)) + len(SPECIAL_TOKENS) + 1
+            number = len(ranked_characters(texts(), backend.normalizer)) + len(SPECIAL_TOKENS) + 1 + in_bytes
             raise UserError(
                 f"tokenizer.vocabulary_size={self.vocabulary_size} is too small for a unigram vocabulary, which "
                 f"holds every character of the texts: these and the special tokens are {number:,}. Set a larger "
                 "one, or tokenizer=bpe, which knows every character by its bytes."
             ) from error
+        if self.byte_fallback:
+            _add_bytes(backend)
         return backend
 
     def _normalizer(self, form: str) -> normalizers.Normalizer:
@@ -233,6 +195,23 @@ class Trained:
         }[form]
         accents = normalizers.Replace(tokenizers.Regex(r"[\u0300-\u036f]"), "")
         return [split, accents, compose] if self.strip_accents else [compose]
+
+
+def _until(stopped: threading.Event, texts: Iterator[list[str]]) -> Iterator[list[str]]:
+    for batch in texts:
+        if stopped.is_set():
+            raise InterruptedError
+        yield batch
+
+
+def _add_bytes(backend: tokenizers.Tokenizer) -> None:
+    """Adds the bytes to a unigram vocabulary, after the special tokens, for characters that it does not hold."""
+    model = json.loads(backend.to_str())["model"]
+    pieces = [(piece, score) for piece, score in model["vocab"]]
+    first = len(SPECIAL_TOKENS)
+    pieces[first:first] = [(byte, 0.0) for byte in _BYTES]  # as in SentencePiece; they are no part of the search
+    backend.model = models.Unigram(pieces, model["unk_id"], byte_fallback=True)
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
 
 
 def _cut() -> pre_tokenizers.PreTokenizer:

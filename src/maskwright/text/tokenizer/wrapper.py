@@ -17,7 +17,8 @@ from maskwright.core.errors import UserError
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 LONG = 100_000  # characters; a tokenizer takes 170 times the memory of its text
 _CUT = re.compile(r"(?<=[A-Za-z0-9.,]) (?=[A-Za-z0-9])")  # where no normalizer joins both sides
-_BYTES = decoders.ByteLevel()
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # a token for a byte of a character that a vocabulary does not hold
+_BYTE_LEVEL = decoders.ByteLevel()
 
 
 def cut(text: str, length: int = LONG) -> Iterator[str]:
@@ -86,24 +87,39 @@ class Tokenizer:
         special = set(self.special_ids)
         return sorted(i for i in self.backend.get_vocab(with_added_tokens=True).values() if i not in special)
 
-    def encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Of each text the token ids (int64), without special tokens, and whether each starts a word (bool)."""
-        out: list[tuple[np.ndarray, np.ndarray]] = []
+    def encode(self, texts: Sequence[str], offsets: bool = False) -> list[tuple[np.ndarray, ...]]:
+        """Returns for each text arrays with a row for each of its tokens, special tokens left out.
+
+        Args:
+            offsets: whether the third array is wanted, which takes as long as the others.
+        Returns:
+            The ids (N,) int64, whether each token starts a word (N,) bool, and, if wanted, the first character of
+            each and the one after its last (N, 2) int64.
+        """
+        out: list[tuple[np.ndarray, ...]] = []
         short: list[str] = []
         for text in texts:
             if len(text) <= LONG or not self._cuts_at_blanks:
                 short.append(text)
                 continue
-            out += self._encode(short)
-            parts = [self._encode([part])[0] for part in cut(text)]
-            out.append((np.concatenate([ids for ids, _ in parts]), np.concatenate([starts for _, starts in parts])))
+            out += self._encode(short, offsets)
+            parts, at = [], 0
+            for part in cut(text):  # each is an array before the next one is encoded
+                parts += self._encode([part], offsets, at)
+                at += len(part)
+            out.append(tuple(map(np.concatenate, zip(*parts, strict=True))))
             short = []
-        return out + self._encode(short)
+        return out + self._encode(short, offsets)
 
-    def _encode(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-        encodings = self.backend.encode_batch(list(texts), add_special_tokens=False)
-        ids = [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
-        return [(i, self.word_starts(i, encoding)) for i, encoding in zip(ids, encodings, strict=True)]
+    def _encode(self, texts: Sequence[str], offsets: bool = False, at: int = 0) -> list[tuple[np.ndarray, ...]]:
+        """As `encode`, each text as a whole; `at` is where they begin."""
+        out: list[tuple[np.ndarray, ...]] = []
+        for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False):
+            ids = np.array(encoding.ids, dtype=np.int64)
+            out.append((ids, self.word_starts(ids, encoding)))
+            if offsets:
+                out[-1] += (np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2) + at,)
+        return out
 
     @cached_property
     def _cuts_at_blanks(self) -> bool:
@@ -160,7 +176,7 @@ class Tokenizer:
         special = set(self.special_ids)
         table = np.zeros(len(self), dtype=bool)
         for token, i in self.backend.get_vocab(with_added_tokens=True).items():
-            text = _from_bytes(token) if bytewise else token.removeprefix("##").replace("▁", " ")
+            text = _from_bytes(token) if bytewise else _from_piece(token)
             table[i] = i not in special and text is not None and holds(text.strip(" "))
         return table
 
@@ -203,8 +219,15 @@ class Tokenizer:
 
 def _from_bytes(token: str) -> str | None:
     """The text of a byte-level token, or None where it holds only a part of a character."""
-    text = _BYTES.decode([token])
+    text = _BYTE_LEVEL.decode([token])
     return None if "\N{REPLACEMENT CHARACTER}" in text else text
+
+
+def _from_piece(token: str) -> str | None:
+    """The text of a word piece, or None where it is a byte of a character that has several."""
+    if (byte := _BYTE.fullmatch(token)) is not None:
+        return chr(int(byte[1], 16)) if byte[1] < "80" else None
+    return token.removeprefix("##").replace("▁", " ")
 
 
 def _punctuates(character: str) -> bool:
