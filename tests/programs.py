@@ -34,7 +34,9 @@ def call(
         return subprocess.CompletedProcess([str(program), *arguments], process.exitcode, *texts)
 
 
-def _run(program: str, arguments: tuple[str, ...], cwd: str, streams: list[Path], environment: dict[str, str]) -> None:
+def _run(
+    program: str, arguments: tuple[str, ...], cwd: str, streams: list[Path], environment: dict[str, str]
+) -> None:
     for number, path in enumerate(streams):
         handle = os.open(path, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
         os.dup2(handle, number)

@@ -57,9 +57,7 @@ def train(cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | No
             return run.execute()
 
 
-def beside(
-    cfg: DictConfig, overrides: Sequence[str], place: Place, output: JobOutput | None = None
-) -> Result:
+def beside(cfg: DictConfig, overrides: Sequence[str], place: Place, output: JobOutput | None = None) -> Result:
     """Runs the experiment as one of the processes beside the first, with its config; see `train`."""
     began = time.monotonic()
     quiet()
@@ -86,9 +84,7 @@ def _check(cfg: DictConfig, overrides: Sequence[str], directory: RunDirectory) -
     return _Checked(settings, start, checkpoint)
 
 
-def _assemble(
-    checked: _Checked, directory: RunDirectory, place: Place, began: float
-) -> tuple[Run, list[str]]:
+def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: float) -> tuple[Run, list[str]]:
     """Returns a run that is ready to begin, in its directory, and the lines that introduce it."""
     settings, start, checkpoint = checked
     lightning.seed_everything(settings.seed, verbose=False)
