@@ -9,7 +9,7 @@ from maskwright.cli import Invocation, command
 def main(cfg: DictConfig, invocation: Invocation) -> None:
     from maskwright.run.evaluate import evaluate  # takes seconds to import, which --help does not need
 
-    evaluate(cfg, invocation.overrides)
+    evaluate(cfg, invocation.overrides, invocation.multirun)
 
 
 if __name__ == "__main__":

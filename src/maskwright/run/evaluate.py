@@ -29,18 +29,19 @@ SPLITS = ("validation", "test")
 Data = Mapping[str, Any]  # the group `data` of a config, plain
 
 
-def evaluate(cfg: DictConfig, overrides: Sequence[str] = ()) -> dict[str, float]:
+def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = False) -> dict[str, float]:
     """Evaluates what a composed `conf/evaluate.yaml` describes; returns the metrics by name.
 
     Writes `metrics.json` and the files of the task's report into the folder `output`.
 
     Args:
         overrides: the overrides of the command line, as typed.
+        multirun: whether this is a job of a sweep.
     Raises:
         UserError: there is no such run or split, or the data does not fit the run.
     """
     quiet()
-    place = find_place(hardware_of(cfg))
+    place = find_place(hardware_of(cfg), multirun=multirun)
     if place.rank.number:
         return follow(place, lambda task, place: beside(OmegaConf.create(task[1]), task[2], place))
     _open(_asked(cfg))  # finds what is wrong before other processes are started

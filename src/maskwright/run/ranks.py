@@ -35,7 +35,7 @@ class Place:
         launched: whether something else, such as torchrun or srun, starts all processes.
     """
 
-    rank: Rank = Rank(0, 1)
+    rank: Rank
     local: int = 0
     node: int = 0
     address: str = "127.0.0.1"
@@ -43,7 +43,7 @@ class Place:
     launched: bool = False
 
 
-ALONE = Place()
+ALONE = Place(Rank(0, 1))
 
 
 def hardware_of(cfg: Any) -> Hardware:
@@ -51,11 +51,13 @@ def hardware_of(cfg: Any) -> Hardware:
     return Hardware.parse(OmegaConf.to_container(cfg.hardware, resolve=True), "hardware")
 
 
-def find_place(hardware: Hardware, environment: Mapping[str, str] = os.environ) -> Place:
+def find_place(hardware: Hardware, environment: Mapping[str, str] = os.environ, multirun: bool = False) -> Place:
     """Returns where this process stands, by the variables of torchrun or srun, if a run has several devices.
 
     Variables that others left behind do not count for a run on one device.
 
+    Args:
+        multirun: whether the run is a job of a sweep.
     Raises:
         UserError: something started another number of processes than the settings ask for, or the run has several
             nodes and nothing started its processes.
@@ -84,6 +86,11 @@ def find_place(hardware: Hardware, environment: Mapping[str, str] = os.environ) 
         raise UserError(
             f"{program} has started {started} processes, but hardware.devices={devices} and hardware.nodes={nodes} "
             f"ask for {wanted}. Make the numbers equal."
+        )
+    if multirun:
+        raise UserError(
+            f"-m under {program}: each of the {started} processes would begin a sweep of its own. Start the sweep "
+            "without it, where a job starts the processes of its devices itself, or run after run."
         )
     return Place(Rank(number, wanted), local, number // devices, address, port, launched=True)
 

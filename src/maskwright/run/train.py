@@ -31,19 +31,22 @@ from maskwright.run.trainer import make_trainer, quiet
 from maskwright.settings.commands import TrainSettings
 
 
-def train(cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | None = None) -> Result:
+def train(
+    cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | None = None, multirun: bool = False
+) -> Result:
     """Runs the experiment that a composed `conf/train.yaml` describes.
 
     Args:
         overrides: the overrides of the command line, as typed.
         output: the directory that Hydra has made for the job, if Hydra runs it.
+        multirun: whether this is a job of a sweep.
     Raises:
         UserError: the config, the data, the checkpoint or the device does not allow the run.
         Interrupted: the run was stopped by Ctrl-C, after it wrote a checkpoint and its summary.
     """
     began = time.monotonic()
     quiet()
-    place = find_place(hardware_of(cfg))
+    place = find_place(hardware_of(cfg), multirun=multirun)
     if place.rank.number:  # torchrun and srun start the command once for each device
         return follow(place, lambda task, place: beside(OmegaConf.create(task[1]), task[2], place, output))
     with RunDirectory(cfg, output) as directory:
