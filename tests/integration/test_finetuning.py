@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from maskwright.run.init_from import starting_point
 from maskwright.run.train import Result, train
 from maskwright.settings.commands import TrainSettings
 from maskwright.text.tokenizer import Trained
-from tests.conftest import ROOT, compose_train, make_text, next_free
+from tests.conftest import compose_train, make_text, next_free
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
 
 SETTINGS = {
@@ -136,27 +134,6 @@ def test_case_features_distinguish_words_that_differ_only_in_case(tune, tmp_path
     settings = (f"data.source={tmp_path}", f"task.case={case}", "optimizer.lr=1e-2", "trainer.max_steps=20")
     f1 = tune("tagging", *settings, run_dir=tmp_path / "run").metrics["test/f1"]
     assert f1 > 0.9 if case else f1 < 0.7  # without case features, the same tokens get the same tags
-
-
-def test_two_devices_measure_the_same_as_one(tune, tmp_path):
-    """Even though they get different numbers of rows."""
-    trained = tune("tagging", "optimizer.lr=1e-2", "trainer.max_steps=10", "data.block_size=8")
-    command = [sys.executable, str(ROOT / "src" / "evaluate.py"), f"run={trained.run_dir}", "hardware=cpu"]
-    subprocess.run([*command, "hardware.devices=2", f"output={tmp_path}"], check=True, capture_output=True)
-    metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
-    assert metrics["test/f1"] > 0
-    for name, value in metrics.items():
-        assert value == pytest.approx(trained.metrics[name], rel=1e-5), name
-    (tmp_path / "here").mkdir()
-    swept = subprocess.run(
-        [*command, "hardware.devices=2", "split=test,validation", "-m"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path / "here",
-    )
-    assert swept.returncode == 2
-    assert [path.name for path in (tmp_path / "here").iterdir()] == ["logs"]  # with multirun.yaml
-    assert "would begin sweeps of their own" in swept.stderr
 
 
 def test_regression_learns_and_reports(tune, capsys):

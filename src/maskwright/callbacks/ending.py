@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from torch import Tensor
 
+from maskwright.core.distributed import largest
 from maskwright.core.errors import Interrupted, UserError
 
 
@@ -61,7 +62,8 @@ class Interrupt(Callback):
         self._before: dict[signal.Signals, Any] = {}
         self._validated = -1  # the step of the last validation
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # after Lightning's own handlers, which broadcast within the handler, where other ranks do not wait for it
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._receive)
 
@@ -76,7 +78,7 @@ class Interrupt(Callback):
         self._before = {}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if self.received is not None and not trainer.fit_loop._should_accumulate():
+        if not trainer.fit_loop._should_accumulate() and self._agreed():
             trainer.save_checkpoint(self.path)
             self._stop(trainer)
 
@@ -85,12 +87,18 @@ class Interrupt(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         # for a signal during validation, which has written a checkpoint at its end
-        if self.received is not None and self._validated == trainer.global_step and self.path.exists():
+        if self._validated == trainer.global_step and self._agreed() and self.path.exists():
             self._stop(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.received is not None:
+        if self._agreed():
             self._stop(trainer)
+
+    def _agreed(self) -> bool:
+        """Whether any rank has received a signal; then all have."""
+        if number := largest(self.received or 0):
+            self.received = signal.Signals(number)
+        return bool(number)
 
     def _stop(self, trainer: Trainer) -> None:
         assert self.received is not None
@@ -141,7 +149,8 @@ class FiniteLoss(Callback):
             self._refuse(f"The weights are not finite after step {trainer.global_step}.")
 
     def _check(self) -> None:
-        if self.first_bad is not None and (step := int(self.first_bad)) >= 0:
+        step = largest(-1 if self.first_bad is None else int(self.first_bad))
+        if step >= 0:
             self._refuse(f"The training loss is not finite at step {step}.")
 
     def _refuse(self, found: str) -> None:

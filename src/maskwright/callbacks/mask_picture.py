@@ -26,10 +26,11 @@ class MaskPicture(Callback):
         self._drawn = False
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        task = cast(Task, pl_module)
+        progress = task.progress()  # on all ranks, which agree on the time
         if self._drawn or not is_main(trainer):
             return
         self._drawn = True
-        task = cast(Task, pl_module)
         masker = task.masker
         if masker is None or not masker.masks:
             return
@@ -39,7 +40,7 @@ class MaskPicture(Callback):
             return
         batch, shard = data.encode(texts, marks)
         batch = {name: tensor.to(task.device) for name, tensor in batch.items()}
-        cuts = masks.segments(masker, data.tokenizer, batch, shard, task.progress())
+        cuts = masks.segments(masker, data.tokenizer, batch, shard, progress)
         rows = [(f"text {i}", cut) for i, cut in enumerate(cuts, 1)]
         masks.write(masks.Picture(f"Training mask at step {trainer.global_step}", rows), self.path)
         pictures.log("masks", self.path, trainer)

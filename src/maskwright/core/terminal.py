@@ -1,5 +1,6 @@
 """Progress on the terminal: a progress bar in a terminal, occasional lines in a log file."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -9,6 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _SECONDS_BETWEEN_LINES = 30.0
+
+
+def silence() -> None:
+    """Prints nothing from now on, in a process beside the main one of a run; what goes to stderr stays."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as the process
 
 
 def console() -> Console:

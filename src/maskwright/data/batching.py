@@ -65,7 +65,7 @@ class MicroBatch(NamedTuple):
         rows: (B,) their numbers.
         epoch: in which they are read.
         weight: 0 if they fill in for rows that a step does not have.
-        step: the rows of the whole step on all devices, for the first of its micro-batches; else None.
+        step: the rows of all micro-batches of the step on this device, for the first of them; else None.
     """
 
     rows: np.ndarray
@@ -100,7 +100,8 @@ class EndlessMicroBatches:
             for batch in self.plan.batches(epoch)[skipped:]:
                 for micro in range(self.accumulate_grad_batches):
                     own = batch[micro * devices + self.rank.number :: micro_batches]
-                    step = batch if micro == 0 and micro_batches > 1 else None
+                    several = micro == 0 and self.accumulate_grad_batches > 1
+                    step = batch[self.rank.number :: devices] if several else None
                     yield MicroBatch(own if len(own) else batch[:1], epoch, float(len(own) > 0), step)
             epoch, skipped = epoch + 1, 0
 
@@ -118,6 +119,8 @@ class RowReader:
     def __getitems__(self, batch: MicroBatch) -> dict[str, Any]:
         found: dict[str, Any] = self.rows.read(batch.rows, np.full_like(batch.rows, batch.epoch))
         found["weight"] = np.array([batch.weight], np.float32)
-        if batch.step is not None:
-            found[STEP] = self.rows.read(batch.step, np.full_like(batch.step, batch.epoch))
+        if batch.step is not None:  # no rows of the step, no weight
+            step = batch.step if len(batch.step) else batch.rows
+            weight = np.array([float(len(batch.step) > 0)], np.float32)
+            found[STEP] = self.rows.read(step, np.full_like(step, batch.epoch)) | {"weight": weight}
         return found | self.rows.read_gold(batch.rows) if self.gold else found

@@ -83,8 +83,8 @@ class TextData(Corpus):
         step = self.trainer.global_step if self.trainer else 0
         batches = shuffling.EndlessBatches(step, self.batch_size, self.accumulate_grad_batches, self.rank)
         read: Batched = _Shuffled(self.blocks["train"], self.seed)
-        if (micro_batches := self.accumulate_grad_batches) * self.rank.world_size > 1:
-            read = _WithStep(read, self.batch_size, self.batch_size // micro_batches)
+        if self.accumulate_grad_batches > 1:
+            read = _WithStep(read, batches)
         return self.loader(read, batches, self._collate)
 
     def evaluation_loader(self, split: str) -> DataLoader:
@@ -131,22 +131,19 @@ class _Shuffled:
 
 
 class _WithStep:
-    """Reads micro-batches by their positions in the stream; the first one of a step holds the whole step too.
+    """Reads micro-batches by their positions in the stream; the first of a step holds all rows of the step too.
 
     Args:
-        batch_size: positions of a step.
-        first: positions of the first micro-batches of all devices.
+        batches: those of this device.
     """
 
-    def __init__(self, read: Batched, batch_size: int, first: int):
-        self.read, self.batch_size, self.first = read, batch_size, first
+    def __init__(self, read: Batched, batches: shuffling.EndlessBatches):
+        self.read, self.batches = read, batches
 
     def __getitems__(self, positions: np.ndarray) -> dict[str, Any]:
-        step, within = divmod(int(positions[0]), self.batch_size)
-        if within >= self.first:
-            return self.read.__getitems__(positions)
-        whole = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        return {STEP: self.read.__getitems__(whole), **self.read.__getitems__(positions)}
+        own = self.read.__getitems__(positions)
+        step = self.batches.whole_step(positions)
+        return own if step is None else {STEP: self.read.__getitems__(step), **own}
 
 
 def _batch(blocks: PackedBlocks, epochs: np.ndarray, examples: np.ndarray) -> dict[str, np.ndarray]:

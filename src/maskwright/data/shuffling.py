@@ -65,3 +65,10 @@ class EndlessBatches:
         while True:
             yield np.arange(first, first + size)
             first += size * devices
+
+    def whole_step(self, positions: np.ndarray) -> np.ndarray | None:
+        """Returns the positions of all micro-batches of a step on this device, if these are those of its first."""
+        apart = len(positions) * self.rank.world_size  # from one micro-batch to the next
+        if positions[0] % self.batch_size >= apart:
+            return None
+        return (positions + apart * np.arange(self.accumulate_grad_batches)[:, None]).ravel()

@@ -26,6 +26,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),
         "head_size": lambda: None,
         "unexpected_keys": lambda: (),
+        "uses_all_parameters": lambda: False,
         "embed": lambda: partial(_not_apart, kind),
         "encode": lambda: partial(_not_apart, kind),
         "layers_in_order": lambda: partial(find_layers, encoder),

@@ -28,6 +28,7 @@ class Encoder(Protocol):
         keeps_documents_apart: whether it accepts an `attention_mask` (B, T, T).
         head_size: the size of its attention heads if it accepts `Sequences`; else None.
         unexpected_keys: the names of weights that were loaded but are not used.
+        uses_all_parameters: whether each hidden state depends on all parameters, a pooler among them.
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -36,6 +37,7 @@ class Encoder(Protocol):
     keeps_documents_apart: bool
     head_size: int | None
     unexpected_keys: "Sequence[str]"
+    uses_all_parameters: bool
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -91,6 +93,7 @@ class BaseEncoder(nn.Module):
     max_length: int | None = None
     head_size: int | None = None
     unexpected_keys: "Sequence[str]" = ()
+    uses_all_parameters: bool = True
     hidden_size: int
     layers: nn.ModuleList
 

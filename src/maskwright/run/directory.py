@@ -6,7 +6,6 @@ from types import TracebackType
 
 from omegaconf import DictConfig, OmegaConf
 
-from maskwright.core.distributed import is_launched
 from maskwright.core.errors import UserError
 from maskwright.core.job_output import JobOutput, remove_empty
 from maskwright.run.saved import SavedRun
@@ -24,10 +23,11 @@ class RunDirectory:
     Args:
         cfg: the config; its `run_dir` is final once the claim is made.
         output: the directory that Hydra has made for the job, if Hydra runs it.
+        shared: whether it is for a process beside the first one of the run, which has claimed it.
     """
 
-    def __init__(self, cfg: DictConfig, output: JobOutput | None = None):
-        self._shared = is_launched(cfg.hardware.devices)  # with the main process, which has claimed it
+    def __init__(self, cfg: DictConfig, output: JobOutput | None = None, shared: bool = False):
+        self._shared = shared
         self._claimed = self._begun = False
         self._made = None if output is None else output.folder
         self._by_clock = output is not None and not output.named

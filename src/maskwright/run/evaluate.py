@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.atomic import write_file
-from maskwright.core.distributed import is_main
+from maskwright.core.distributed import is_main, one_first
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.terminal import console
 from maskwright.corpora.recipe import SOURCE_KEYS, sources_of
@@ -27,6 +27,7 @@ from maskwright.run.assemble import (
     prepare,
     vocabulary_of,
 )
+from maskwright.run.ranks import Place, find_place, follow, hardware_of, together
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import make_trainer, quiet
 from maskwright.settings.commands import EvaluateSettings
@@ -48,8 +49,24 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
         UserError: there is no such run or split, or the data does not fit the run.
     """
     quiet()
+    place = find_place(hardware_of(cfg), multirun=multirun)
+    if place.rank.number:
+        return follow(place, lambda task, place: beside(OmegaConf.create(task[1]), task[2], place))
+    _open(_asked(cfg))  # finds what is wrong before other processes are started
+    with together(place, ("evaluate", OmegaConf.to_container(cfg, resolve=True), tuple(overrides))) as place:
+        return beside(cfg, overrides, place)
+
+
+def _asked(cfg: DictConfig) -> EvaluateSettings:
     asked = EvaluateSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    _check(asked, multirun)
+    _check(asked)
+    return asked
+
+
+def beside(cfg: DictConfig, overrides: Sequence[str], place: Place) -> dict[str, float]:
+    """Evaluates as one of the processes of the evaluation; see `evaluate`."""
+    quiet()
+    asked = _asked(cfg)
     split, saved = asked.split, _open(asked)
     own = saved.data
     chosen = any(override.startswith("data.splits") for override in overrides)
@@ -59,7 +76,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     settings = saved.settings.replace(
         data=of_data, hardware=asked.hardware, callbacks={}, logger={}, run_dir=str(saved.directory)
     )
-    data, masks = prepare(settings)
+    with one_first(place.node, place.local == 0):
+        data, masks = prepare(settings)
     for remark in Corpus.remarks(data):  # without the remarks of its subclass, which are about training
         console().print(f"note: {remark}")
     if split in data.unlabelled:
@@ -68,7 +86,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     check_maskers(maskers, data)
     task = make_task(settings, maskers, saved.tokenizer, saved.labels)
     saved.load_into(task)
-    trainer = make_trainer(settings, saved.directory, None)
+    trainer = make_trainer(settings, saved.directory, None, place)
     console().print(f"{split}: {data.size(split)}")
     test = trainer.validate if split == "validation" else trainer.test
     [metrics] = test(task, datamodule=data, verbose=False)
@@ -94,16 +112,11 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str] = (), multirun: bool = Fa
     return metrics
 
 
-def _check(asked: EvaluateSettings, multirun: bool) -> None:
+def _check(asked: EvaluateSettings) -> None:
     if asked.split not in SPLITS:
         raise UserError(
             f"split='{asked.split}' cannot be evaluated.{nearest(asked.split, SPLITS)} Choose one of: "
             f"{', '.join(SPLITS)}."
-        )
-    if asked.hardware.devices != 1 and multirun:
-        raise UserError(
-            "-m with hardware.devices: the processes of the other devices would begin sweeps of their own. "
-            "Evaluate run after run, or on one device."
         )
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
 from maskwright.callbacks import Throughput, time_is_up
-from maskwright.core.distributed import is_main
+from maskwright.core.distributed import failure_elsewhere, is_lost_connection, is_main
 from maskwright.core.errors import Interrupted, UserError, is_disk_full
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
@@ -96,6 +96,8 @@ class Run:
             metrics |= self._test()
             self._report(metrics)
         except BaseException as error:
+            if is_lost_connection(error) and (elsewhere := failure_elsewhere()) is not None:
+                error = UserError(f"Another process of the run failed, {elsewhere}")
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
             if is_disk_full(error):
                 raise UserError(
@@ -104,7 +106,7 @@ class Run:
                 ) from error
             self._summarise("interrupted" if stopped else "failed", metrics | self._metrics(), str(error))
             self._finish_wandb(exit_code=1)
-            raise
+            raise error
         self._summarise("completed", metrics)
         self._finish_wandb(exit_code=0)
         objective = metrics.get(self.settings.objective, float("nan"))

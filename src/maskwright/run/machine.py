@@ -30,13 +30,6 @@ def the_device_has_the_precision(settings: TrainSettings) -> None:
         )
 
 
-def one_device_trains(settings: TrainSettings) -> None:
-    if (devices := settings.hardware.devices) != 1:
-        raise UserError(
-            f"hardware.devices={devices}: training on several devices is not supported yet. Set it to 1."
-        )
-
-
 def a_compiler_is_there(settings: TrainSettings) -> None:
     """`torch.compile` looks for its compiler at the first step, as is done here."""
     if not settings.hardware.compile or sys.platform == "win32":
@@ -102,7 +95,6 @@ def on_gpu(hardware: Hardware) -> bool:
 RULES = (
     the_machine_has_the_device,
     the_device_has_the_precision,
-    one_device_trains,
     a_compiler_is_there,
     wandb_has_a_key,
     run_dir_can_be_written,

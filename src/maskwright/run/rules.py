@@ -26,7 +26,6 @@ _NOT_FOLLOWED = {
     "barebones": "it would leave out checkpoints and loggers. Set callbacks=none logger=none",
     "min_epochs": "to the trainer, a run is one epoch. Set trainer.min_steps",
     "reload_dataloaders_every_n_epochs": "to the trainer, a run is one epoch",
-    "num_nodes": "training on several machines is not supported yet",
 }
 
 

@@ -4,10 +4,12 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning
 from omegaconf import DictConfig, OmegaConf
 
+from maskwright.core.distributed import is_main, one_first
 from maskwright.core.job_output import JobOutput
 from maskwright.run import rules
 from maskwright.run.assemble import (
@@ -21,43 +23,77 @@ from maskwright.run.assemble import (
 )
 from maskwright.run.checkpoints import check_resumable, find_checkpoint
 from maskwright.run.directory import RunDirectory
-from maskwright.run.init_from import starting_point
+from maskwright.run.init_from import Start, starting_point
 from maskwright.run.lifecycle import Result, Run
+from maskwright.run.ranks import Place, find_place, follow, hardware_of, together
+from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import make_trainer, quiet
 from maskwright.settings.commands import TrainSettings
 
 
-def train(cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | None = None) -> Result:
+def train(
+    cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | None = None, multirun: bool = False
+) -> Result:
     """Runs the experiment that a composed `conf/train.yaml` describes.
 
     Args:
         overrides: the overrides of the command line, as typed.
         output: the directory that Hydra has made for the job, if Hydra runs it.
+        multirun: whether this is a job of a sweep.
     Raises:
         UserError: the config, the data, the checkpoint or the device does not allow the run.
         Interrupted: the run was stopped by Ctrl-C, after it wrote a checkpoint and its summary.
     """
     began = time.monotonic()
     quiet()
+    place = find_place(hardware_of(cfg), multirun=multirun)
+    if place.rank.number:  # torchrun and srun start the command once for each device
+        return follow(place, lambda task, place: beside(OmegaConf.create(task[1]), task[2], place, output))
     with RunDirectory(cfg, output) as directory:
-        run, begins_with = _assemble(cfg, overrides, directory, began)
-    run.introduce(begins_with)
-    return run.execute()
+        checked = _check(cfg, overrides, directory)
+        if checked.checkpoint is not None:
+            cfg.ckpt_path = str(checked.checkpoint.checkpoint)
+        task = ("train", OmegaConf.to_container(cfg, resolve=True), tuple(overrides))
+        with together(place, task) as place:
+            run, begins_with = _assemble(checked, directory, place, began)
+            run.introduce(begins_with)
+            return run.execute()
 
 
-def _assemble(
-    cfg: DictConfig, overrides: Sequence[str], directory: RunDirectory, began: float
-) -> tuple[Run, list[str]]:
-    """Returns a run that is ready to begin, in its directory, and the lines that introduce it."""
+def beside(cfg: DictConfig, overrides: Sequence[str], place: Place, output: JobOutput | None = None) -> Result:
+    """Runs the experiment as one of the processes beside the first, with its config; see `train`."""
+    began = time.monotonic()
+    quiet()
+    with RunDirectory(cfg, output, shared=True) as directory:
+        run, _ = _assemble(_check(cfg, overrides, directory), directory, place, began)
+        return run.execute()
+
+
+class _Checked(NamedTuple):
+    """What a run is made of, as far as that is known before its corpus is prepared."""
+
+    settings: TrainSettings
+    start: Start | None
+    checkpoint: SavedRun | None
+
+
+def _check(cfg: DictConfig, overrides: Sequence[str], directory: RunDirectory) -> _Checked:
     settings = TrainSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     settings, start = starting_point(settings, overrides)
     verify_components(settings)
     rules.check(settings)
     checkpoint = find_checkpoint(settings)
     directory.check(checkpoint)
+    return _Checked(settings, start, checkpoint)
+
+
+def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: float) -> tuple[Run, list[str]]:
+    """Returns a run that is ready to begin, in its directory, and the lines that introduce it."""
+    settings, start, checkpoint = checked
     lightning.seed_everything(settings.seed, verbose=False)
     encoder = encoder_before_data(settings)
-    data, masks = prepare(settings)
+    with one_first(place.node, place.local == 0):
+        data, masks = prepare(settings)
     rules.metrics_of_labels_exist(settings, [] if data.labels is None else data.labels.kinds)
     epochs = settings.trainer.max_epochs
     steps = None if epochs is None else data.steps(epochs)
@@ -75,11 +111,12 @@ def _assemble(
 
     run_dir = directory.path
     baseline = task.baseline(data)
-    trainer = make_trainer(settings, run_dir, baseline)
+    trainer = make_trainer(settings, run_dir, baseline, place)
     directory.begin(OmegaConf.create(settings.plain()), checkpoint)
-    data.tokenizer.save(run_dir / "tokenizer")
-    task.encoder.save_architecture(run_dir)
-    _keep_metrics(run_dir)
+    if is_main(trainer):
+        data.tokenizer.save(run_dir / "tokenizer")
+        task.encoder.save_architecture(run_dir)
+        _keep_metrics(run_dir)
     return Run(settings, run_dir, task, data, trainer, baseline, began, checkpoint), begins_with
 
 

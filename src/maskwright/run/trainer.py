@@ -4,12 +4,13 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from maskwright.callbacks import (
     FiniteLoss,
@@ -20,17 +21,21 @@ from maskwright.callbacks import (
     WholeCheckpoints,
 )
 from maskwright.run.machine import on_gpu
+from maskwright.run.ranks import ALONE, Place, Ranks
 from maskwright.settings.build import build
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
-from maskwright.tasks import Baseline
+from maskwright.tasks import Baseline, Task
 
 
-def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | None) -> Trainer:
+def make_trainer(
+    settings: TrainSettings, run_dir: Path, baseline: Baseline | None, place: Place = ALONE
+) -> Trainer:
     """Returns the trainer of a run.
 
     Args:
         baseline: a loss that is drawn into the loss curve.
+        place: where this process stands among those of the run.
     """
     hardware, arguments = settings.hardware, settings.trainer.arguments()
     if isinstance(arguments["val_check_interval"], int):
@@ -41,21 +46,25 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
     for callback in callbacks:
         if isinstance(callback, LossCurve) and baseline is not None:
             callback.baseline = baseline.value
-    plugins: list[Any] = [WholeCheckpoints()]
-    if hardware.devices == 1:  # RANK or SLURM_PROCID, left by others, would make this a run that logs nothing
-        plugins.append(alone := LightningEnvironment())
-        alone.set_global_rank(0)  # also what prints and logs goes by
+    # not what Lightning finds: RANK or SLURM_PROCID, left by others, would make this a run that logs nothing
+    environment: ClusterEnvironment = Ranks(place)
+    if place.rank.world_size == 1:
+        environment = LightningEnvironment()
+        environment.set_global_rank(0)  # also what prints and logs goes by
     gpu = on_gpu(hardware)
     return build(
         Component.from_node({"_target_": "lightning.Trainer", **arguments}),
         "trainer",
         accelerator="cuda" if gpu else "cpu",
         devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        # the buffers of maskers have the same values on all devices, by their own reduction
+        strategy=DataParallel(broadcast_buffers=False) if place.rank.world_size > 1 else "auto",
         precision=precision(hardware.precision, gpu),
         accumulate_grad_batches=hardware.accumulate_grad_batches,
         max_epochs=-1,
         callbacks=callbacks,
-        plugins=plugins,
+        plugins=[WholeCheckpoints(), environment],
         logger=_build_all(settings.logger, "logger"),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
@@ -66,6 +75,15 @@ def make_trainer(settings: TrainSettings, run_dir: Path, baseline: Baseline | No
         # a folder that is not there: a fresh run would start from hpc_ckpt_*.ckpt of Slurm's restarts in run_dir
         default_root_dir=str(run_dir / "lightning"),
     )
+
+
+class DataParallel(DDPStrategy):
+    """DDP, which finds out which parameters have no gradient only where a task does not train them all."""
+
+    def configure_ddp(self) -> None:
+        task = cast(Task, self.model)
+        self._ddp_kwargs["find_unused_parameters"] = not task.trains_all_parameters
+        super().configure_ddp()
 
 
 def _build_all(nodes: Mapping[str, Component | None], group: str) -> list[Any]:
@@ -87,4 +105,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*Experiment logs directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning 2.6 under torch 2.13
+    warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")  # torch 2.13; 2.10 knows no other
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -18,6 +18,7 @@ _DURATION = r"^\d+(:\d\d){3}$"  # DD:HH:MM:SS
 SET_ELSEWHERE = {
     "accelerator": "hardware.accelerator",
     "devices": "hardware.devices",
+    "num_nodes": "hardware.nodes",
     "precision": "hardware.precision",
     "accumulate_grad_batches": "hardware.accumulate_grad_batches",
     "callbacks": "callbacks",

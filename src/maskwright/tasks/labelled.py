@@ -187,12 +187,17 @@ class LabelledTask(Task):
         }
         if "mlm" in self.weights:
             totals["tokens"] = self.masker.select(step, self.progress()).valid.sum()
-        return totals
+        return {name: total * step["weight"][0] for name, total in totals.items()}
 
     def _token_loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
         assert self.head is not None
         return token_loss(self.head, hidden, masked)
+
+    @property
+    def trains_all_parameters(self) -> bool:
+        frozen = self.finetuning.freeze or self.finetuning.gradual_unfreezing
+        return super().trains_all_parameters and not frozen
 
     def on_train_start(self) -> None:
         super().on_train_start()

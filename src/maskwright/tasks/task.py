@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from maskwright.core import hashing
-from maskwright.core.distributed import from_main, rank_of
+from maskwright.core.distributed import from_main, rank_of, sum_over_ranks
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
@@ -104,7 +104,7 @@ class Task(LightningModule):
         """Returns the number of targets of a step, or the sum of their weights, by the names that `weigh` takes.
 
         Args:
-            step: the rows of all micro-batches of the step, as one batch.
+            step: the rows of all micro-batches of the step on this device, as one batch.
         """
         return {}
 
@@ -145,19 +145,32 @@ class Task(LightningModule):
         if number == 0:
             if self.masker is not None:
                 self.masker.begin_step(self.trainer.global_step)
-            step: Any = batch.get(STEP)  # only if there are several micro-batches
-            self._totals = {} if step is None else self.step_totals(step)
+            self._totals = self._totals_of_step(batch)
             self._logged = {}
         loss, accuracy = self.learn(batch)
         self.log_step("loss", loss)
         if accuracy is not None:
             self.log_step("accuracy", accuracy)
         if number == self.trainer.accumulate_grad_batches - 1:
-            self.log_dict({f"train/{name}": value for name, value in self._logged.items()})
+            values = sum_over_ranks(torch.stack(list(self._logged.values()))) / rank_of(self.trainer).world_size
+            self.log_dict({f"train/{name}": value for name, value in zip(self._logged, values, strict=True)})
         if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             # a Python number: copying it to a GPU at each step would make the host wait
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
+
+    def _totals_of_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Returns `step_totals` over all devices; nothing where a step has one micro-batch on one device.
+
+        Args:
+            batch: the first micro-batch of the step.
+        """
+        step = batch.get(STEP)  # only if there are several micro-batches
+        if step is None and rank_of(self.trainer).world_size == 1:
+            return {}
+        totals = self.step_totals(batch if step is None else step)
+        values = sum_over_ranks(torch.stack([total.double() for total in totals.values()]))
+        return dict(zip(totals, values, strict=True))
 
     def weigh(self, name: str, amount: Tensor) -> Tensor | float:
         """Returns the weight of a mean over a micro-batch; 1 where a step has one micro-batch.
@@ -213,7 +226,7 @@ class Task(LightningModule):
         assert remaining is not None  # max_time is set where max_steps is not
         if self._clock[0] != trainer.global_step:  # all micro-batches of a step have the same progress
             # clocks may differ between devices, but learning rates must not
-            now = from_main(min(elapsed / (elapsed + remaining), 1.0), trainer)
+            now = from_main(min(elapsed / (elapsed + remaining), 1.0))
             self._clock = trainer.global_step, now
         return self._clock[1]
 
@@ -233,6 +246,11 @@ class Task(LightningModule):
         ):
             return Sequences(batch["sequence_ends"], documents.shape[1])
         return documents[:, :, None] == documents[:, None, :]
+
+    @property
+    def trains_all_parameters(self) -> bool:
+        """Whether each training step has a gradient for each parameter."""
+        return self.encoder.uses_all_parameters
 
     @cached_property
     def has_dropout(self) -> bool:

@@ -41,6 +41,7 @@ class Pretrained(BaseEncoder):
     """
 
     brings_tokenizer = True
+    uses_all_parameters = False  # of models of the hub, some leave out a part
 
     def __init__(
         self,
