@@ -10,7 +10,7 @@ from maskwright.reports.comparison import FORMATS, report
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Turns runs and sweeps into one page. It composes no config, so it has options in place of keys.",
+        description="Turns runs and sweeps into one page. It composes no config, so it takes options, not keys.",
     )
     parser.add_argument(
         "folders", nargs="+", type=Path, help="runs, sweeps, or folders that hold them at any depth"

@@ -23,7 +23,12 @@ def make_run(folder: Path, ratio: float, seed: int, status: str = "completed", e
     loss = 3 + ratio + seed / 10
     summary = {"status": status, "error": error, "metrics": {"test/loss": loss, "test/accuracy": None}}
     (folder / "summary.json").write_text(json.dumps(summary))
-    config = {"mask": {"ratio": {"value": ratio}}, "seed": seed, "data": {"limit": 40}, "run_dir": str(folder)}
+    config = {
+        "mask": {"ratio": {"value": ratio}},
+        "seed": seed,
+        "data": {"limit": 40},
+        "picture": f"{folder}/masks.png",
+    }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     rows = "".join(f"{step},{loss + 1 / (step + 1)},{loss if step % 10 == 0 else ''}\n" for step in range(1000))
     (folder / "metrics.csv").write_text("step,train/loss,validation/loss\n" + rows)
@@ -42,7 +47,8 @@ def test_runs_are_grouped_by_all_settings_but_the_seed(logs):
     runs = gather([logs, logs / "sweep"])
     assert len(runs) == 7
     keys, equal = differing(runs)
-    assert sorted(keys) == ["mask.ratio.value", "seed"] and equal == {"data.limit": 40}
+    assert sorted(keys) == ["mask.ratio.value", "seed"]
+    assert equal == {"data.limit": 40, "picture": "{run_dir}/masks.png"}
     groups = {one.label: one.interval("test/loss") for one in group(runs, keys)}
     n, mean, half = groups["ratio 0.3"]  # without the failed run
     assert (n, round(mean, 6), round(half, 4)) == (3, 3.5, 0.2484)
@@ -91,7 +97,8 @@ def test_a_page_of_200_runs_is_small(tmp_path):
     for number in range(1, 200):
         shutil.copytree(source, tmp_path / "logs" / str(number))
     page, count = report([tmp_path / "logs"], output=tmp_path / "report.html")
-    assert count == 200 and page.stat().st_size < 3e6
+    assert count == 200
+    assert page.stat().st_size < 3e6
 
 
 def test_mistakes_are_explained(logs, tmp_path):
@@ -150,6 +157,7 @@ def test_the_page_works_in_a_browser(logs, tmp_path):
     wide, narrow = json.loads(said[1].replace("&quot;", '"'))
     assert (wide["width"], narrow["width"]) == (1280, 400)
     for found in (wide, narrow):
-        assert found["errors"] == [] and found["wide"] <= 0
+        assert found["errors"] == []
+        assert found["wide"] <= 0
         assert found["paths"] == [1, 7]  # the means of two ratios, a curve for each run
         assert found["sorted"] == 3  # tables

@@ -91,7 +91,13 @@ def _summary(run: Run, text: str) -> None:
 
 
 def _config(run: Run, text: str) -> None:
-    run.settings = {key: value for key, value in _flat(yaml.safe_load(text)) if key not in _OF_ONE_RUN}
+    config = yaml.safe_load(text)
+    own = (str(config.get("run_dir") or run.path), str(run.path))
+    for key, value in _flat(config):
+        if key not in _OF_ONE_RUN:
+            for path in own if isinstance(value, str) else ():
+                value = value.replace(path, "{run_dir}")  # so that files in a run directory are no difference
+            run.settings[key] = value
 
 
 def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
