@@ -37,7 +37,7 @@ def render(content: Content) -> str:
     states = [run.status for run in content.runs]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     title = f"{len(states)} run{'s' * (len(states) != 1)}"
-    parts = {"TITLE": title, "COUNTS": escape(counts), "TABLES": tables, "DATA": data}
+    parts = {"TITLE": title, "HEADING": title, "COUNTS": escape(counts), "TABLES": tables, "DATA": data}
     for name, text in parts.items():
         before, after = template.split(f"<!--{name}-->", 1)
         template = before + text + after
