@@ -204,7 +204,7 @@ def test_a_relative_source_is_that_of_the_folder_in_which_the_run_was_started(tu
     (elsewhere / "reviews.csv").write_text("text,label\nanother file of that name,pos\n")
     monkeypatch.chdir(start)
     (start / "words.txt").write_text("wonderful\nhorrible\n")
-    weights = ["evaluation_mask/weights=lexicon", "evaluation_mask.weights.lexicon=words.txt"]
+    weights = ["mask@evaluation_mask=lexicon", "evaluation_mask.weights.lexicon=words.txt"]
     result = tune("classification", "data.source=reviews.csv", "trainer.max_steps=2", *weights)
     monkeypatch.chdir(elsewhere)
     assert evaluated(result)["test/accuracy"] == result.metrics["test/accuracy"]
