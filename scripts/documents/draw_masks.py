@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from maskwright.cli import quoted
+from maskwright.run.overrides import quoted
 from maskwright.run.preview import preview
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,14 +32,14 @@ def main() -> None:
 
 def draw(folder: Path, cache: str | None = None) -> None:
     """Writes `<strategy>.svg` for each option of conf/mask."""
+    conf = str(ROOT / "conf")
     for strategy in sorted(path.stem for path in (ROOT / "conf" / "mask").glob("[!_]*.yaml")):
         settings = {"mask": strategy, "text": TEXT, "draws": 3, "title": f"mask={strategy}", "width": 100}
         settings |= OF_BLOCKS if strategy == "block" else {}
         settings |= {"output": folder / f"{strategy}.svg"} | ({"data.cache_dir": cache} if cache else {})
-        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            preview(
-                compose("mask", [quoted(f"{key}={value}", ("text", "title")) for key, value in settings.items()])
-            )
+        overrides = quoted([f"{key}={value}" for key, value in settings.items()], conf, "mask")
+        with initialize_config_dir(conf, version_base="1.3"):
+            preview(compose("mask", overrides))
 
 
 if __name__ == "__main__":

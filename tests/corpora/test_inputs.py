@@ -2,11 +2,11 @@
 
 import pytest
 
-from maskwright.corpora.cleaning import cleaner
+from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.inputs import inputs
 from maskwright.corpora.labels import Labelled, Tagged
 
-CLEAN = cleaner(["control_characters", "unicode_nfc", "whitespace"])
+CLEAN = Cleaner(["control_characters", "unicode_nfc", "whitespace"])
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_a_file_of_the_run_s_own_is_evaluated_completely(tune, three, capsys):  
     result = tune("classification", f"data.source={three}", *splits, "trainer.max_steps=1")
     shown = " ".join(capsys.readouterr().out.split())
     assert "train: 60 documents" in shown
-    assert "labels.csv: left out" in shown
+    assert "1 file left out (labels.csv)" in shown
     for name, trained_on in (("test", False), ("val", False), ("labels", False), ("train", True)):
         capsys.readouterr()
         evaluated(result, "data=csv", f"data.source={three / name}.csv")

@@ -107,7 +107,6 @@ def test_values_of_a_task_out_of_range(override):
     "override",
     [
         "+trainer.limit_train_batches=null",
-        "+trainer.num_nodes=1",
         "+trainer.fast_dev_run=false",
         "+trainer.limit_val_batches=2",
         "trainer.gradient_clip_val=null",

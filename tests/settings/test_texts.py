@@ -36,7 +36,13 @@ def test_types_say_which_texts_a_key_takes(command, key, texts):
 
 
 def test_texts_that_name_files_are_replaced_wherever_they_are():
-    overrides = ["data=mixture", "data.cache_dir=c", "mask=pmi", "mask.units.path=p", "mask@evaluation_mask=lexicon"]
+    overrides = [
+        "data=mixture",
+        "data.cache_dir=c",
+        "mask=pmi",
+        "mask.units.path=p",
+        "mask@evaluation_mask=lexicon",
+    ]
     config = OmegaConf.to_container(compose_train("run_dir=x", *overrides), resolve=True)
     config["data"]["sources"]["imdb"]["source"] = ["a.csv", "b.csv"]
     moved = with_paths(config, lambda name: f"/start/{name}")

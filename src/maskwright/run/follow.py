@@ -14,7 +14,8 @@ from maskwright.run.ranks import Place, end_with_parent, follow, place_of_follow
 def run(task: tuple[str, dict[str, Any], tuple[str, ...]], place: Place) -> None:
     """Does what the first process does: `train` or `evaluate`, with its config and overrides."""
     command, config, overrides = task
-    {"train": train.beside, "evaluate": evaluate.beside}[command](OmegaConf.create(config), overrides, place)
+    beside = train.beside if command == "train" else evaluate.beside
+    beside(OmegaConf.create(config), overrides, place)
 
 
 if __name__ == "__main__":

@@ -9,25 +9,6 @@ from typing import Any
 from maskwright.reports.comparison.gather import Run
 
 SEED = "seed"
-# 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom
-_T: tuple[float, ...] = (
-    12.706,
-    4.303,
-    3.182,
-    2.776,
-    2.571,
-    2.447,
-    2.365,
-    2.306,
-    2.262,
-    2.228,
-    2.201,
-    2.179,
-    2.160,
-    2.145,
-    2.131,
-)
-_T += (2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)
 
 
 @dataclass
@@ -53,8 +34,9 @@ def half_width(values: Sequence[float]) -> float:
     """Returns half the width of the 95 % interval of a mean, by Student's t; nan for a single value."""
     if len(values) < 2:
         return math.nan
-    freedom = len(values) - 1
-    quantile = _T[freedom - 1] if freedom <= len(_T) else 1.96 + 2.4 / freedom  # within 0.001
+    from scipy import stats  # takes a second to import
+
+    quantile = float(stats.t.ppf(0.975, len(values) - 1))
     return quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
