@@ -49,9 +49,10 @@ def killed(run, monkeypatch):
 
     def train(event: str, step: int, *overrides: str, run_dir: Path) -> None:
         kill = f"+callbacks.kill={{_target_: {__name__}.Kill, event: {event}, step: {step}}}"
-        with monkeypatch.context() as patch, pytest.raises(Killed):
+        with monkeypatch.context() as patch:
             patch.setattr("maskwright.reports.summary.write", lambda *_: None)
-            run(*overrides, kill, run_dir=run_dir)
+            with pytest.raises(Killed):
+                run(*overrides, kill, run_dir=run_dir)
 
     return train
 
