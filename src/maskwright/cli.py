@@ -19,10 +19,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from maskwright.core.errors import Interrupted, UserError, nearest
+from maskwright.core.errors import Interrupted, JobsFailed, Pruned, UserError, nearest
 from maskwright.core.job_output import JobOutput
 from maskwright.core.renamed import new_key
 from maskwright.core.signals import ENDING, of_submitit
+from maskwright.run.jobs import PRUNED, sweep_name
 from maskwright.run.overrides import composed, config_dirs, quoted
 from maskwright.run.requeue import requeue
 from maskwright.settings.options import listing
@@ -85,13 +86,17 @@ def command(
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
             # the groups in the help texts of conf/hydra/help
             OmegaConf.register_new_resolver("options", lambda: listing(Path(conf), config_name), replace=True)
+            named = sweep_name(sys.argv[1:])
+            # a value that is asked for once and kept, like the time of ${now:}
+            OmegaConf.register_new_resolver("sweep_name", lambda: named, replace=True, use_cache=True)
             try:
-                hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
+                with _explained():
+                    hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
+            except JobsFailed as error:
+                _fail(str(error), status=1)
             except Exception as error:
                 if jobs.failed:
                     jobs.report()
-                if isinstance(error, UserError):  # of a job in another process
-                    _fail(str(error))
                 if not jobs.begun and (refused := _os_error(error)) is not None:
                     _fail(
                         f"run_dir: {refused.filename} cannot be written ({refused.strerror}). Point hydra.run.dir, "
@@ -215,6 +220,9 @@ def _explained() -> Iterator[None]:
         yield
     except (UserError, MissingMandatoryValue) as error:
         _fail(_explanation(error))
+    except Pruned as end:
+        print(end, flush=True)
+        sys.exit(PRUNED)
     except Interrupted as stop:
         _end_by(stop.signal, str(stop))
     except KeyboardInterrupt as stop:
@@ -234,9 +242,9 @@ def _explanation(error: Exception) -> str:
     return str(error) if isinstance(error, UserError) else ""
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = USER_ERROR) -> NoReturn:
     print(f"error: {message}", file=sys.stderr, flush=True)
-    sys.exit(USER_ERROR)
+    sys.exit(status)
 
 
 def _terminate(number: int, frame: Any) -> None:

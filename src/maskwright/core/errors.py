@@ -26,6 +26,14 @@ class Interrupted(Exception):
         self.signal = signal
 
 
+class JobsFailed(Exception):
+    """Jobs of a sweep have failed, which the message lists."""
+
+
+class Pruned(Exception):
+    """A search has ended a run that does worse than others."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns `" Did you mean 'x'?"` for the known name that is most similar to `name`, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
