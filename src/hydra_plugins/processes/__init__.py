@@ -11,6 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+_SUBDIR = "hydra.sweep.subdir="
 # overrides of the sweep, which are none of its jobs
 _OF_SWEEP = ("hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.mode", "hydra.run.dir")
 
@@ -34,8 +35,8 @@ class ProcessesLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs the jobs; each result has the objective of its run, or a `JobsFailed` that names all that failed."""
-        from maskwright.core.errors import JobsFailed
+        """Runs the jobs; each result is the objective of its run, `Pruned`, or a `JobsFailed` that names them all."""
+        from maskwright.core.errors import JobsFailed, Pruned
         from maskwright.run.jobs import PRUNED, run_jobs
 
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -47,7 +48,7 @@ class ProcessesLauncher(Launcher):
         for job, overrides in zip(jobs, job_overrides, strict=True):
             well = job.status in (0, PRUNED)
             found = JobReturn(overrides=overrides, status=JobStatus.COMPLETED if well else JobStatus.FAILED)
-            found.return_value = job.objective() if well else error
+            found.return_value = error if not well else Pruned() if job.status == PRUNED else job.objective()
             returns.append(found)
         return returns
 
@@ -61,6 +62,9 @@ class ProcessesLauncher(Launcher):
         flags = [argument for argument in sys.argv[1:] if argument not in known]
         jobs = []
         for number, (overrides, name) in enumerate(zip(job_overrides, names(job_overrides), strict=True)):
+            # a sweeper that does not know all jobs at once names their folders itself
+            subdirs = [own.removeprefix(_SUBDIR) for own in overrides if own.startswith(_SUBDIR)]
+            name, overrides = (subdirs or [name])[0], [own for own in overrides if not own.startswith(_SUBDIR)]
             folder = Path(hydra.sweep.dir) / folder_name(name)
             command = [sys.executable, sys.argv[0], *flags, *overrides, *given, f"hydra.run.dir={folder}"]
             if "ckpt_path" in self.config and not any(own.startswith("ckpt_path=") for own in overrides):

@@ -12,6 +12,7 @@ from maskwright.callbacks.ending import (
     time_is_up,
 )
 from maskwright.callbacks.mask_picture import MaskPicture
+from maskwright.callbacks.pruning import Pruning
 from maskwright.callbacks.throughput import Throughput
 from maskwright.callbacks.training_bar import TrainingBar
 
@@ -22,6 +23,7 @@ __all__ = [
     "LossCurve",
     "MaskPicture",
     "NonFiniteLossError",
+    "Pruning",
     "StayStopped",
     "Throughput",
     "TrainingBar",

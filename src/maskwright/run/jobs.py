@@ -200,12 +200,13 @@ def folder_name(name: str) -> str:
 
 
 def sweep_name(arguments: Sequence[str]) -> str:
-    """Returns the name of a sweep's folder: the keys that its command varies, and a digest of all its overrides.
+    """Returns the name of a sweep's folder: the keys that its command varies, and a digest of its overrides.
 
     The same command, in any order, has the same folder. Overrides of Hydra itself do not count.
     """
     own = sorted(a for a in arguments if "=" in a and not re.match(r"-|\+*hydra[./]", a))
-    keys = [key.lstrip("+") for key, _, value in (a.partition("=") for a in own) if "," in value]
+    pairs = [(key.lstrip("+"), value) for key, _, value in (a.partition("=") for a in own)]
+    keys = [value if key == "sweep" else key for key, value in pairs if "," in value or key == "sweep"]
     digest = hashlib.blake2b("\n".join(own).encode(), digest_size=4).hexdigest()
     plain = re.sub(r"[^\w.,-]+", "_", ",".join(keys))[:_NAME]
     return f"{plain or 'sweep'}-{digest}"

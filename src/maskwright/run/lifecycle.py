@@ -12,7 +12,7 @@ from torch import nn
 
 from maskwright.callbacks import Throughput, WholeCheckpoints, time_is_up
 from maskwright.core.distributed import failure_elsewhere, is_lost_connection, is_main
-from maskwright.core.errors import Interrupted, UserError, is_disk_full
+from maskwright.core.errors import Interrupted, Pruned, UserError, is_disk_full
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.reports import summary
@@ -119,7 +119,8 @@ class Run:
                     f"No space left on the device of run_dir={self.run_dir}. Free some, or point "
                     "hydra.run.dir to another device. Checkpoints written before are whole."
                 ) from error
-            self._summarise("interrupted" if stopped else "failed", metrics | self._metrics(), str(error))
+            how = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
+            self._summarise(how, metrics | self._metrics(), str(error))
             self._finish_wandb(exit_code=1)
             raise error
         self._summarise("completed", metrics)

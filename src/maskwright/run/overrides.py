@@ -46,7 +46,7 @@ def composed(conf: str, config_name: str, arguments: Sequence[str], overrides: S
     Args:
         arguments: of the command, of which `--config-dir` is followed.
     """
-    own = ",".join(_in_quotes(f"file://{folder}") for folder in config_dirs(arguments))
+    own = ",".join(in_quotes(f"file://{folder}") for folder in config_dirs(arguments))
     GlobalHydra.instance().clear()
     with initialize_config_dir(conf, version_base="1.3"):
         found = compose(config_name, [*([f"hydra.searchpath=[{own}]"] if own else []), *overrides])
@@ -79,7 +79,7 @@ class _Overrides:
         texts = self._texts(name, known=isinstance(read, str) or (isinstance(read, (int, float)) and not is_there))
         if texts.prose:
             as_it_is = isinstance(read, list) or (isinstance(read, str) and value[0] in _QUOTES)
-            return argument if as_it_is else f"{key}={_in_quotes(value.replace('${', _ESCAPED))}"
+            return argument if as_it_is else f"{key}={in_quotes(value.replace('${', _ESCAPED))}"
         swept = self.swept and not is_there and not name.startswith("hydra.")
         pieces = _split(value) if swept else [value]
         return f"{key}={','.join(_element(piece, texts, swept) for piece in (pieces if all(pieces) else [value]))}"
@@ -146,8 +146,8 @@ def _element(value: str, texts: "Texts", swept: bool) -> str:
         return f"[{','.join(_element(piece, alone, swept=False) for piece in _split(value[1:-1]))}]"
     if not texts.single and (value[:1] in _QUOTES or "${" in value):
         return value  # meant for Hydra, whose message says what is wrong
-    text = _in_quotes(value)
-    return _in_quotes(value.replace("${", _ESCAPED)) if _read(text) is _REFUSED else text
+    text = in_quotes(value)
+    return in_quotes(value.replace("${", _ESCAPED)) if _read(text) is _REFUSED else text
 
 
 def _read(value: str) -> Any:
@@ -162,7 +162,7 @@ def _exists(path: str) -> bool:
     return os.path.lexists(os.path.expanduser(path))
 
 
-def _in_quotes(text: str) -> str:
+def in_quotes(text: str) -> str:
     # Hydra reads backslashes only where a quote follows them
     return "'" + re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (match[2] and "\\'"), text) + "'"
 

@@ -20,7 +20,7 @@ OtherData = Annotated[dict[str, Any], Takes("maskwright.data.corpus.Corpus")]
 class ResumeSettings(Settings):
     """How a run may differ from the one that it resumes."""
 
-    allow: tuple[str, ...]
+    allow: list[str]
 
 
 class TrainSettings(Settings):
