@@ -3,9 +3,9 @@
     python scripts/check_resilience.py --kills 20 --devices 1 2
 
 A run is killed several times, with SIGKILL unless --signals names others, and started again by the same command
-with `ckpt_path=auto` until it is complete. Its kills are survived if its last weights and its metrics equal those of
-a run left alone bit for bit. Prints one line a run, and how many kills of how many were survived on each number of
-devices (processes of the CPU). Exits with 1 if one was not.
+with `ckpt_path=auto` until it is complete. Its kills are survived if its last weights and its metrics are those of
+a run left alone, bit for bit. Prints one line a run, and how many kills were survived on each number of devices
+(processes of the CPU). Exits with 1 if one was not.
 """
 
 import argparse

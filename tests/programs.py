@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
+
 
 def call(
     program: Path, *arguments: str, cwd: Path, stdin: str = "", limit: float = 60, **environment: str
@@ -41,9 +43,36 @@ def _run(
     for number, path in enumerate(streams):
         handle = os.open(path, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
         os.dup2(handle, number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    sys.stdin = open(0, closefd=False)
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
     os.chdir(cwd)
     os.environ.update(environment)
     sys.path[:0] = [os.path.abspath(path) for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.argv = [program, *arguments]
     runpy.run_path(program, run_name="__main__")
+
+
+class Forked:
+    """What `subprocess.Popen([python, program, *arguments], …)` returns, as a fork of this process."""
+
+    def __init__(self, command, env, stdin, stdout, stderr, start_new_session, preexec_fn):
+        def run() -> None:
+            os.setsid()
+            preexec_fn()
+            for number in (1, 2):
+                os.dup2(stdout.fileno(), number)
+            sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+            os.environ.update(env)
+            sys.argv = [*command[1:]]
+            GlobalHydra.instance().clear()  # of a sweep
+            runpy.run_path(command[1], run_name="__main__")
+
+        self.process = multiprocessing.get_context("fork").Process(target=run)
+        self.process.start()
+
+    def poll(self) -> int | None:
+        self.process.join(0)
+        return self.process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)

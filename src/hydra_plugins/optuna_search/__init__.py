@@ -3,6 +3,7 @@
 Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework", 2019.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ class OptunaSweeper(Sweeper):
         mode: whether the objective is to be low (`min`) or high (`max`).
         sampler: node of a class of `optuna.samplers`.
         pruner: node of a class of `optuna.pruners`, which validations are reported to; None prunes no trial.
-        space: what is searched, by keys: a list of values, or a mapping with `low`, `high` and, if wanted, `step` or
-            `log`.
+        space: what is searched, by keys: a list of values, or a mapping with `low` and `high`, and perhaps with
+            `step` or `log`.
     """
 
     def __init__(self, n_trials: int, mode: str, sampler: Any, pruner: Any, space: Mapping[str, Any]):
@@ -56,6 +57,7 @@ class OptunaSweeper(Sweeper):
         optuna = _optuna()
         if not hasattr(self.launcher, "n_jobs"):
             raise _user_error("hydra/sweeper=optuna needs hydra/launcher=processes, which can prune a job.")
+        self.launcher.raises = False
         fixed, space = self._split(arguments)
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,16 +130,11 @@ class OptunaSweeper(Sweeper):
         from maskwright.core.errors import JobsFailed, Pruned
 
         for trial, result in zip(trials, self.launcher.launch(jobs, trials[0].number), strict=True):
-            try:
-                value = result.return_value
-            except JobsFailed as error:
-                trial.set_user_attr("error", str(error))
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                continue
+            value = result.return_value
             if isinstance(value, Pruned):
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            elif value != value:
-                trial.set_user_attr("error", "the run has no finite objective")
+            elif isinstance(value, JobsFailed) or not math.isfinite(value):
+                trial.set_user_attr("error", str(value))
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
                 study.tell(trial, value)

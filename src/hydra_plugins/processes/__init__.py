@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,18 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")  # flags
 _SUBDIR = "hydra.sweep.subdir="
 # overrides of the sweep, which are none of its jobs
 _OF_SWEEP = ("hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.mode", "hydra.run.dir")
+
+
+def _flags(arguments: Sequence[str]) -> Iterator[str]:
+    """Yields what is no override, with the values of flags, and without that of the sweep."""
+    for number, argument in enumerate(arguments):
+        before = arguments[number - 1] if number else ""
+        if argument not in ("-m", "--multirun") and (argument.startswith("-") or before in _WITH_VALUE):
+            yield argument
 
 
 class ProcessesLauncher(Launcher):
@@ -25,7 +34,12 @@ class ProcessesLauncher(Launcher):
     Args:
         n_jobs: how many jobs run at a time.
         gpus: what each of those sees as CUDA_VISIBLE_DEVICES.
+
+    Attributes:
+        raises: whether a failure is raised when all jobs have ended.
     """
+
+    raises = True
 
     def __init__(self, n_jobs: int = 1, gpus: Sequence[str] | None = None):
         self.n_jobs, self.gpus = n_jobs, gpus
@@ -35,20 +49,29 @@ class ProcessesLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs the jobs; each result is the objective of its run, `Pruned`, or a `JobsFailed` that names them all."""
+        """Runs jobs.
+
+        Returns:
+            The objective of each run, `Pruned`, or a `JobsFailed` where `raises` is false.
+        Raises:
+            JobsFailed: some have failed.
+        """
         from maskwright.core.errors import JobsFailed, Pruned
         from maskwright.run.jobs import PRUNED, run_jobs
 
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.jobs(job_overrides, initial_job_idx)
         run_jobs(jobs, self.n_jobs, self.environments())
-        failed = [f"{job.name}: {job.error()}" for job in jobs if job.status not in (0, PRUNED)]
-        error = JobsFailed(f"{len(failed)} of {len(jobs)} jobs failed:\n  " + "\n  ".join(failed))
+        failed = {job.folder: f"{job.name}: {job.error()}" for job in jobs if job.status not in (0, PRUNED)}
+        if failed and self.raises:
+            raise JobsFailed(f"{len(failed)} of {len(jobs)} jobs failed:\n  " + "\n  ".join(failed.values()))
         returns = []
         for job, overrides in zip(jobs, job_overrides, strict=True):
-            well = job.status in (0, PRUNED)
-            found = JobReturn(overrides=overrides, status=JobStatus.COMPLETED if well else JobStatus.FAILED)
-            found.return_value = error if not well else Pruned() if job.status == PRUNED else job.objective()
+            found = JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
+            if job.folder in failed:
+                found.return_value = JobsFailed(failed[job.folder])
+            else:
+                found.return_value = Pruned() if job.status == PRUNED else job.objective()
             returns.append(found)
         return returns
 
@@ -58,8 +81,7 @@ class ProcessesLauncher(Launcher):
 
         hydra = self.config.hydra
         given = [own for own in hydra.overrides.hydra if not own.lstrip("+").startswith(_OF_SWEEP)]
-        known = {*hydra.overrides.hydra, *hydra.overrides.task, "-m", "--multirun"}
-        flags = [argument for argument in sys.argv[1:] if argument not in known]
+        flags = [*_flags(sys.argv[1:])]
         jobs = []
         for number, (overrides, name) in enumerate(zip(job_overrides, names(job_overrides), strict=True)):
             # a sweeper that does not know all jobs at once names their folders itself

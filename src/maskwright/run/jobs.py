@@ -7,13 +7,13 @@ import math
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 
 import yaml
 
@@ -41,7 +41,7 @@ class Job:
     folder: Path
     status: int | None = None
     began: float = 0.0
-    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    _process: "Popen[bytes] | None" = field(default=None, repr=False)
     _read: int = 0
 
     @property
@@ -55,10 +55,10 @@ class Job:
         with self.output.open("ab") as output:
             self._read = output.tell()
             # Ctrl-C reaches this process alone, which passes it on once
-            self._process = subprocess.Popen(
+            self._process = Popen(
                 self.command,
                 env=os.environ | environment,
-                stdin=subprocess.DEVNULL,
+                stdin=DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -192,8 +192,9 @@ def names(jobs: Sequence[Sequence[str]]) -> list[str]:
 
 def folder_name(name: str) -> str:
     """Returns a job's name as the name of a folder, which stays the same if other jobs are added."""
-    plain = re.sub(r"[^\w.=,+-]+", "_", name.replace("/", ".").replace(" ", ",")) or "job"
-    if len(plain) <= _NAME and plain == name.replace(" ", ","):
+    between = name.replace(" ", ",") or "job"
+    plain = re.sub(r"[^\w.=,+-]+", "_", between.replace("/", "."))
+    if len(plain) <= _NAME and plain == between:
         return plain
     digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
     return f"{plain[:_NAME]}-{digest}"
