@@ -43,13 +43,17 @@ def _run(
     for number, path in enumerate(streams):
         handle = os.open(path, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
         os.dup2(handle, number)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+    _open_streams()
     os.chdir(cwd)
     os.environ.update(environment)
     sys.path[:0] = [os.path.abspath(path) for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.argv = [program, *arguments]
     runpy.run_path(program, run_name="__main__")
+
+
+def _open_streams() -> None:
+    # closing one that was opened before must not close its number
+    sys.stdin, sys.stdout, sys.stderr = (open(n, "w" if n else "r", closefd=False) for n in range(3))  # noqa: SIM115
 
 
 class Forked:
@@ -61,7 +65,7 @@ class Forked:
             preexec_fn()
             for number in (1, 2):
                 os.dup2(stdout.fileno(), number)
-            sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))
+            _open_streams()
             os.environ.update(env)
             sys.argv = [*command[1:]]
             GlobalHydra.instance().clear()  # of a sweep

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from maskwright.cli import explain, known
+from maskwright.run import jobs
 from maskwright.run.evaluate import evaluate
 from maskwright.run.overrides import quoted
 from tests.conftest import ROOT, TINY, compose_command
-from tests.programs import call
+from tests.programs import Forked, call
 
 
 def train(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -108,13 +109,15 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_summary(corpus, cache, tmp_path):
     assert (run_dir / "losses.png").exists()
 
 
-def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache, tmp_path):
+def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache, tmp_path, monkeypatch):
     """A smaller version of the sweep in the README, in places with odd names."""
+    monkeypatch.setattr(jobs, "Popen", Forked)
     odd = "it's, a=1 (2) [b] #é 中&!"
     source = shutil.copy(corpus, tmp_path / f"{odd}.jsonl")
     data = ["data=text", f"data.source={source}", f"data.cache_dir={cache}"]
     settings = [*TINY, *data, "trainer.max_steps=2", "logger=wandb", f"hydra.sweep.dir=logs/mlm/{odd}/now"]
-    result = train("-m", "mask=token,wholeword", "seed=1,2", *settings, cwd=tmp_path)
+    program = ROOT / "src" / "train.py"
+    result = call(program, "-m", "mask=token,wholeword", "seed=1,2", *settings, cwd=tmp_path, limit=200)
     assert result.returncode == 0, result.stderr
     summaries = [json.loads(path.read_text()) for path in tmp_path.glob("logs/mlm/*/*/*/summary.json")]
     assert len(summaries) == 4
@@ -123,7 +126,7 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
     offline = list(tmp_path.glob("logs/mlm/*/*/*/wandb/offline-run-*/*.wandb"))
     assert len({path.parents[2] for path in offline}) == 4  # each run of the sweep has its own
     asked = [
-        f"run={tmp_path}/logs/mlm/{odd}/now/0",
+        f"run={tmp_path}/logs/mlm/{odd}/now/mask=token,seed=1",
         f"data.source={source}",
         f"output={tmp_path}/{odd}",
         "hardware=cpu",
@@ -134,8 +137,9 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
 
 def test_a_sweep_goes_on_after_a_job_that_fails(corpus, cache, tmp_path):
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
-    settings = [*TINY, *data, "trainer.max_steps=2"]
-    result = train("-m", "optimizer.lr=1e30,1e-3", "+trainer.limit_train_batches=1,null", *settings, cwd=tmp_path)
+    settings = [*TINY, *data, "trainer.max_steps=2", "hydra/launcher=basic"]
+    sweep = ["-m", "optimizer.lr=1e30,1e-3", "+trainer.limit_train_batches=1,null"]
+    result = call(ROOT / "src" / "train.py", *sweep, *settings, cwd=tmp_path)
     assert result.returncode == 2
     assert "3 of 4 jobs failed:" in result.stderr
     for number, lr, batches in ((0, "1e+30", "1"), (1, "1e+30", "null"), (2, "0.001", "1")):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from lightning import Callback
+from omegaconf import OmegaConf
 
 from maskwright.run import jobs
 from tests.conftest import ROOT, TINY
@@ -47,6 +48,7 @@ def quality(folder: Path) -> dict[str, dict[str, float]]:
 
 def test_a_killed_sweep_goes_on_as_if_it_had_not_been(corpus, cache, tmp_path):
     common = [*TINY, "data=text", f"data.source={corpus}", f"data.cache_dir={cache}", "trainer.max_steps=4"]
+    common += ["callbacks.masks=null", "callbacks.curve=null"]
     once = tmp_path / "once"
     trouble = f"{{_target_: {__name__}.Trouble, job: '${{optimizer.lr}}-${{seed}}', folder: {once}}}"
 
@@ -74,6 +76,38 @@ def test_a_killed_sweep_goes_on_as_if_it_had_not_been(corpus, cache, tmp_path):
     assert again.stdout.count("is complete") == 2
     assert again.stdout.count("resuming: ") == 1
     assert quality(tmp_path / "killed") == quality(tmp_path / "whole")
-    changed = run("killed", "mask.ratio=0.5")
-    assert "6 of 6 jobs failed" in changed.stderr
-    assert "is of another experiment: mask.ratio" in changed.stderr
+
+
+def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
+    optuna = pytest.importorskip("optuna", reason="optuna is not installed: pip install -e .[optuna]")
+    common = [*TINY, "data=text", f"data.source={corpus}", f"data.cache_dir={cache}", "trainer.max_steps=4"]
+    sweep = tmp_path / "sweep"
+
+    def run(trials: int):
+        return call(
+            ROOT / "src" / "train.py",
+            *("-m", "sweep=rate", "optimizer.lr=1e-3,1e-6", *common, "trainer.val_check_interval=2"),
+            *("callbacks.masks=null", "callbacks.curve=null", f"hydra.sweep.dir={sweep}"),
+            *(f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.pruner.n_startup_trials=1"),
+            "hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler",
+            cwd=tmp_path,
+            PYTHONPATH=str(ROOT),
+        )
+
+    first = run(2)
+    assert first.returncode == 0, first.stderr
+    journal = optuna.storages.journal.JournalFileBackend(str(sweep / "optuna.journal"))
+    study = optuna.load_study(study_name="sweep", storage=optuna.storages.JournalStorage(journal))
+    killed = study.ask(study.trials[0].distributions)  # under way when its process was killed
+    again = run(5)
+    assert again.returncode == 0, again.stderr
+    ends = {str(trial.state) for trial in study.trials if trial.params == killed.params}
+    assert ends & {"1", "2"}, ends  # complete or pruned
+    assert again.stdout.count("output: ") == 3  # the first two count
+    states = [json.loads(path.read_text())["status"] for path in sweep.glob("*/summary.json")]
+    assert {*states} == {"completed", "pruned"}
+    assert again.stdout.count("] pruned after") == states.count("pruned")
+    best = OmegaConf.load(sweep / "best.yaml")
+    kept = json.loads((sweep / best.folder / "summary.json").read_text())
+    assert kept["metrics"]["validation/loss"] == best.objective
+    assert best.settings["optimizer.lr"] in (1e-3, "0.001")

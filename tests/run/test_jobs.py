@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from hydra_plugins.processes import ProcessesLauncher
+from maskwright.core.errors import UserError
 from maskwright.run.jobs import Job, folder_name, names, run_jobs, sweep_name
 
 WAIT = "import time; print('begun', flush=True); time.sleep(60)"
@@ -87,3 +90,31 @@ def test_the_folder_of_a_sweep_is_that_of_its_command():
     assert first.startswith("mask,seed-")
     assert sweep_name(["seed=1,2", "-m", "mask=token,span", "data=imdb"]) == first
     assert sweep_name(["-m", "mask=token,span", "seed=1,2", "data=conll"]) != first
+
+
+def launcher(**settings) -> ProcessesLauncher:
+    found = ProcessesLauncher(**settings)
+    found.config = OmegaConf.create({"hydra": {"sweep": {"dir": "logs/mine"}}})
+    return found
+
+
+def test_jobs_side_by_side_have_shares(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("maskwright.core.parallel.cores", lambda: 8)
+    both = launcher(n_jobs=2, gpus=["0,1", "2,3"]).environments()
+    assert [own["CUDA_VISIBLE_DEVICES"] for own in both] == ["0,1", "2,3"]
+    assert {own["OMP_NUM_THREADS"] for own in both} == {"4"}
+    assert {own["WANDB_RUN_GROUP"] for own in both} == {"mine"}
+    assert launcher().environments() == [{"WANDB_RUN_GROUP": "mine"}]
+    with pytest.raises(UserError, match=r"hydra\.launcher\.gpus has 1 shares for n_jobs=2"):
+        launcher(n_jobs=2, gpus=["0"]).environments()
+
+
+@pytest.mark.parametrize(
+    "variables", [{"RANK": "1", "WORLD_SIZE": "2"}, {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "2"}]
+)
+def test_a_sweep_is_started_once(monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="-m under .* each of its 2 processes would begin a sweep"):
+        launcher().launch([["seed=1"]], 0)

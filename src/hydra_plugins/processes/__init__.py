@@ -17,6 +17,18 @@ _SUBDIR = "hydra.sweep.subdir="
 _OF_SWEEP = ("hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.mode", "hydra.run.dir")
 
 
+def _check_alone() -> None:
+    """Refuses a sweep that torchrun or srun has started several times."""
+    from maskwright.core.errors import UserError
+
+    for program, size, own in (("torchrun", "WORLD_SIZE", "RANK"), ("srun", "SLURM_NTASKS", "SLURM_STEP_ID")):
+        if own in os.environ and int(os.environ.get(size, 1)) > 1:
+            raise UserError(
+                f"-m under {program}: each of its {os.environ[size]} processes would begin a sweep of its own. Start "
+                "the sweep without it; a job starts the processes of its devices itself."
+            )
+
+
 def _flags(arguments: Sequence[str]) -> Iterator[str]:
     """Yields what is no override, with the values of flags, and without that of the sweep."""
     for number, argument in enumerate(arguments):
@@ -59,6 +71,7 @@ class ProcessesLauncher(Launcher):
         from maskwright.core.errors import JobsFailed, Pruned
         from maskwright.run.jobs import PRUNED, run_jobs
 
+        _check_alone()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.jobs(job_overrides, initial_job_idx)
         run_jobs(jobs, self.n_jobs, self.environments())
