@@ -1,19 +1,16 @@
 """The framework of studies: runs of `src/train.py` that are kept, and tables and pictures of their results.
 
 A study compares arms over seeds. One arm with one seed is a part, which is a job of Hydra's launcher: parts run one
-after the other, in parallel processes (hydra/launcher=joblib) or on a cluster (hydra/launcher=submitit_slurm). A
+after the other, side by side (hydra.launcher.n_jobs=2) or on a cluster (hydra/launcher=submitit_slurm). A
 part consists of runs, each in a folder of its own. A run that has finished is not repeated, and one that was
 stopped is resumed. A run that fails ends its part; the other parts continue. Whenever a part ends, the report of
 all finished parts is written.
 """
 
-import fcntl
 import json
 import math
 import shlex
-import signal
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ from scipy.stats import t as student
 from maskwright.cli import USER_ERROR
 from maskwright.core.atomic import write_file
 from maskwright.core.errors import UserError
+from maskwright.run.jobs import Job, run_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 Values = dict[str, dict[int, float]]  # by arm and seed
@@ -87,7 +85,7 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         UserError: the settings are refused, or the folder holds a run with other settings or one in progress.
         RuntimeError: the run has failed.
     """
-    written, begun = folder / "settings.json", folder / "config.yaml"  # written before the first step
+    written = folder / "settings.json"
     if written.is_file() and (before := json.loads(written.read_text())) != [*overrides]:
         others = ", ".join(sorted({*before} ^ {*overrides})) or "their order"
         raise UserError(
@@ -96,18 +94,16 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
     if (metrics := finished(folder)) is None:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(written, lambda path: path.write_text(json.dumps([*overrides], indent=1)))
-        print(f"{folder}: running; its output goes to output.txt there", flush=True)
-        last = folder / "checkpoints" / "last.ckpt"
-        # starts from the beginning if there is no checkpoint, or only that of the last step, which is refused
-        status = _train(folder, [*overrides, f"ckpt_path={last}"]) if last.is_file() else USER_ERROR
-        if status == USER_ERROR and not begun.is_file():
-            status = _train(folder, overrides)
+        print(f"{folder}: running; its output goes to output.log there", flush=True)
+        command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir={folder}"]
+        job = Job(folder.name, [*command, "ckpt_path=auto"], folder)
+        run_jobs([job], 1, [{}], quiet=True)
         metrics = finished(folder)
-        if status or metrics is None:
-            said = (folder / "output.txt").read_text().strip().splitlines()
-            message = f"{folder} failed with status {status}: " + "\n".join(said[-3:])
-            # Hydra's launcher continues with the other parts, except after an error that would end them too
-            raise UserError(message) if status == USER_ERROR and not begun.is_file() else RuntimeError(message)
+        if job.status or metrics is None:
+            message = f"{folder} failed with status {job.status}: {job.error()}"
+            # the other parts go on, except after an error that would end them too
+            begun = (folder / "config.yaml").is_file()
+            raise UserError(message) if job.status == USER_ERROR and not begun else RuntimeError(message)
     print(f"{folder}: {objective(folder)} {metrics[objective(folder)]:.4f}", flush=True)
     return metrics
 
@@ -122,29 +118,6 @@ def finished(folder: Path) -> dict[str, float] | None:
 def objective(folder: Path) -> str:
     """Returns the test metric that corresponds to the objective of the run in a folder."""
     return yaml.safe_load((folder / "config.yaml").read_text())["objective"].replace("validation/", "test/")
-
-
-def _train(folder: Path, overrides: Sequence[str]) -> int:
-    """Runs `src/train.py` and returns its exit status. Ctrl-C stops the run, and waits for its checkpoint."""
-    command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir={folder}"]
-    with (folder / "output.txt").open("a") as output, (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{folder} is in use by another process. Wait for it, or stop it.") from error
-        (folder / "config.yaml").unlink(missing_ok=True)
-        # the run inherits the lock, so the folder stays locked if this process is killed but the run is not
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[lock.fileno()]
-        )
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
-        finally:
-            process.kill()
 
 
 def compare(values: dict[int, float], baseline: dict[int, float]) -> tuple[float, float] | None:

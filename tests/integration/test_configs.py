@@ -10,6 +10,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from hydra_plugins.optuna_search import _distribution
+from maskwright.cli import known
 from maskwright.settings.options import groups, listing
 from tests.conftest import ROOT, make_text
 
@@ -70,7 +72,24 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
     }
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda value: value)
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "sweep"])
+def test_every_search_is_of_settings_that_exist(option):
+    pytest.importorskip("optuna", reason="optuna is not installed: pip install -e .[optuna]")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        searched = compose("train", [f"sweep={option}", "run_dir=x"], return_hydra_config=True).hydra.sweeper
+    assert searched._target_.endswith("OptunaSweeper")
+    groups_, keys = known(str(CONF), "train", [])
+    assert {*searched.space} <= {*groups_, *keys}
+    for key, values in searched.space.items():
+        drawn = _distribution(key, values)
+        for value in getattr(drawn, "choices", [values]):
+            assert key in keys or (CONF / key / f"{value}.yaml").is_file()
+
+
+TRAINED = [(group, option) for group, option in OPTIONS if group != "sweep"]  # nothing for one run
+
+
+@pytest.mark.parametrize(("group", "option"), TRAINED, ids=lambda value: value)
 def test_every_option_trains(run, needs, tmp_path, group, option):
     overrides = [f"{group}={option}", "trainer.max_steps=2", *needs.get((group, option), [])]
     if (group, option) == ("hardware", "gpu") and not torch.cuda.is_available():

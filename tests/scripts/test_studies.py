@@ -70,7 +70,7 @@ def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_pat
     settings = f"task=classification data=csv data.source={reviews} data.cache_dir={cache} trainer.max_epochs=null"
     call(
         "finetuning_mask.py",
-        *("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        "hydra.launcher.n_jobs=2",
         "arm=none,lexicon_all",
         "seed=1",
         "few=0.1",
@@ -100,9 +100,9 @@ def test_a_failed_run_does_not_stop_the_others_of_a_study(corpus, cache, tmp_pat
 def test_a_run_in_progress_is_not_started_again(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="is in use by another process"):
+    with (folder / "config.yaml").open("w") as config:
+        fcntl.flock(config, fcntl.LOCK_EX)
+        with pytest.raises(RuntimeError, match="another process is training there"):
             studies.run(folder, ["data=wikipedia"])
 
 

@@ -12,7 +12,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")  # flags
-_SUBDIR = "hydra.sweep.subdir="
 # overrides of the sweep, which are none of its jobs
 _OF_SWEEP = ("hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.mode", "hydra.run.dir")
 
@@ -24,8 +23,8 @@ def _check_alone() -> None:
     for program, size, own in (("torchrun", "WORLD_SIZE", "RANK"), ("srun", "SLURM_NTASKS", "SLURM_STEP_ID")):
         if own in os.environ and int(os.environ.get(size, 1)) > 1:
             raise UserError(
-                f"-m under {program}: each of its {os.environ[size]} processes would begin a sweep of its own. Start "
-                "the sweep without it; a job starts the processes of its devices itself."
+                f"-m under {program}: each of its {os.environ[size]} processes would begin a sweep of its own. "
+                "Start the sweep without it; a job starts the processes of its devices itself."
             )
 
 
@@ -56,9 +55,10 @@ class ProcessesLauncher(Launcher):
     def __init__(self, n_jobs: int = 1, gpus: Sequence[str] | None = None):
         self.n_jobs, self.gpus = n_jobs, gpus
         self.config = DictConfig({})
+        self.context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
+        self.config, self.context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs jobs.
@@ -97,15 +97,23 @@ class ProcessesLauncher(Launcher):
         flags = [*_flags(sys.argv[1:])]
         jobs = []
         for number, (overrides, name) in enumerate(zip(job_overrides, names(job_overrides), strict=True)):
-            # a sweeper that does not know all jobs at once names their folders itself
-            subdirs = [own.removeprefix(_SUBDIR) for own in overrides if own.startswith(_SUBDIR)]
-            name, overrides = (subdirs or [name])[0], [own for own in overrides if not own.startswith(_SUBDIR)]
-            folder = Path(hydra.sweep.dir) / folder_name(name)
+            folder = Path(hydra.sweep.dir) / (self.subdir(overrides) or folder_name(name))
+            overrides = [own for own in overrides if not own.startswith("hydra.sweep.")]
             command = [sys.executable, sys.argv[0], *flags, *overrides, *given, f"hydra.run.dir={folder}"]
+            if self.config.hydra.mode is not None and not {"-m", "--multirun"} & {*sys.argv}:
+                command.append("hydra.mode=RUN")  # the config makes the command a sweep
             if "ckpt_path" in self.config and not any(own.startswith("ckpt_path=") for own in overrides):
                 command.append("ckpt_path=auto")
             jobs.append(Job(f"#{initial_job_idx + number} {name}".strip(), command, folder))
         return jobs
+
+    def subdir(self, overrides: Sequence[str]) -> str | None:
+        """Returns the folder that a sweeper, the config or the user name for a job; None if they do not."""
+        named = any(own.startswith("hydra.sweep.subdir=") for own in overrides)
+        if not named and self.config.hydra.sweep._get_node("subdir")._value() == "${hydra.job.num}":
+            return None
+        assert self.context is not None
+        return str(self.context.config_loader.load_sweep_config(self.config, [*overrides]).hydra.sweep.subdir)
 
     def environments(self) -> list[dict[str, str]]:
         """Returns variables for each of the jobs that run at a time: a share of threads and GPUs, and a group."""

@@ -83,6 +83,13 @@ class Job:
         sys.stdout.write(text.decode(errors="replace"))
         sys.stdout.flush()
 
+    def end(self) -> str:
+        """Returns how the job ended, in a line."""
+        how = {0: "completed", PRUNED: "pruned"}.get(self.status or 0) or f"FAILED: {self.error()}"
+        value = self.objective()
+        objective = "" if math.isnan(value) else f", objective {value:.4f}"
+        return f"{how} after {time.monotonic() - self.began:.0f} s{objective}"
+
     def summary(self) -> dict[str, object]:
         """Returns summary.json; nothing if there is none."""
         try:
@@ -108,7 +115,9 @@ class Job:
         return how or (said[-1] if said else f"exit status {self.status}")
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int, environments: Sequence[dict[str, str]]) -> None:
+def run_jobs(
+    jobs: Sequence[Job], at_once: int, environments: Sequence[dict[str, str]], quiet: bool = False
+) -> None:
     """Runs jobs and waits for their ends, which are noted in them.
 
     A signal that ends this process is passed on to the jobs, which write checkpoints; a second one kills them.
@@ -116,19 +125,27 @@ def run_jobs(jobs: Sequence[Job], at_once: int, environments: Sequence[dict[str,
     Args:
         at_once: how many jobs run at a time. What a single one prints is shown.
         environments: variables of the jobs, one mapping for each of those that run at a time.
+        quiet: whether nothing is printed of them.
     Raises:
         KeyboardInterrupt: a signal has ended the jobs.
     """
     waiting, running = deque(jobs), dict[int, Job]()
+    say = (lambda *_: None) if quiet else _say
     with _signals_interrupt():
         try:
             while waiting or running:
                 for slot in range(at_once):
                     if waiting and slot not in running:
                         running[slot] = waiting.popleft()
-                        _say(running[slot], f"{' '.join(running[slot].command)}\n  output: {running[slot].output}")
+                        say(running[slot], f"{' '.join(running[slot].command)}\n  output: {running[slot].output}")
                         running[slot].start(environments[slot])
-                _look(running, show=at_once == 1)
+                for slot, job in [*running.items()]:
+                    ended = job.ended()
+                    if at_once == 1 and not quiet:
+                        job.show()
+                    if ended:
+                        say(job, job.end())
+                        del running[slot]
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt as stop:
             number = stop.args[0] if stop.args else signal.SIGINT
@@ -137,19 +154,6 @@ def run_jobs(jobs: Sequence[Job], at_once: int, environments: Sequence[dict[str,
             left = [job.name for job in (*running.values(), *waiting) if job.status != 0]
             print(f"Stopped. The same command goes on with what is left: {'; '.join(left)}", file=sys.stderr)
             raise KeyboardInterrupt(number) from None
-
-
-def _look(running: dict[int, Job], show: bool) -> None:
-    for slot, job in [*running.items()]:
-        ended = job.ended()
-        if show:
-            job.show()
-        if ended:
-            del running[slot]
-            seconds = time.monotonic() - job.began
-            how = {0: "completed", PRUNED: "pruned"}.get(job.status or 0) or f"FAILED: {job.error()}"
-            value = job.objective()
-            _say(job, f"{how} after {seconds:.0f} s" + ("" if math.isnan(value) else f", objective {value:.4f}"))
 
 
 def _say(job: Job, text: str) -> None:
