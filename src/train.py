@@ -9,7 +9,8 @@ from maskwright.cli import Invocation, command
 def main(cfg: DictConfig, invocation: Invocation) -> float:
     from maskwright.run.train import train  # takes seconds to import, which --help does not need
 
-    return train(cfg, invocation.overrides, invocation.output, invocation.multirun).objective
+    how = invocation
+    return train(cfg, how.overrides, how.output, how.multirun, how.choices, how.sweep).objective
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A run from its first step to its report."""
 
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
+from maskwright import loggers
 from maskwright.callbacks import Throughput, time_is_up
 from maskwright.core.distributed import failure_elsewhere, is_lost_connection, is_main
 from maskwright.core.errors import Interrupted, UserError, is_disk_full
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
+from maskwright.loggers import Description
 from maskwright.reports import summary
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import TrainSettings
@@ -82,14 +84,17 @@ class Run:
             out.print(f"{'resuming':>10}: {self.checkpoint.checkpoint}")
         for line in begins_with:
             out.print(f"{'weights' if self.checkpoint is None else 'changed':>10}: {line}")
-        for logger in self.trainer.loggers:
-            if not isinstance(logger, CSVLogger):  # config.yaml is already beside metrics.csv
-                logger.log_hyperparams(self.settings.plain())
 
-    def execute(self) -> Result:
-        """Fits, tests and reports. However the run ends, summary.json records it."""
+    def execute(self, description: Description | None = None) -> Result:
+        """Fits, tests and reports. However the run ends, summary.json and the loggers record it.
+
+        Args:
+            description: for the loggers; None in the processes beside the first one.
+        """
         metrics: dict[str, float] = {}
         try:
+            if description is not None:
+                loggers.begin(self.trainer, description, self.settings.plain())
             ckpt_path = None if self.checkpoint is None else str(self.checkpoint.checkpoint)
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
             metrics |= self._metrics()
@@ -99,24 +104,27 @@ class Run:
             if is_lost_connection(error) and (elsewhere := failure_elsewhere()) is not None:
                 error = UserError(f"Another process of the run failed, {elsewhere}")
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
+            self._end("interrupted" if stopped else "failed", metrics | self._metrics(), error)
             if is_disk_full(error):
                 raise UserError(
                     f"No space left on the device of run_dir={self.run_dir}. Free some, or point "
                     "hydra.run.dir to another device. Checkpoints written before are whole."
                 ) from error
-            self._summarise("interrupted" if stopped else "failed", metrics | self._metrics(), str(error))
-            self._finish_wandb(exit_code=1)
             raise error
-        self._summarise("completed", metrics)
-        self._finish_wandb(exit_code=0)
+        self._end("completed", metrics)
         objective = metrics.get(self.settings.objective, float("nan"))
         return Result(metrics, objective, self.run_dir, self.task, self.data, self.trainer)
 
-    def _finish_wandb(self, exit_code: int) -> None:
-        """Closes the W&B run; otherwise the next run of a sweep in this process would continue it."""
-        for logger in self.trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish(exit_code=exit_code)
+    def _end(self, status: str, metrics: dict[str, float], error: BaseException | None = None) -> None:
+        """Writes the summary, if there is space for it, and tells the loggers."""
+        told = None if error is None else str(error)
+        requeued = isinstance(error, Interrupted) and error.signal != signal.SIGINT
+        try:
+            if not is_disk_full(error):
+                self._summarise(status, metrics, told)
+        finally:
+            best = {name: value for name, value in metrics.items() if name.startswith("best/")}
+            loggers.finish(self.trainer, status, {"status": status, "error": told, **best}, requeued)
 
     def _test(self) -> dict[str, float]:
         """Returns the test metrics of the best checkpoint, or of the last weights if no checkpoint was kept.

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from maskwright.run.assemble import (
     vocabulary_of,
 )
 from maskwright.run.checkpoints import check_resumable, find_checkpoint
+from maskwright.run.describe import describe
 from maskwright.run.directory import RunDirectory
 from maskwright.run.init_from import Start, starting_point
 from maskwright.run.lifecycle import Result, Run
@@ -32,7 +33,12 @@ from maskwright.settings.commands import TrainSettings
 
 
 def train(
-    cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | None = None, multirun: bool = False
+    cfg: DictConfig,
+    overrides: Sequence[str] = (),
+    output: JobOutput | None = None,
+    multirun: bool = False,
+    choices: Mapping[str, str] | None = None,
+    sweep: str | None = None,
 ) -> Result:
     """Runs the experiment that a composed `conf/train.yaml` describes.
 
@@ -40,6 +46,8 @@ def train(
         overrides: the overrides of the command line, as typed.
         output: the directory that Hydra has made for the job, if Hydra runs it.
         multirun: whether this is a job of a sweep.
+        choices: the options that were chosen, by their groups, which dashboards show.
+        sweep: the directory of the sweep that this is a job of.
     Raises:
         UserError: the config, the data, the checkpoint or the device does not allow the run.
         Interrupted: the run was stopped by Ctrl-C, after it wrote a checkpoint and its summary.
@@ -57,7 +65,7 @@ def train(
         with together(place, task) as place:
             run, begins_with = _assemble(checked, directory, place, began)
             run.introduce(begins_with)
-            return run.execute()
+            return run.execute(describe(run, choices or {}, sweep))
 
 
 def beside(cfg: DictConfig, overrides: Sequence[str], place: Place, output: JobOutput | None = None) -> Result:

@@ -19,6 +19,7 @@ from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.data.loader import STEP
+from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
 from maskwright.models import complete
 from maskwright.models.layers.attention_mask import AttentionMask
@@ -27,7 +28,6 @@ from maskwright.optim.gradients import clip_gradients
 from maskwright.tasks.means import Means
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 
-TOKENS = "train/tokens"  # the metric that dashboards have as their x axis
 MASKERS = ("masker.", "evaluation_masker.")  # prefixes of the state of maskers in a state_dict
 
 
