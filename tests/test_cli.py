@@ -16,6 +16,7 @@ from maskwright.cli import explain, known
 from maskwright.run.evaluate import evaluate
 from maskwright.run.overrides import quoted
 from tests.conftest import ROOT, TINY, compose_command
+from tests.loggers.offline_runs import runs_in
 from tests.programs import call
 
 
@@ -120,8 +121,12 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
     assert len(summaries) == 4
     assert {summary["status"] for summary in summaries} == {"completed"}
     assert len({summary["metrics"]["train/loss"] for summary in summaries}) == 4
-    offline = list(tmp_path.glob("logs/mlm/*/*/*/wandb/offline-run-*/*.wandb"))
-    assert len({path.parents[2] for path in offline}) == 4  # each run of the sweep has its own
+    shown = [found for job in range(4) for found in runs_in(tmp_path / "logs" / "mlm" / odd / "now" / str(job))]
+    assert len({found.run.run_id for found in shown}) == 4  # each run of the sweep has its own, which is ended
+    assert [(found.run.display_name, found.exit_code) for found in shown] == [(str(job), 0) for job in range(4)]
+    assert {(found.run.run_group, found.run.job_type) for found in shown} == {(f"logs/mlm/{odd}/now", "mlm")}
+    assert ["mask=token" in found.run.tags for found in shown] == [True, True, False, False]
+    assert [found.config["choices.mask"] for found in shown] == ["token", "token", "wholeword", "wholeword"]
     asked = [
         f"run={tmp_path}/logs/mlm/{odd}/now/0",
         f"data.source={source}",

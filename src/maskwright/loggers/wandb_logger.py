@@ -3,6 +3,7 @@
 import os
 import secrets
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ class WandbLogger(LightningWandbLogger):
         self.description = description
         self._send(lambda run: run.config.update(dict(description.config), allow_val_change=True))
         if self._experiment is not None:
-            console().print(f"{'W&B':>10}: {self._experiment.url or self._experiment.settings.sync_dir}")
+            run = self._experiment
+            console().print(f"{'W&B':>10}: {run.settings.sync_dir if run.offline else run.url}")
 
     @rank_zero_only
     def finish(self, status: str, summary: Mapping[str, Any], requeued: bool = False) -> None:
@@ -78,8 +80,9 @@ class WandbLogger(LightningWandbLogger):
                 run.mark_preempting()
             run.finish(exit_code=EXIT_CODES[status])
 
+        lost, self._lost = self._lost, False  # the end is told even if something else could not be
         self._send(end)
-        if self._lost or self._experiment.offline:
+        if lost or self._lost or self._experiment.offline:
             console().print(f"Upload the run to W&B: wandb sync {self._folders()}")
 
     @property
@@ -146,7 +149,8 @@ class WandbLogger(LightningWandbLogger):
     def _init(self) -> Any:
         import wandb
 
-        arguments = {**self._wandb_init, **self._identity(), "settings": self._settings(wandb)}
+        given = {key: value for key, value in self._wandb_init.items() if value is not None}
+        arguments = {**given, **self._identity(), "settings": self._settings(wandb)}
         if self._only_on_disk or (self._only_on_disk is None and "WANDB_MODE" not in os.environ and not has_key()):
             arguments["mode"] = "offline"
         try:
@@ -179,17 +183,14 @@ class WandbLogger(LightningWandbLogger):
         return new
 
     def _settings(self, wandb: Any) -> Any:
-        repository = Path(__file__).parent
         wanted = {
-            "git_root": str(repository),  # not that of the working directory
-            "disable_git": not any((folder / ".git").exists() for folder in repository.parents),
-            "save_code": True,
+            **_code(),
             "reinit": "finish_previous",
             "init_timeout": _SECONDS_TO_REACH,
             "finish_timeout": self._finish_timeout,
             "finish_timeout_raises": True,
             "x_transaction_log_flush_interval": 1.0,  # what a killed run leaves on disk is complete up to then
-            "show_info": False,
+            "quiet": True,  # without a second table of metrics at the end
         }
         # some are younger than the oldest version that is allowed
         return wandb.Settings(**{key: value for key, value in wanted.items() if key in wandb.Settings.model_fields})
@@ -201,6 +202,19 @@ class WandbLogger(LightningWandbLogger):
         if len(parts) > 1:
             return f"{shlex.quote(str(self.folder))}/offline-run-*"
         return shlex.quote(str(parts[0] if parts else self._experiment.settings.sync_dir))
+
+
+def _code() -> dict[str, Any]:
+    """Returns the settings that keep the program and the commit, which W&B looks for in the working directory."""
+    package = Path(__file__).parent
+    repository = next((folder for folder in package.parents if (folder / ".git").exists()), None)
+    if repository is None:
+        return {"disable_git": True}
+    program = Path(sys.argv[0]).absolute()
+    found = {"git_root": str(repository), "save_code": True}
+    if program.is_relative_to(repository):
+        found["program_relpath"] = str(program.relative_to(repository))
+    return found
 
 
 def _first_line(error: Exception) -> str:
