@@ -80,9 +80,8 @@ class WandbLogger(LightningWandbLogger):
                 run.mark_preempting()
             run.finish(exit_code=EXIT_CODES[status])
 
-        lost, self._lost = self._lost, False  # the end is told even if something else could not be
-        self._send(end)
-        if lost or self._lost or self._experiment.offline:
+        self._send(end, anyway=True)
+        if self._lost or self._experiment.offline:
             console().print(f"Upload the run to W&B: wandb sync {self._folders()}")
 
     @property
@@ -125,14 +124,16 @@ class WandbLogger(LightningWandbLogger):
 
         self._send(lambda run: run.log({key: wandb.Table(columns, data, dataframe=dataframe)}, commit=False))
 
-    def _send(self, send: Callable[[Any], None]) -> None:
-        if self._lost:
+    def _send(self, send: Callable[[Any], None], anyway: bool = False) -> None:
+        """Sends something to W&B, if nothing went wrong before, or `anyway`."""
+        if self._lost and not anyway:
             return
         try:
             send(self.experiment)
         except Exception as error:
+            if not self._lost:
+                console().print(f"note: W&B gets nothing more of this run, which goes on: {_first_line(error)}")
             self._lost = True
-            console().print(f"note: W&B gets nothing more of this run, which goes on: {_first_line(error)}")
 
     def _define(self, run: Any, name: str) -> None:
         """Tells W&B the x axis of a metric, and whether its best value is the lowest or the highest."""
