@@ -152,6 +152,7 @@ class WandbLogger(LightningWandbLogger):
 
         given = {key: value for key, value in self._wandb_init.items() if value is not None}
         arguments = {**given, **self._identity(), "settings": self._settings(wandb)}
+        arguments["config"] = dict(self.description.config)  # on disk at once
         if self._only_on_disk or (self._only_on_disk is None and "WANDB_MODE" not in os.environ and not has_key()):
             arguments["mode"] = "offline"
         try:
