@@ -9,8 +9,9 @@ from maskwright.cli import Invocation, command
 def main(cfg: DictConfig, invocation: Invocation) -> float:
     from maskwright.run.train import train  # takes seconds to import, which --help does not need
 
-    how = invocation
-    return train(cfg, how.overrides, how.output, how.multirun, how.choices, how.sweep).objective
+    return train(
+        cfg, invocation.overrides, invocation.output, invocation.multirun, invocation.choices, invocation.sweep
+    ).objective
 
 
 if __name__ == "__main__":

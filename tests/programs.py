@@ -8,16 +8,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-_LIMIT = 60  # seconds
-
 
 def call(
-    program: Path, *arguments: str, cwd: Path, stdin: str = "", **environment: str
+    program: Path, *arguments: str, cwd: Path, stdin: str = "", limit: float = 60, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Does what `python <program> <arguments>` does, in a fork of this process.
 
     The fork has imported already what the tests have. Its working directory, arguments, standard streams and exit
     status are those of a process of its own.
+
+    Args:
+        limit: the seconds that it may take.
     """
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
@@ -26,10 +27,10 @@ def call(
         target = (str(program), arguments, str(cwd), streams, environment)
         process = multiprocessing.get_context("fork").Process(target=_run, args=target)
         process.start()
-        process.join(_LIMIT)
+        process.join(limit)
         if process.exitcode is None:
             process.kill()
-            raise subprocess.TimeoutExpired(arguments, _LIMIT, *(path.read_text() for path in streams[1:]))
+            raise subprocess.TimeoutExpired(arguments, limit, *(path.read_text() for path in streams[1:]))
         texts = (path.read_text() for path in streams[1:])
         return subprocess.CompletedProcess([str(program), *arguments], process.exitcode, *texts)
 

@@ -22,7 +22,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from maskwright.core.errors import Interrupted, UserError, nearest
 from maskwright.core.job_output import JobOutput
 from maskwright.core.renamed import new_key
+from maskwright.core.signals import ENDING, of_submitit
 from maskwright.run.overrides import composed, config_dirs, quoted
+from maskwright.run.requeue import requeue
 from maskwright.settings.options import listing
 
 USER_ERROR = 2  # exit status, as argparse has it
@@ -71,7 +73,9 @@ def command(
         @functools.wraps(main)
         def job(cfg: DictConfig) -> Any:
             # what Slurm and docker send ends a run as Ctrl-C does, also while a corpus is being prepared
-            signal.signal(signal.SIGTERM, _terminate)
+            for number in ENDING:
+                if number != signal.SIGINT and not of_submitit(signal.getsignal(number)):
+                    signal.signal(number, _terminate)
             invocation = _invocation()
             with _explained(), jobs.counted(invocation), _removed_if_empty(invocation.output):
                 _check_folder()
@@ -219,11 +223,15 @@ def _explained() -> Iterator[None]:
     except (UserError, MissingMandatoryValue) as error:
         _fail(_explanation(error))
     except Interrupted as stop:
-        print(stop, file=sys.stderr, flush=True)
-        sys.exit(SIGNALLED + stop.signal)
+        _end_by(stop.signal, str(stop))
     except KeyboardInterrupt as stop:
-        print("\nStopped. Nothing half-written is kept.", file=sys.stderr, flush=True)
-        sys.exit(SIGNALLED + (stop.args[0] if stop.args else signal.SIGINT))
+        _end_by(stop.args[0] if stop.args else signal.SIGINT, "\nStopped. Nothing half-written is kept.")
+
+
+def _end_by(number: int, message: str) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    requeue(number)
+    sys.exit(SIGNALLED + number)
 
 
 def _explanation(error: Exception) -> str:

@@ -30,7 +30,7 @@ def test_numbers_may_be_written_in_any_way(run, tmp_path):
     assert configs[0] == configs[1]
 
 
-@pytest.mark.parametrize(("patience", "steps"), [(1, 6), (3, 8)])
+@pytest.mark.parametrize(("patience", "steps"), [(1, 4), (3, 8)])
 def test_a_resumed_run_has_its_own_patience(run, tmp_path, patience, steps):
     settings = (
         "callbacks=early_stopping",

@@ -449,6 +449,7 @@ def test_resuming_lists_changed_settings(run, tmp_path, capsys):
         "schedule=linear",
         "trainer.max_steps=6",
         "optimizer.lr=1e-3",
+        "resume.allow=[optimizer]",
         f"ckpt_path={tmp_path}/a",
         run_dir=tmp_path / "b",
     )
@@ -722,10 +723,11 @@ def test_adaptive_weights_learn_and_are_saved(run, tmp_path):
     saved = torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert torch.equal(saved["masker.weights.difficulty"], difficulty)
     # a run with another mask can resume from it, and a run with it from one with another mask
-    settings = ("trainer.max_steps=8", f"ckpt_path={result.run_dir}")
+    settings = ("trainer.max_steps=8", f"ckpt_path={result.run_dir}", "resume.allow=[mask]")
     assert run(*settings, run_dir=tmp_path / "b").trainer.global_step == 8
     other = run("trainer.max_steps=3", run_dir=tmp_path / "c")
-    again = run("mask=adaptive", "trainer.max_steps=5", f"ckpt_path={other.run_dir}", run_dir=tmp_path / "d")
+    settings = ("mask=adaptive", "trainer.max_steps=5", f"ckpt_path={other.run_dir}", "resume.allow=[mask]")
+    again = run(*settings, run_dir=tmp_path / "d")
     assert (again.task.masker.weights.difficulty == 1).all()
 
 

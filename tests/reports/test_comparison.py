@@ -54,6 +54,19 @@ def test_runs_are_grouped_by_all_settings_but_the_seed(logs):
     assert (n, round(mean, 6), round(half, 4)) == (3, 3.5, 0.2484)
 
 
+def test_the_curve_of_a_resumed_run_is_one(tmp_path):
+    folder = make_run(tmp_path / "run", 0.15, 1)
+    parts = {
+        "metrics-1.csv": [(0, 5), (10, 4), (20, 3.5)],
+        "metrics-2.csv": [(20, 3), (30, 2)],
+        "metrics.csv": [(30, 1)],
+    }
+    for name, points in parts.items():
+        (folder / name).write_text("step,train/loss\n" + "".join(f"{step},{loss}\n" for step, loss in points))
+    [read] = gather([folder])
+    assert read.curves == {"train/loss": [(0, 5), (10, 4), (20, 3), (30, 1)]}
+
+
 def test_intervals_are_those_of_student():
     assert half_width([1.0, 3.0]) == pytest.approx(12.706, abs=1e-3)
     assert half_width([0.0, 1.0] * 20) == pytest.approx(0.16194, abs=2e-4)  # t = 2.0227

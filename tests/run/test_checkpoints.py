@@ -1,5 +1,7 @@
 from types import SimpleNamespace
 
+import torch
+
 from maskwright.run import checkpoints
 from maskwright.run.evaluate import _folder
 
@@ -21,7 +23,7 @@ def test_the_last_run_is_found_behind_a_link(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.SavedRun, "open", lambda path, key: path)
     kept = tmp_path / "disk" / "2026-01-01" / "10-00-00" / "checkpoints"
     kept.mkdir(parents=True)
-    (kept / "last.ckpt").touch()
+    torch.save({}, kept / "last.ckpt")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "mlm").symlink_to(tmp_path / "disk")
     settings = SimpleNamespace(ckpt_path="last", run_dir="logs/mlm/2026-01-02/10-00-00")

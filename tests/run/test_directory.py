@@ -67,10 +67,10 @@ def test_of_two_runs_that_are_prepared_at_once_one_has_the_directory(tmp_path):
     cfg = OmegaConf.create({"run_dir": str(tmp_path / "run")})
     first, second = RunDirectory(cfg), RunDirectory(cfg)
     for one in (first, second):
-        one.check(None)
-    first.begin(cfg, None)
+        one.check(goes_on=False)
+    first.begin(cfg)
     with pytest.raises(UserError, match="holds another run"), second:
-        second.begin(cfg, None)
+        second.begin(cfg)
     assert (first.path / "config.yaml").is_file()
 
 
@@ -95,8 +95,33 @@ def test_a_further_rank_claims_nothing(tmp_path):
     (tmp_path / "config.yaml").touch()
     cfg = OmegaConf.create({"run_dir": str(tmp_path)})
     with RunDirectory(cfg, shared=True) as directory:
-        directory.check(None)
-        directory.begin(cfg, None)
+        directory.check(goes_on=False)
+        directory.begin(cfg)
     assert (tmp_path / "config.yaml").read_bytes() == b""
     with pytest.raises(UserError, match="holds another run"):
-        RunDirectory(cfg).check(None)
+        RunDirectory(cfg).check(goes_on=False)
+
+
+def test_two_processes_are_not_in_one_directory_at_once(tmp_path):
+    cfg = OmegaConf.create({"run_dir": str(tmp_path)})
+    with RunDirectory(cfg) as first:
+        first.check(goes_on=True)
+        first.begin(cfg)
+        with pytest.raises(UserError, match=f"run_dir={tmp_path}: another process is training there"):
+            RunDirectory(cfg).check(goes_on=True)
+    with RunDirectory(cfg) as later:
+        later.check(goes_on=True)
+
+
+def test_what_killed_writers_left_is_removed(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    left = [tmp_path / "checkpoints" / ".last.ckpt-1234", tmp_path / ".summary.json-77"]
+    kept = [tmp_path / "checkpoints" / "last.ckpt", tmp_path / ".wandb-id"]
+    for path in (*left, *kept):
+        path.touch()
+    cfg = OmegaConf.create({"run_dir": str(tmp_path)})
+    with RunDirectory(cfg) as directory:
+        directory.check(goes_on=True)
+        directory.begin(cfg)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)

@@ -1,5 +1,6 @@
 """Checkpoints of a run."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from maskwright.core.atomic import write_file
+from maskwright.core.errors import is_disk_full
+from maskwright.core.paths import LAST, PREVIOUS
+from maskwright.core.terminal import console
 from maskwright.core.types import PathText
 
 _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
@@ -18,6 +22,7 @@ _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 class Checkpoints(ModelCheckpoint):
     """Writes `best.ckpt`, by a metric, and `last.ckpt` at each validation.
 
+    The metrics of the moment are in the checkpoints, for a run that is killed between its last step and its test.
     A run that is resumed in a new directory copies the best checkpoint so far into it. The directory is then
     complete, and its best checkpoint is the best of the whole training.
 
@@ -25,6 +30,9 @@ class Checkpoints(ModelCheckpoint):
         dirpath: the folder of the checkpoints.
         monitor: the metric.
         mode: whether lower (`min`) or higher (`max`) values are better.
+
+    Attributes:
+        metrics: the metrics by name as of the checkpoint that the run resumes from.
     """
 
     def __init__(self, dirpath: PathText, monitor: str, mode: str):
@@ -36,7 +44,13 @@ class Checkpoints(ModelCheckpoint):
             save_last=True,
             enable_version_counter=False,
         )
+        self.metrics: dict[str, float] = {}
+        self._trainer: Trainer | None = None
         self._resumed: Path | None = None  # the folder of the checkpoint that the run resumes from
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        self._trainer = trainer
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `last.ckpt` even if there is no better `best.ckpt`, which Lightning does not."""
@@ -49,7 +63,9 @@ class Checkpoints(ModelCheckpoint):
         state = super().state_dict()
         state |= {key: Path(state[key]).name for key in _PATHS}
         models = {Path(path).name: score for path, score in state["best_k_models"].items()}
-        return state | {"dirpath": "", "best_k_models": models}
+        now = {} if self._trainer is None else self._trainer.callback_metrics
+        metrics = {name: float(value) for name, value in now.items()}
+        return state | {"dirpath": "", "best_k_models": models, "metrics": metrics}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Remembers the folder of the checkpoint, where its best one lies as well."""
@@ -72,18 +88,46 @@ class Checkpoints(ModelCheckpoint):
             own |= {"best_model_path": "", "kth_best_model_path": "", "best_model_score": None, "best_k_models": {}}
         if self._resumed == folder.absolute() and state_dict["last_model_path"]:
             own["last_model_path"] = str(folder / Path(state_dict["last_model_path"]).name)
+        self.metrics = state_dict.get("metrics", {})
         super().load_state_dict(state_dict | own)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint completely or not at all.
+    """Writes a checkpoint completely or not at all, and keeps the `last.ckpt` before the new one.
 
     Lightning writes to the system's temporary folder and moves the file from there. Between two devices this is a
     copy, which a full disk or a killed process leaves incomplete.
+
+    Where the disk is full, training goes on: the next validation writes again.
+
+    Attributes:
+        missing: checkpoints that the full disk has not taken, with the errors, until one of that name is written.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing: dict[Path, OSError | RuntimeError] = {}
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_file(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(temporary: Path) -> None:
+            torch.save(checkpoint, temporary)
+            if path.name == LAST and path.exists():
+                os.replace(path, path.with_name(PREVIOUS))
+
+        try:
+            write_file(path, write)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            if not is_disk_full(error):
+                raise
+            self.missing[path] = error
+            console().print(
+                f"warning: no space left on the device of {path}: the checkpoint of step "
+                f"{checkpoint['global_step']} is not kept. Training goes on; free some space."
+            )
+        else:
+            self.missing.pop(path, None)

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 from torch import Tensor
 
 from maskwright.core.distributed import largest
 from maskwright.core.errors import Interrupted, UserError
+from maskwright.core.signals import ENDING, of_submitit
 
 
 class ValidateAtEnd(Callback):
@@ -20,6 +21,15 @@ class ValidateAtEnd(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if trainer.global_step >= trainer.max_steps > 0:
             trainer.should_stop = True
+
+
+class StayStopped(Callback):
+    """Ends a resumed run at once if early stopping had ended it before it was killed."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EarlyStopping) and callback.wait_count >= callback.patience:
+                trainer.should_stop = True
 
 
 class ValidateBetweenSteps(Callback):
@@ -47,7 +57,7 @@ def time_is_up(trainer: Trainer) -> bool:
 
 
 class Interrupt(Callback):
-    """Finishes the step on Ctrl-C or SIGTERM, saves a checkpoint and raises `Interrupted`.
+    """Finishes the step on Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2, saves a checkpoint and raises `Interrupted`.
 
     A second signal stops at once. The checkpoint is exact because it is saved between two steps; within a step,
     only some of the weights may have been updated.
@@ -64,7 +74,9 @@ class Interrupt(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # after Lightning's own handlers, which broadcast within the handler, where other ranks do not wait for it
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
+            if number == signal.SIGTERM and of_submitit(signal.getsignal(number)):
+                continue  # Slurm sends it beside the signal on which submitit starts the job again
             self._before[number] = signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: Any) -> None:

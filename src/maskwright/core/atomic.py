@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from maskwright.core.terminal import console
 
 _MANIFEST = "files.json"  # in each folder: the sizes and digests of the others
 _PATIENCE = 2  # seconds that a process waits for another before it says so
+_TEMPORARY = re.compile(r"\..+-\d+")  # the file that `write_file` writes first, with the number of its process
 _SAMPLE = 1 << 16  # bytes of the beginning and of the end of a file that are compared
 
 
@@ -141,6 +143,13 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Removes what killed calls of `write_file` have left in a folder that no other process writes to."""
+    for path in folder.glob(".*-*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _flush(*files: Path) -> None:

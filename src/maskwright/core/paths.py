@@ -1,4 +1,4 @@
-"""Names of files in installed packages (`pkg://package/path`, as in Hydra) and of repositories on the hub."""
+"""Names of files: those of a run, in installed packages (`pkg://package/path`, as in Hydra), and on the hub."""
 
 import importlib.util
 import re
@@ -7,6 +7,8 @@ from pathlib import Path
 from maskwright.core.errors import UserError
 
 PACKAGE = "pkg://"
+CHECKPOINTS = "checkpoints"  # the folder of a run's checkpoints
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # the newest, and the one before it
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # a possible name on the hub
 
 

@@ -1,5 +1,6 @@
 """A process beside the first of a run on several devices, which that one starts."""
 
+import signal
 import sys
 from typing import Any
 
@@ -7,6 +8,7 @@ from omegaconf import OmegaConf
 
 from maskwright.core.distributed import is_lost_connection
 from maskwright.core.errors import Interrupted, UserError
+from maskwright.core.signals import ENDING
 from maskwright.run import evaluate, train
 from maskwright.run.ranks import Place, end_with_parent, follow, place_of_follower
 
@@ -20,6 +22,8 @@ def run(task: tuple[str, dict[str, Any], tuple[str, ...]], place: Place) -> None
 
 if __name__ == "__main__":
     end_with_parent()
+    for number in ENDING[2:]:  # until training takes them, the first process decides what they mean
+        signal.signal(number, signal.SIG_IGN)
     try:
         follow(place_of_follower(), run)
     except (UserError, Interrupted, KeyboardInterrupt):  # of which the first process tells

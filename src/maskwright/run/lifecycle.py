@@ -11,7 +11,7 @@ from lightning import Trainer
 from torch import nn
 
 from maskwright import loggers
-from maskwright.callbacks import Throughput, time_is_up
+from maskwright.callbacks import Throughput, WholeCheckpoints, time_is_up
 from maskwright.core.distributed import failure_elsewhere, is_lost_connection, is_main
 from maskwright.core.errors import Interrupted, UserError, is_disk_full
 from maskwright.core.terminal import console
@@ -24,8 +24,8 @@ from maskwright.tasks import Baseline, Task
 
 
 @dataclass
-class Result:
-    """The objects that a finished run leaves in memory.
+class Outcome:
+    """What a finished run leaves.
 
     Attributes:
         metrics: the final metrics by name, as in summary.json.
@@ -35,9 +35,20 @@ class Result:
     metrics: dict[str, float]
     objective: float
     run_dir: Path
+
+
+@dataclass
+class Result(Outcome):
+    """What a finished run leaves, with its objects in memory."""
+
     task: Task
     data: Corpus
     trainer: Trainer
+
+
+def outcome(settings: TrainSettings, metrics: dict[str, float]) -> Outcome:
+    """Returns the outcome of a run with these settings and metrics."""
+    return Outcome(metrics, metrics.get(settings.objective, float("nan")), Path(settings.run_dir))
 
 
 @dataclass
@@ -97,6 +108,8 @@ class Run:
                 loggers.begin(self.trainer, description, self.settings.plain())
             ckpt_path = None if self.checkpoint is None else str(self.checkpoint.checkpoint)
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
+            for missing in self._missing_checkpoints():
+                raise missing
             metrics |= self._metrics()
             metrics |= self._test()
             self._report(metrics)
@@ -104,6 +117,8 @@ class Run:
             if is_lost_connection(error) and (elsewhere := failure_elsewhere()) is not None:
                 error = UserError(f"Another process of the run failed, {elsewhere}")
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
+            for missing in self._missing_checkpoints() if stopped else ():
+                error, stopped = missing, False
             self._end("interrupted" if stopped else "failed", metrics | self._metrics(), error)
             if is_disk_full(error):
                 raise UserError(
@@ -112,8 +127,8 @@ class Run:
                 ) from error
             raise error
         self._end("completed", metrics)
-        objective = metrics.get(self.settings.objective, float("nan"))
-        return Result(metrics, objective, self.run_dir, self.task, self.data, self.trainer)
+        found = outcome(self.settings, metrics)
+        return Result(**vars(found), task=self.task, data=self.data, trainer=self.trainer)
 
     def _end(self, status: str, metrics: dict[str, float], error: BaseException | None = None) -> None:
         """Writes the summary, if there is space for it, and tells the loggers."""
@@ -125,6 +140,11 @@ class Run:
         finally:
             best = {name: value for name, value in metrics.items() if name.startswith("best/")}
             loggers.finish(self.trainer, status, {"status": status, "error": told, **best}, requeued)
+
+    def _missing_checkpoints(self) -> list[Exception]:
+        """Returns why checkpoints have not been written, where a full disk has kept them from it."""
+        writer = self.trainer.strategy.checkpoint_io
+        return list(writer.missing.values()) if isinstance(writer, WholeCheckpoints) else []
 
     def _test(self) -> dict[str, float]:
         """Returns the test metrics of the best checkpoint, or of the last weights if no checkpoint was kept.
@@ -142,6 +162,8 @@ class Run:
     def _metrics(self) -> dict[str, float]:
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         checkpoints = self.trainer.checkpoint_callback
+        if self.checkpoint is not None and self.checkpoint.step == self.trainer.global_step:
+            metrics = getattr(checkpoints, "metrics", {}) | metrics  # nothing was left to train
         if checkpoints is not None and getattr(checkpoints, "best_model_score", None) is not None:
             metrics[f"best/{checkpoints.monitor}"] = float(checkpoints.best_model_score)  # type: ignore[attr-defined]
         return metrics

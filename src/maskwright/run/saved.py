@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.core.paths import HUB_NAME, PACKAGE, on_disk
+from maskwright.core.paths import CHECKPOINTS, HUB_NAME, PACKAGE, on_disk
 from maskwright.core.renamed import with_new_names
 from maskwright.corpora.listing import at
 from maskwright.data.label_spec import LabelSpec
@@ -26,6 +26,7 @@ from maskwright.text.tokenizer import Pretrained as PretrainedTokenizer
 from maskwright.text.tokenizer import Tokenizer
 
 PRETRAINED = "maskwright.models.pretrained.Pretrained"
+_KEPT = ("best", "last", "previous")
 _WHAT = "the directory of a run, a checkpoint, or a name or folder of the hub"
 # settings that older checkpoints do not have, and the values that correspond to what those runs did
 _YOUNGER: dict[str, dict[str, Any]] = {
@@ -51,7 +52,7 @@ class SavedRun:
     place: str | None = None
 
     @classmethod
-    def open(cls, name: str | Path, key: str = "run", prefer: tuple[str, ...] = ("best", "last")) -> "SavedRun":
+    def open(cls, name: str | Path, key: str = "run", prefer: tuple[str, ...] = _KEPT) -> "SavedRun":
         """Opens a run directory, a checkpoint, or a name or folder of the hub, which may be `pkg://package/path`.
 
         Args:
@@ -65,7 +66,7 @@ class SavedRun:
         if path.is_file():
             return cls(name, key, checkpoint=path)
         if path.is_dir():
-            for checkpoint in (path / "checkpoints" / f"{kind}.ckpt" for kind in prefer):
+            for checkpoint in (path / CHECKPOINTS / f"{kind}.ckpt" for kind in prefer):
                 if checkpoint.is_file():
                     return cls(name, key, checkpoint=checkpoint)
             if not (path / "config.json").is_file():
@@ -137,8 +138,13 @@ class SavedRun:
     @cached_property
     def _from_start(self) -> dict[str, Any]:
         """The config with relative files and folders as seen from where the run was started; see `data`."""
-        start = self.saved["hyper_parameters"].get("started_in")
+        start = self.started_in
         return self.config if start is None else with_paths(self.config, lambda name: at(start, name))
+
+    @property
+    def started_in(self) -> str | None:
+        """The working directory of the run, where its relative paths begin; None for older checkpoints."""
+        return self.saved["hyper_parameters"].get("started_in")
 
     @cached_property
     def settings(self) -> TrainSettings:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.distributed import is_main, one_first
 from maskwright.core.job_output import JobOutput
+from maskwright.core.terminal import console
 from maskwright.run import rules
 from maskwright.run.assemble import (
     check_maskers,
@@ -21,11 +22,12 @@ from maskwright.run.assemble import (
     verify_components,
     vocabulary_of,
 )
-from maskwright.run.checkpoints import check_resumable, find_checkpoint
+from maskwright.run.checkpoints import AUTO, check_resumable, completed, find_checkpoint
 from maskwright.run.describe import describe
 from maskwright.run.directory import RunDirectory
+from maskwright.run.experiment import check_unchanged
 from maskwright.run.init_from import Start, starting_point
-from maskwright.run.lifecycle import Result, Run
+from maskwright.run.lifecycle import Outcome, Result, Run, outcome
 from maskwright.run.ranks import Place, find_place, follow, hardware_of, together
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import make_trainer, quiet
@@ -39,8 +41,11 @@ def train(
     multirun: bool = False,
     choices: Mapping[str, str] | None = None,
     sweep: str | None = None,
-) -> Result:
+) -> Outcome:
     """Runs the experiment that a composed `conf/train.yaml` describes.
+
+    Returns:
+        A `Result`, with the objects of the run; an `Outcome` if ckpt_path=auto finds that the run is complete.
 
     Args:
         overrides: the overrides of the command line, as typed.
@@ -59,6 +64,9 @@ def train(
         return follow(place, lambda task, place: beside(OmegaConf.create(task[1]), task[2], place, output))
     with RunDirectory(cfg, output) as directory:
         checked = _check(cfg, overrides, directory)
+        if checked.settings.ckpt_path == AUTO and (metrics := completed(checked.settings)) is not None:
+            console().print(f"Nothing is left to do: the run in {directory.path} is complete.")
+            return outcome(checked.settings, metrics)
         if checked.checkpoint is not None:
             cfg.ckpt_path = str(checked.checkpoint.checkpoint)
         task = ("train", OmegaConf.to_container(cfg, resolve=True), tuple(overrides))
@@ -83,6 +91,7 @@ class _Checked(NamedTuple):
     settings: TrainSettings
     start: Start | None
     checkpoint: SavedRun | None
+    changed: list[str]  # since that
 
 
 def _check(cfg: DictConfig, overrides: Sequence[str], directory: RunDirectory) -> _Checked:
@@ -90,14 +99,17 @@ def _check(cfg: DictConfig, overrides: Sequence[str], directory: RunDirectory) -
     settings, start = starting_point(settings, overrides)
     verify_components(settings)
     rules.check(settings)
-    checkpoint = find_checkpoint(settings)
-    directory.check(checkpoint)
-    return _Checked(settings, start, checkpoint)
+    checkpoint = find_checkpoint(settings, directory.named)
+    auto = settings.ckpt_path == AUTO
+    own = checkpoint is not None and checkpoint.directory.resolve() == directory.path.resolve()
+    changed = check_unchanged(checkpoint, settings) if auto or checkpoint is not None else []
+    directory.check(goes_on=auto or own)
+    return _Checked(settings, start, checkpoint, changed)
 
 
 def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: float) -> tuple[Run, list[str]]:
     """Returns a run that is ready to begin, in its directory, and the lines that introduce it."""
-    settings, start, checkpoint = checked
+    settings, start, checkpoint, begins_with = checked
     lightning.seed_everything(settings.seed, verbose=False)
     encoder = encoder_before_data(settings)
     with one_first(place.node, place.local == 0):
@@ -109,9 +121,8 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
     maskers = make_maskers(settings, masks, vocabulary_of(data.tokenizer, data))
     check_maskers(maskers, data)
     task = make_task(settings, maskers, data.tokenizer, data.labels, encoder)
-    begins_with = []
     if checkpoint is not None:
-        begins_with = check_resumable(checkpoint, task, settings)
+        check_resumable(checkpoint, task, settings)
     elif start is not None:
         begins_with = start.load(task)
     if settings.hardware.compile:
@@ -120,7 +131,7 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
     run_dir = directory.path
     baseline = task.baseline(data)
     trainer = make_trainer(settings, run_dir, baseline, place)
-    directory.begin(OmegaConf.create(settings.plain()), checkpoint)
+    directory.begin(OmegaConf.create(settings.plain()))
     if is_main(trainer):
         data.tokenizer.save(run_dir / "tokenizer")
         task.encoder.save_architecture(run_dir)

@@ -16,10 +16,12 @@ from maskwright.callbacks import (
     FiniteLoss,
     Interrupt,
     LossCurve,
+    StayStopped,
     ValidateAtEnd,
     ValidateBetweenSteps,
     WholeCheckpoints,
 )
+from maskwright.core.paths import CHECKPOINTS, LAST
 from maskwright.run.machine import on_gpu
 from maskwright.run.ranks import ALONE, Place, Ranks
 from maskwright.settings.build import build
@@ -40,8 +42,9 @@ def make_trainer(
     hardware, arguments = settings.hardware, settings.trainer.arguments()
     if isinstance(arguments["val_check_interval"], int):
         arguments["val_check_interval"] *= hardware.accumulate_grad_batches  # Lightning counts micro-batches
-    last = run_dir / "checkpoints" / "last.ckpt"
-    callbacks: list[Callback] = [ValidateAtEnd(), ValidateBetweenSteps(), FiniteLoss(last), Interrupt(last)]
+    last = run_dir / CHECKPOINTS / LAST
+    callbacks: list[Callback] = [ValidateAtEnd(), ValidateBetweenSteps(), StayStopped()]
+    callbacks += [FiniteLoss(last), Interrupt(last)]
     callbacks += _build_all(settings.callbacks, "callbacks")
     for callback in callbacks:
         if isinstance(callback, LossCurve) and baseline is not None:

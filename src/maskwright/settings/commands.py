@@ -17,6 +17,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 OtherData = Annotated[dict[str, Any], Takes("maskwright.data.corpus.Corpus")]
 
 
+class ResumeSettings(Settings):
+    """How a run may differ from the one that it resumes."""
+
+    allow: tuple[str, ...]
+
+
 class TrainSettings(Settings):
     """`conf/train.yaml`: a training run."""
 
@@ -34,6 +40,7 @@ class TrainSettings(Settings):
     seed: Seed
     trainer: TrainerSettings
     ckpt_path: PathText | None
+    resume: ResumeSettings
     init_from: Annotated[Any, Takes(PathText)]  # checked where it is opened, see `run.init_from`
     run_dir: PathText
     objective: str

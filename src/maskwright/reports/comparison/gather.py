@@ -71,7 +71,10 @@ def _run_directories(folder: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> Run:
     run = Run(path)
-    for name, read in (("summary.json", _summary), ("config.yaml", _config), ("metrics.csv", _metrics)):
+    # those before the run was resumed in its directory
+    parts = sorted(path.glob("metrics-*.csv"), key=lambda part: (len(part.name), part.name))
+    readers = [("summary.json", _summary), ("config.yaml", _config)]
+    for name, read in [*readers, *((part.name, _metrics) for part in parts), ("metrics.csv", _metrics)]:
         try:
             read(run, (path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -110,6 +113,7 @@ def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _metrics(run: Run, text: str) -> None:
     damaged = 0
+    curves: dict[str, list[tuple[float, float]]] = {}
     for row in csv.DictReader(text.splitlines()):
         try:
             step = float(row["step"])
@@ -119,7 +123,11 @@ def _metrics(run: Run, text: str) -> None:
             continue
         for name, value in values.items():
             if name.startswith(("train/", "validation/")) and math.isfinite(value):
-                run.curves.setdefault(name, []).append((step, value))
+                curves.setdefault(name, []).append((step, value))
+    begins = min((points[0][0] for points in curves.values()), default=math.inf)
+    for name in {*run.curves, *curves}:  # a resumed run has repeated what came after its checkpoint
+        before = [point for point in run.curves.get(name, []) if point[0] < begins]
+        run.curves[name] = before + curves.get(name, [])
     if damaged:
         run.notes.append(f"metrics.csv has {damaged} damaged line{'s' * (damaged != 1)}")
 
