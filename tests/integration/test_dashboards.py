@@ -84,9 +84,7 @@ def test_a_run_is_one_wandb_run_that_has_the_names_of_the_other_loggers(run, tmp
 
 
 def test_labels_are_shown_as_tables_and_pictures(run, reviews):
-    result = run(
-        "task=classification", "data=csv", f"data.source={reviews}", "trainer.max_steps=2", "logger=wandb"
-    )
+    result = run("task=classification", "data=csv", f"data.source={reviews}", "trainer.max_steps=2", "logger=wandb")
     [found] = runs_in(result.run_dir)
     assert found.summary["confusion/filenames"]
     names = ("validation/accuracy", "validation/f1/pos", "validation/loss")

@@ -35,7 +35,11 @@ class OfflineRun:
 def records(path: Path) -> Iterator[Any]:
     from wandb.proto.wandb_internal_pb2 import Record
 
-    data, at, parts = path.read_bytes(), _HEADER, b""  # the file has a header of its own, as long as that of a record
+    data, at, parts = (
+        path.read_bytes(),
+        _HEADER,
+        b"",
+    )  # the file has a header of its own, as long as that of a record
     while at + _HEADER <= len(data):
         if (left := _BLOCK - at % _BLOCK) < _HEADER:
             at += left

@@ -64,9 +64,9 @@ class WandbLogger(LightningWandbLogger):
         """Begins the W&B run, or goes on with it."""
         self.description = description
         self._send(lambda run: run.config.update(dict(description.config), allow_val_change=True))
-        if self._experiment is not None:
-            run = self._experiment
-            console().print(f"{'W&B':>10}: {run.settings.sync_dir if run.offline else run.url}")
+        run = self._experiment
+        if run is not None and (where := run.settings.sync_dir if run.offline else run.url):
+            console().print(f"{'W&B':>10}: {where}")
 
     @rank_zero_only
     def finish(self, status: str, summary: Mapping[str, Any], requeued: bool = False) -> None:
