@@ -17,6 +17,7 @@ from maskwright.run import jobs
 from maskwright.run.evaluate import evaluate
 from maskwright.run.overrides import quoted
 from tests.conftest import ROOT, TINY, compose_command
+from tests.loggers.offline_runs import runs_in
 from tests.programs import Forked, call
 
 
@@ -123,8 +124,13 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
     assert len(summaries) == 4
     assert {summary["status"] for summary in summaries} == {"completed"}
     assert len({summary["metrics"]["train/loss"] for summary in summaries}) == 4
-    offline = list(tmp_path.glob("logs/mlm/*/*/*/wandb/offline-run-*/*.wandb"))
-    assert len({path.parents[2] for path in offline}) == 4  # each run of the sweep has its own
+    names = [f"mask={mask},seed={seed}" for mask in ("token", "wholeword") for seed in (1, 2)]
+    shown = [found for name in names for found in runs_in(tmp_path / "logs" / "mlm" / odd / "now" / name)]
+    assert len({found.run.run_id for found in shown}) == 4  # each run of the sweep has its own, which is ended
+    assert [(found.run.display_name, found.exit_code) for found in shown] == [(name, 0) for name in names]
+    assert {(found.run.run_group, found.run.job_type) for found in shown} == {(f"logs/mlm/{odd}/now", "mlm")}
+    assert ["mask=token" in found.run.tags for found in shown] == [True, True, False, False]
+    assert [found.config["choices.mask"] for found in shown] == ["token", "token", "wholeword", "wholeword"]
     asked = [
         f"run={tmp_path}/logs/mlm/{odd}/now/mask=token,seed=1",
         f"data.source={source}",

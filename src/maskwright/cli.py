@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +41,15 @@ class Invocation:
         overrides: those of the command line.
         multirun: whether this is a job of a sweep.
         output: the directory that Hydra has made for the job.
+        choices: the options that were chosen, by their groups.
+        sweep: the directory of the sweep that this is a job of.
     """
 
     overrides: tuple[str, ...] = ()
     multirun: bool = False
     output: JobOutput | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    sweep: str | None = None
 
 
 Main = Callable[[DictConfig, Invocation], Any]
@@ -201,7 +205,10 @@ def _invocation() -> Invocation:
     key = "hydra.sweep.dir" if multirun else "hydra.run.dir"
     named = any(override.lstrip("+").partition("=")[0] == key for override in config.overrides.hydra)
     output = JobOutput(Path(config.runtime.output_dir), named, _move)
-    return Invocation(tuple(config.overrides.task), multirun, output)
+    chosen = config.runtime.choices.items()
+    choices = {str(group): option for group, option in chosen if option and not str(group).startswith("hydra/")}
+    sweep = str(config.sweep.dir) if multirun else None
+    return Invocation(tuple(config.overrides.task), multirun, output, choices, sweep)
 
 
 def _move(folder: Path) -> None:

@@ -52,7 +52,6 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
         ("model", "pretrained"): [f"model.name={hub_model}"],
         ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=400"],
-        ("logger", "wandb"): ["logger.wandb.offline=true"],
         ("experiment", "imdb_lstm"): ["data=imdb", *from_films],
         ("experiment", "imdb_mini"): ["data=imdb", *from_films],
         ("experiment", "imdb_minilm"): [

@@ -100,11 +100,6 @@ def test_a_run_that_does_not_improve_stops_early_and_reports_it(tune, capsys):
     assert "did not improve" in summary["stopped_early"]
 
 
-def test_the_confusion_matrix_is_logged_to_wandb(tune):
-    result = tune("classification", "logger=wandb", "logger.wandb.offline=true")
-    assert list(result.run_dir.glob("wandb/offline-run-*/files/media/images/confusion_*.png"))
-
-
 def test_a_run_fails_if_its_predictions_cannot_be_written(tune, tmp_path):
     (tmp_path / "run" / "predictions.jsonl").mkdir(parents=True)
     with pytest.raises(OSError, match=r"predictions\.jsonl"):

@@ -21,6 +21,8 @@ from maskwright.settings.hardware import Hardware
 from tests.conftest import ROOT, TINY, compose_command
 
 LOSSES = (
+    "train/tokens",
+    "train/gradient_norm",
     "train/loss",
     "train/accuracy",
     "train/mlm_loss",

@@ -561,11 +561,6 @@ def test_metrics_of_an_earlier_run_in_the_same_directory_are_kept(run):
     assert (first.run_dir / "metrics-1.csv").read_text() == before
 
 
-def test_wandb_works_offline(run):
-    result = run("trainer.max_steps=3", "logger=wandb", "logger.wandb.offline=true")
-    assert list((result.run_dir / "wandb").glob("offline-run-*/*.wandb"))
-
-
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -104,8 +104,8 @@ def test_jobs_side_by_side_have_shares(monkeypatch):
     both = launcher(n_jobs=2, gpus=["0,1", "2,3"]).environments()
     assert [own["CUDA_VISIBLE_DEVICES"] for own in both] == ["0,1", "2,3"]
     assert {own["OMP_NUM_THREADS"] for own in both} == {"4"}
-    assert {own["WANDB_RUN_GROUP"] for own in both} == {"mine"}
-    assert launcher().environments() == [{"WANDB_RUN_GROUP": "mine"}]
+    assert {own["WANDB_RUN_GROUP"] for own in both} == {"logs/mine"}
+    assert launcher().environments() == [{"WANDB_RUN_GROUP": "logs/mine"}]
     with pytest.raises(UserError, match=r"hydra\.launcher\.gpus has 1 shares for n_jobs=2"):
         launcher(n_jobs=2, gpus=["0"]).environments()
 

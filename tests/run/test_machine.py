@@ -14,37 +14,6 @@ def settings(*overrides: str) -> TrainSettings:
     return TrainSettings.parse(OmegaConf.to_container(cfg, resolve=True))
 
 
-@pytest.fixture
-def no_key(monkeypatch, tmp_path):
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-
-def test_wandb_without_a_key_is_refused(no_key):
-    with pytest.raises(UserError, match=r"`wandb login`, .* WANDB_API_KEY, .* logger\.wandb\.offline=true\."):
-        machine.wandb_has_a_key(settings("logger=wandb"))
-
-
-@pytest.mark.parametrize(
-    ("overrides", "environment"),
-    [
-        (["logger=wandb", "logger.wandb.offline=true"], {}),
-        (["logger=wandb"], {"WANDB_MODE": "offline"}),
-        (["logger=wandb"], {"WANDB_MODE": "disabled"}),
-        (["logger=wandb"], {"WANDB_API_KEY": 40 * "a"}),
-        (["logger=tensorboard"], {}),
-        (["logger=none"], {}),
-    ],
-)
-def test_what_needs_no_other_key_of_wandb_is_not_refused(no_key, monkeypatch, overrides, environment):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    machine.wandb_has_a_key(settings(*overrides))
-
-
 @pytest.mark.parametrize("name", ["", "my-compiler"])
 def test_compiling_without_a_compiler_is_refused(monkeypatch, tmp_path, name):
     monkeypatch.setenv("PATH", str(tmp_path))

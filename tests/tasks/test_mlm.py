@@ -111,10 +111,16 @@ def test_attention_is_masked_at_padding_and_between_documents(task):
         ("norm", None, [3.0, -4.0]),
     ],
 )
-def test_gradients_are_clipped_as_asked(task, algorithm, size, expected):
-    task.trainer = SimpleNamespace(precision_plugin=None)
+def test_gradients_are_clipped_as_asked(task, monkeypatch, algorithm, size, expected):
+    task.trainer = SimpleNamespace(precision_plugin=None, global_step=9, log_every_n_steps=10)
+    logged = {}
+    monkeypatch.setattr(task, "log", lambda name, value: logged.update({name: float(value)}))
     task.encoder = torch.nn.Linear(1, 2, bias=False)
     task.head = task.masker = None
     task.encoder.weight.grad = torch.tensor([[3.0], [-4.0]])
     task.configure_gradient_clipping(None, size, algorithm)
     torch.testing.assert_close(task.encoder.weight.grad[:, 0], torch.tensor(expected))
+    assert logged == {"train/gradient_norm": 5.0}  # before clipping
+    task.trainer.global_step, logged = 10, {}
+    task.configure_gradient_clipping(None, size, algorithm)
+    assert not logged

@@ -36,6 +36,9 @@ def _flags(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
+_LONGEST_GROUP = 128  # characters, as W&B has it
+
+
 class ProcessesLauncher(Launcher):
     """Starts each job by a command that a user could type.
 
@@ -127,7 +130,7 @@ class ProcessesLauncher(Launcher):
             )
         shared = {}
         if "WANDB_RUN_GROUP" not in os.environ:
-            shared["WANDB_RUN_GROUP"] = Path(self.config.hydra.sweep.dir).name
+            shared["WANDB_RUN_GROUP"] = os.path.relpath(self.config.hydra.sweep.dir)[-_LONGEST_GROUP:]
         if self.n_jobs > 1 and "OMP_NUM_THREADS" not in os.environ:
             shared["OMP_NUM_THREADS"] = str(max(1, cores() // self.n_jobs))
         if self.gpus is None:

@@ -7,7 +7,8 @@ from lightning import Callback, LightningModule, Trainer
 
 from maskwright.core.distributed import is_main
 from maskwright.core.types import PathText, PositiveCount
-from maskwright.reports import masks, pictures
+from maskwright.loggers import picture
+from maskwright.reports import masks
 from maskwright.tasks import Task
 
 
@@ -43,4 +44,4 @@ class MaskPicture(Callback):
         cuts = masks.segments(masker, data.tokenizer, batch, shard, progress)
         rows = [(f"text {i}", cut) for i, cut in enumerate(cuts, 1)]
         masks.write(masks.Picture(f"Training mask at step {trainer.global_step}", rows), self.path)
-        pictures.log("masks", self.path, trainer)
+        picture("masks", self.path, trainer)

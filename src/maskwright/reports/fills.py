@@ -95,7 +95,15 @@ def table(fills: list[Fill]) -> Table:
     shown.add_column("sentence", ratio=3)
     shown.add_column("hidden")
     shown.add_column("fills", ratio=2)
-    for fill_ in fills:
-        guesses = ", ".join(f"{token} {share:.1%}" for token, share in fill_.guesses)
-        shown.add_row(fill_.sentence, fill_.word, guesses)
+    for row in columns_and_rows(fills)[1]:
+        shown.add_row(*row)
     return shown
+
+
+def columns_and_rows(fills: list[Fill]) -> tuple[list[str], list[list[str]]]:
+    """Returns the names of the columns of the table, and its rows."""
+    rows = [
+        [fill_.sentence, fill_.word, ", ".join(f"{token} {share:.1%}" for token, share in fill_.guesses)]
+        for fill_ in fills
+    ]
+    return ["sentence", "hidden", "fills"], rows

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning import Trainer
 from rich.table import Table
 
+from maskwright import loggers
 from maskwright.core.atomic import write_file
 from maskwright.core.terminal import console
 
-_ERRORS = 5  # shown on the terminal
+_ERRORS, _ERRORS_SENT = 5, 50  # shown on the terminal, and sent to the loggers of a run
 _WIDTH = 160  # characters of a text that are shown
 _NEIGHBOURS = 6  # words on each side of a wrong tag that are shown
 
@@ -42,27 +44,39 @@ def show_scores(
     console().print(table)
 
 
-def show_confident_errors(wrong: Iterable[tuple[str, str, float, str]]) -> None:
-    """Prints the errors with the highest probabilities.
+def show_confident_errors(wrong: Iterable[tuple[str, str, float, str]], trainer: Trainer) -> None:
+    """Prints the errors with the highest probabilities, and sends some more to the loggers.
 
     Args:
         wrong: for each error the label, the prediction, its probability, and a text.
     """
-    table = Table(
-        "label", "predicted", "probability", "text", title="The most confident errors", title_justify="left"
-    )
-    for label, predicted, probability, text in heapq.nlargest(_ERRORS, wrong, key=lambda error: error[2]):
-        table.add_row(label, predicted, f"{probability:.3f}", text)
+    worst = heapq.nlargest(_ERRORS_SENT, wrong, key=lambda error: error[2])
+    shown = [[label, predicted, f"{probability:.3f}", text] for label, predicted, probability, text in worst]
+    _show("The most confident errors", ["label", "predicted", "probability", "text"], shown, worst, trainer)
+
+
+def show_largest_errors(rows: list[dict[str, Any]], trainer: Trainer) -> None:
+    """Prints the texts whose `predicted` number differs most from their `label`; the loggers get some more."""
+    worst = heapq.nlargest(_ERRORS_SENT, rows, key=lambda row: abs(row["predicted"] - row["label"]))
+    values = [[row["label"], row["predicted"], shortened(row["text"])] for row in worst]
+    shown = [[f"{label:.4g}", f"{predicted:.4g}", text] for label, predicted, text in values]
+    _show("The largest errors", ["label", "predicted", "text"], shown, values, trainer)
+
+
+def _show(
+    title: str,
+    columns: list[str],
+    shown: Sequence[Sequence[str]],
+    values: Sequence[Sequence[str | float]],
+    trainer: Trainer,
+) -> None:
+    """Prints the first rows of a table, in which numbers are rounded, and sends all rows to the loggers."""
+    table = Table(*columns, title=title, title_justify="left")
+    for row in shown[:_ERRORS]:
+        table.add_row(*row)
     if table.row_count:
         console().print(table)
-
-
-def show_largest_errors(rows: list[dict[str, Any]]) -> None:
-    """Prints the texts whose `predicted` number differs most from their `label`."""
-    table = Table("label", "predicted", "text", title="The largest errors", title_justify="left")
-    for row in heapq.nlargest(_ERRORS, rows, key=lambda row: abs(row["predicted"] - row["label"])):
-        table.add_row(f"{row['label']:.4g}", f"{row['predicted']:.4g}", shortened(row["text"]))
-    console().print(table)
+    loggers.table("errors", columns, values, trainer)
 
 
 def shortened(text: str) -> str:

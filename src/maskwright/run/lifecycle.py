@@ -1,5 +1,6 @@
 """A run from its first step to its report."""
 
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
+from maskwright import loggers
 from maskwright.callbacks import Throughput, WholeCheckpoints, time_is_up
 from maskwright.core.distributed import failure_elsewhere, is_lost_connection, is_main
 from maskwright.core.errors import Interrupted, Pruned, UserError, is_disk_full
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
+from maskwright.loggers import Description
 from maskwright.reports import summary
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import TrainSettings
@@ -93,14 +95,17 @@ class Run:
             out.print(f"{'resuming':>10}: {self.checkpoint.checkpoint}")
         for line in begins_with:
             out.print(f"{'weights' if self.checkpoint is None else 'changed':>10}: {line}")
-        for logger in self.trainer.loggers:
-            if not isinstance(logger, CSVLogger):  # config.yaml is already beside metrics.csv
-                logger.log_hyperparams(self.settings.plain())
 
-    def execute(self) -> Result:
-        """Fits, tests and reports. However the run ends, summary.json records it."""
+    def execute(self, description: Description | None = None) -> Result:
+        """Fits, tests and reports. However the run ends, summary.json and the loggers record it.
+
+        Args:
+            description: for the loggers; None in the processes beside the first one.
+        """
         metrics: dict[str, float] = {}
         try:
+            if description is not None:
+                loggers.begin(self.trainer, description, self.settings.plain())
             ckpt_path = None if self.checkpoint is None else str(self.checkpoint.checkpoint)
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
             for missing in self._missing_checkpoints():
@@ -113,26 +118,29 @@ class Run:
                 error = UserError(f"Another process of the run failed, {elsewhere}")
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt, SystemExit))
             for missing in self._missing_checkpoints() if stopped else ():
-                error = missing
+                error, stopped = missing, False
+            how = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
+            self._end(how, metrics | self._metrics(), error)
             if is_disk_full(error):
                 raise UserError(
                     f"No space left on the device of run_dir={self.run_dir}. Free some, or point "
                     "hydra.run.dir to another device. Checkpoints written before are whole."
                 ) from error
-            how = "interrupted" if stopped else "pruned" if isinstance(error, Pruned) else "failed"
-            self._summarise(how, metrics | self._metrics(), str(error))
-            self._finish_wandb(exit_code=1)
             raise error
-        self._summarise("completed", metrics)
-        self._finish_wandb(exit_code=0)
+        self._end("completed", metrics)
         found = outcome(self.settings, metrics)
         return Result(**vars(found), task=self.task, data=self.data, trainer=self.trainer)
 
-    def _finish_wandb(self, exit_code: int) -> None:
-        """Closes the W&B run; otherwise the next run of a sweep in this process would continue it."""
-        for logger in self.trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish(exit_code=exit_code)
+    def _end(self, status: str, metrics: dict[str, float], error: BaseException | None = None) -> None:
+        """Writes the summary, if there is space for it, and tells the loggers."""
+        told = None if error is None else str(error)
+        requeued = isinstance(error, Interrupted) and error.signal != signal.SIGINT
+        try:
+            if not is_disk_full(error):
+                self._summarise(status, metrics, told)
+        finally:
+            best = {name: value for name, value in metrics.items() if name.startswith("best/")}
+            loggers.finish(self.trainer, status, {"status": status, "error": told, **best}, requeued)
 
     def _missing_checkpoints(self) -> list[Exception]:
         """Returns why checkpoints have not been written, where a full disk has kept them from it."""

@@ -1,20 +1,15 @@
 """What the machine must have for a run, checked before any work is done."""
 
-import inspect
 import os
 import shutil
 import sys
 from pathlib import Path
 
 import torch
-from lightning.pytorch.loggers import WandbLogger
 
 from maskwright.core.errors import UserError
-from maskwright.settings.build import find_target
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.hardware import Hardware
-
-_WITHOUT_KEY = ("offline", "disabled", "dryrun")  # values of WANDB_MODE
 
 
 def the_machine_has_the_device(settings: TrainSettings) -> None:
@@ -45,36 +40,6 @@ def a_compiler_is_there(settings: TrainSettings) -> None:
         )
 
 
-def wandb_has_a_key(settings: TrainSettings) -> None:
-    for name, node in settings.logger.items():
-        if node is None or not _is_wandb(find_target(node, f"logger.{name}")) or node.get("offline"):
-            continue
-        if os.environ.get("WANDB_MODE") in _WITHOUT_KEY or node.get("mode") in _WITHOUT_KEY:
-            continue
-        if not _key_of_wandb():
-            raise UserError(
-                f"logger.{name} needs a key of Weights & Biases, and there is none. Call `wandb login`, set the "
-                f"environment variable WANDB_API_KEY, or log to this disk by logger.{name}.offline=true."
-            )
-
-
-def _is_wandb(logger: object) -> bool:
-    return isinstance(logger, type) and issubclass(logger, WandbLogger)
-
-
-def _key_of_wandb() -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    import wandb  # takes a second to import
-
-    if "prompt" in inspect.signature(wandb.login).parameters:
-        found = wandb.login(prompt=False, verify=False)
-        if not found:
-            wandb.teardown()  # or a later job of a sweep that logs to this disk would be asked for the key too
-        return found
-    return bool(wandb.api.api_key)  # of older versions
-
-
 def run_dir_can_be_written(settings: TrainSettings) -> None:
     folder = Path(settings.run_dir).absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
@@ -96,6 +61,5 @@ RULES = (
     the_machine_has_the_device,
     the_device_has_the_precision,
     a_compiler_is_there,
-    wandb_has_a_key,
     run_dir_can_be_written,
 )

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from maskwright.run.assemble import (
     vocabulary_of,
 )
 from maskwright.run.checkpoints import AUTO, check_resumable, completed, find_checkpoint
+from maskwright.run.describe import describe
 from maskwright.run.directory import RunDirectory
 from maskwright.run.experiment import check_unchanged
 from maskwright.run.init_from import Start, starting_point
@@ -34,7 +35,12 @@ from maskwright.settings.commands import TrainSettings
 
 
 def train(
-    cfg: DictConfig, overrides: Sequence[str] = (), output: JobOutput | None = None, multirun: bool = False
+    cfg: DictConfig,
+    overrides: Sequence[str] = (),
+    output: JobOutput | None = None,
+    multirun: bool = False,
+    choices: Mapping[str, str] | None = None,
+    sweep: str | None = None,
 ) -> Outcome:
     """Runs the experiment that a composed `conf/train.yaml` describes.
 
@@ -45,6 +51,8 @@ def train(
         overrides: the overrides of the command line, as typed.
         output: the directory that Hydra has made for the job, if Hydra runs it.
         multirun: whether this is a job of a sweep.
+        choices: the options that were chosen, by their groups, which dashboards show.
+        sweep: the directory of the sweep that this is a job of.
     Raises:
         UserError: the config, the data, the checkpoint or the device does not allow the run.
         Interrupted: the run was stopped by Ctrl-C, after it wrote a checkpoint and its summary.
@@ -65,7 +73,7 @@ def train(
         with together(place, task) as place:
             run, begins_with = _assemble(checked, directory, place, began)
             run.introduce(begins_with)
-            return run.execute()
+            return run.execute(describe(run, choices or {}, sweep))
 
 
 def beside(cfg: DictConfig, overrides: Sequence[str], place: Place, output: JobOutput | None = None) -> Result:

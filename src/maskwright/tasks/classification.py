@@ -12,7 +12,8 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
-from maskwright.reports import confusion, pictures, predictions
+from maskwright.loggers import picture
+from maskwright.reports import confusion, predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
 from maskwright.tasks.spec import Metric
 from maskwright.tasks.text import TextTask, per_text
@@ -109,14 +110,15 @@ class Classification(TextTask):
         by_class = {name: [scores[score][i] for score in _SCORES] for i, name in enumerate(names)}
         counts = np.bincount(self.predicted["targets"], minlength=len(names)).tolist()
         predictions.show_scores("class", by_class, counts)
-        picture = folder / "confusion.png"
-        confusion.draw(np.array(scores["confusion"]), names, picture)
-        pictures.log("confusion", picture, self.trainer)
-        predictions.show_confident_errors(
+        matrix = folder / "confusion.png"
+        confusion.draw(np.array(scores["confusion"]), names, matrix)
+        picture("confusion", matrix, self.trainer)
+        wrong = (
             (row["label"], row["predicted"], row["probability"], predictions.shortened(row["text"]))
             for row in rows
             if row["predicted"] != row["label"]
         )
+        predictions.show_confident_errors(wrong, self.trainer)
 
     def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
         names, found = self.labels.names, self.predicted

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
+from maskwright.loggers import table
 from maskwright.masking import Masked, Masker
 from maskwright.models.flops import forward_flops
 from maskwright.reports import fills
@@ -94,6 +95,7 @@ class MaskedLanguageModeling(Task):
         self.eval()
         if filled := fills.fill(self.encoder, self.head, data.tokenizer, texts, _SENTENCES, each):
             console().print(fills.table(filled))
+            table("fills", *fills.columns_and_rows(filled), self.trainer)
 
     def training_flops(self) -> int:
         """See `Task`. Documents that are kept apart count as if they attended to each other. FLOPs that depend on

@@ -78,4 +78,4 @@ class Regression(TextTask):
             for number, target, shown in zip(found["texts"], found["targets"], self.shown(found), strict=True)
         ]
         predictions.write(rows, folder)
-        predictions.show_largest_errors(rows)
+        predictions.show_largest_errors(rows, self.trainer)

@@ -230,7 +230,7 @@ class Tagging(LabelledTask):
         whole, of_kinds = self._scores(words)
         by_kind = {kind: list(scores.values()) for kind, scores in of_kinds.items()}
         predictions.show_scores("entity" if self.labels.entities else "tag", by_kind, whole=list(whole.values()))
-        predictions.show_confident_errors(
+        wrong = (
             (tag, predicted, probability, predictions.around(row["words"], place))
             for row in rows
             for place, (tag, predicted, probability) in enumerate(
@@ -238,3 +238,4 @@ class Tagging(LabelledTask):
             )
             if predicted != tag
         )
+        predictions.show_confident_errors(wrong, self.trainer)

@@ -19,10 +19,12 @@ from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.data.loader import STEP
+from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
 from maskwright.models import complete
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
+from maskwright.optim.gradients import clip_gradients
 from maskwright.tasks.means import Means
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 
@@ -82,6 +84,8 @@ class Task(LightningModule):
         self.means = Means(self.averaged)
         self._totals: dict[str, Tensor] = {}  # of the current step
         self._logged: dict[str, Tensor] = {}
+        self._tokens_of_step = torch.zeros(())
+        self.tokens: Tensor | int = 0  # trained on so far, over all devices, without padding
         self._clock = -1, 0.0  # the last step, and the progress when it began, of a run that is limited by time
         self.save_hyperparameters(hyperparameters or {}, logger=False)
 
@@ -148,16 +152,23 @@ class Task(LightningModule):
             self._totals = self._totals_of_step(batch)
             self._logged = {}
         loss, accuracy = self.learn(batch)
+        self._tokens_of_step = _tokens(batch) if number == 0 else self._tokens_of_step + _tokens(batch)
         self.log_step("loss", loss)
         if accuracy is not None:
             self.log_step("accuracy", accuracy)
         if number == self.trainer.accumulate_grad_batches - 1:
-            values = sum_over_ranks(torch.stack(list(self._logged.values()))) / rank_of(self.trainer).world_size
-            self.log_dict({f"train/{name}": value for name, value in zip(self._logged, values, strict=True)})
-        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            values = sum_over_ranks(torch.stack([*self._logged.values(), self._tokens_of_step.float()]))
+            means = zip(self._logged, values[:-1] / rank_of(self.trainer).world_size, strict=True)
+            self.tokens = self.tokens + values[-1].long()
+            self.log_dict({f"train/{name}": value for name, value in means} | {TOKENS: self.tokens.float()})
+        if self._logs_step():
             # a Python number: copying it to a GPU at each step would make the host wait
             self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
+
+    def _logs_step(self) -> bool:
+        """Whether the metrics of the current step are written to the loggers."""
+        return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     def _totals_of_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Returns `step_totals` over all devices; nothing where a step has one micro-batch on one device.
@@ -204,9 +215,11 @@ class Task(LightningModule):
         self._log_evaluation("test")
 
     def _log_evaluation(self, split: str) -> None:
-        values = self.evaluation_metrics(split)
+        values = {f"{split}/{name}": value for name, value in self.evaluation_metrics(split).items()}
+        if self.trainer.loggers:  # the x axis of a dashboard
+            values[TOKENS] = torch.as_tensor(self.tokens).float()
         # all ranks have the same values; without `sync_dist`, Lightning would warn that they may differ
-        self.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True)
+        self.log_dict(values, sync_dist=True)
 
     def _micro_batch(self) -> int:
         """Returns how many micro-batches the run has begun before this one."""
@@ -293,19 +306,27 @@ class Task(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the gradients of the step; Lightning refuses to do so for fused optimizers in mixed precision."""
-        if not gradient_clip_val:
-            return
+        """Clips the gradients of the step, and logs their norm before that.
+
+        Lightning refuses to clip for fused optimizers in mixed precision.
+        """
+        scale = 1.0
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            scaler.unscale_(optimizer)  # a fused optimizer would unscale only in its step
-        if gradient_clip_algorithm == "value":
-            torch.nn.utils.clip_grad_value_(self.parameters(), gradient_clip_val)
-        else:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            if gradient_clip_val:
+                scaler.unscale_(optimizer)  # a fused optimizer would unscale only in its step
+            elif self._logs_step():
+                scale = scaler.get_scale()
+        norm = clip_gradients(self.parameters(), gradient_clip_val, gradient_clip_algorithm, self._logs_step())
+        if norm is not None:
+            self.log("train/gradient_norm", norm / scale)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["tokens"] = int(self.tokens)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adapts a checkpoint to a run with other settings than the run that wrote it."""
+        self.tokens = checkpoint.get("tokens", 0)  # older checkpoints have none
         # the state of a masker is kept if it fits this run, and starts from the beginning otherwise
         saved, own = checkpoint["state_dict"], self.state_dict()
         for name in [name for name in {**saved, **own} if name.startswith(MASKERS)]:
@@ -325,3 +346,10 @@ class Task(LightningModule):
             lags = {name: counts["ready"] - counts[name] for name in ("started", "processed", "completed")}
             counts["ready"] = ready
             counts.update({name: ready - lag for name, lag in lags.items()})
+
+
+def _tokens(batch: dict[str, Tensor]) -> Tensor:
+    """Returns how many positions of a batch are no padding; 0 where its rows only fill in."""
+    ids, mask = batch["input_ids"], batch.get("attention_mask")
+    count = torch.full((), ids.numel(), device=ids.device) if mask is None else mask.sum()
+    return count * (batch["weight"][0] > 0) if "weight" in batch else count
