@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from maskwright.core import sharding
 from maskwright.core.atomic import write_file
 from maskwright.core.distributed import is_main, one_first
 from maskwright.core.errors import UserError, nearest

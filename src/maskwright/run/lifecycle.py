@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch import nn
 
 from maskwright.callbacks import Throughput, time_is_up
+from maskwright.core import sharding
 from maskwright.core.distributed import failure_elsewhere, is_lost_connection, is_main
 from maskwright.core.errors import Interrupted, UserError, is_disk_full
 from maskwright.core.terminal import console
@@ -94,7 +95,8 @@ class Run:
             self.trainer.fit(self.task, datamodule=self.data, ckpt_path=ckpt_path, weights_only=True)
             metrics |= self._metrics()
             metrics |= self._test()
-            self._report(metrics)
+            with sharding.whole_weights(self.task):
+                self._report(metrics)
         except BaseException as error:
             if is_lost_connection(error) and (elsewhere := failure_elsewhere()) is not None:
                 error = UserError(f"Another process of the run failed, {elsewhere}")
@@ -127,7 +129,7 @@ class Run:
             return {}
         best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
         if best:
-            self.task.load_state_dict(SavedRun.open(best, "run_dir").saved["state_dict"])
+            sharding.load(self.task, SavedRun.open(best, "run_dir").saved["state_dict"])
         [metrics] = self.trainer.test(self.task, datamodule=self.data, verbose=False)
         return {name: float(value) for name, value in metrics.items()}
 
