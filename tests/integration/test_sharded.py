@@ -37,3 +37,28 @@ def sharded(run):
 def test_masked_tokens_are_learned_alike(run, sharded, optimizer):
     overrides = ["mask=adaptive", f"optimizer={optimizer}", "trainer.max_steps=20", "trainer.val_check_interval=10"]
     assert_alike(run(*overrides), sharded(*overrides))
+
+
+@pytest.mark.parametrize(("task", "optimizer"), [("classification", "muon"), ("multitask", "adamw")])
+def test_labels_are_learned_alike(run, sharded, reviews, task, optimizer):
+    """With micro-batches, frozen layers, and other numbers of evaluation batches on the ranks."""
+    overrides = [f"task={task}", "data=csv", f"data.source={reviews}", "data.tokens_per_batch=200", "mask=token"]
+    overrides += ["task.dropout=0", f"optimizer={optimizer}", "trainer.val_check_interval=10"]
+    overrides += ["data.evaluation_tokens_per_batch=64", "trainer.max_steps=20"]
+    overrides += ["hardware.accumulate_grad_batches=2"] if task == "multitask" else ["task.finetuning.freeze=1"]
+    assert_alike(run(*overrides), sharded(*overrides), rel=1e-3)
+
+
+def test_a_run_goes_on_from_one_device_to_shards_and_from_shards_to_data_parallel(run, sharded, tmp_path):
+    own = ["mask=adaptive", "schedule=constant", "trainer.val_check_interval=3"]
+    whole = run(*own, "trainer.max_steps=9")
+    first = run(*own, "trainer.max_steps=3")
+    second = sharded(
+        *own, "trainer.max_steps=6", f"ckpt_path={first.run_dir}", run_dir=tmp_path / "second"
+    )
+    assert_alike(whole, second, before=3)
+    third = run(
+        *own, TWO, "trainer.max_steps=9", f"ckpt_path={second.run_dir}", f"run_dir={tmp_path / 'third'}"
+    )
+    assert third.trainer.global_step == 9
+    assert_alike(whole, third, before=6)

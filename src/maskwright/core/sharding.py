@@ -12,21 +12,22 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
 
-def shard(module: nn.Module, layers: Sequence[nn.Module], mesh: DeviceMesh, entries: Sequence[str]) -> None:
+def shard(module: nn.Module, layers: Sequence[nn.Module], mesh: DeviceMesh, entry: str) -> None:
     """Cuts the weights of a module by their first dimension; each rank of the mesh keeps a shard (Zhao et al., 2023).
 
-    The weights of a layer are whole only while it computes; those outside the layers as long as an entry runs.
+    The weights of a layer are whole only while it computes; those outside the layers while its `forward` or
+    the entry runs. Evaluations take `whole_weights`.
 
     Args:
         layers: parts of the module whose weights are gathered on their own.
         mesh: of one dimension.
-        entries: the names of the methods of the module that compute with the other weights.
+        entry: the name of the method of the module that training calls. It should not call the module, by which the
+            other weights would be gathered twice.
     """
     for layer in layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(module, mesh=mesh)
-    for name in entries:
-        register_fsdp_forward_method(module, name)
+    register_fsdp_forward_method(module, entry)
 
 
 def is_sharded(module: nn.Module) -> bool:

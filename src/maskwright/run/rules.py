@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.optim import adamw, muon
 from maskwright.run import machine
 from maskwright.run.assemble import task_spec
 from maskwright.settings.build import build, find_target, takes
@@ -142,6 +143,35 @@ def a_batch_can_be_shared(settings: TrainSettings) -> None:
         )
 
 
+def weights_can_be_sharded(settings: TrainSettings) -> None:
+    """What has been tested with FSDP2 is allowed: the encoder says whether it can be sharded, and so on."""
+    hardware, optimizer = settings.hardware, settings.optimizer
+    if hardware.strategy != "fsdp" or hardware.devices * hardware.nodes == 1:
+        return
+    instead = "Use hardware=ddp, where every device has all weights, or hardware.strategy=ddp."
+    if not getattr(kind := find_target(settings.model, "model"), "can_be_sharded", False):
+        raise UserError(f"hardware.strategy=fsdp shards the weights of model=transformer, not {kind.__name__}. {instead}")
+    if find_target(optimizer, "optimizer") not in (muon, adamw):
+        raise UserError(
+            f"hardware.strategy=fsdp shards the states of optimizer=muon and optimizer=adamw, not {optimizer.target}. "
+            f"{instead}"
+        )
+    if hardware.precision in ("16-mixed", "64-true"):
+        raise UserError(
+            f"hardware.strategy=fsdp does not compute in hardware.precision={hardware.precision}. Set bf16-mixed, "
+            "bf16-true or 32-true."
+        )
+    if settings.trainer.gradient_clip_val and settings.trainer.gradient_clip_algorithm == "value":
+        raise UserError(
+            "trainer.gradient_clip_algorithm=value does not clip the shards of hardware.strategy=fsdp. Set norm."
+        )
+    if (settings.task.get("finetuning") or {}).get("gradual_unfreezing"):
+        raise UserError(
+            "task.finetuning.gradual_unfreezing changes which weights have gradients, which those of "
+            f"hardware.strategy=fsdp cannot follow. {instead}"
+        )
+
+
 def ids_fit_their_type(settings: TrainSettings) -> None:
     vocabulary_size = settings.tokenizer.get("vocabulary_size", 0)
     if settings.data["id_type"] == "uint16" and vocabulary_size > 2**16:
@@ -179,6 +209,7 @@ RULES = (
     metrics_exist,
     patience_is_a_number_of_validations,
     a_batch_can_be_shared,
+    weights_can_be_sharded,
     ids_fit_their_type,
     arguments_of_the_trainer_are_followed,
     lightning_takes_the_arguments,

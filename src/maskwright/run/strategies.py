@@ -1,11 +1,11 @@
 """How the devices of a run share its work: `hardware.strategy`."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
-from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch.optim import Optimizer
 
 from maskwright.core import sharding
@@ -37,7 +37,8 @@ class FullySharded(ModelParallelStrategy):
     """FSDP2: each device keeps a shard of the weights, their gradients and the states of the optimizer.
 
     Checkpoints are those of a run on one device: whole tensors, and the states of the optimizer by the order of its
-    parameters. Lightning's own states are in another order if an optimizer groups its parameters.
+    parameters. Lightning's own states are in another order if an optimizer groups its parameters. An evaluation
+    gathers all weights once, on each device.
 
     Args:
         number: how many devices there are.
@@ -45,6 +46,7 @@ class FullySharded(ModelParallelStrategy):
 
     def __init__(self, number: int):
         super().__init__(data_parallel_size=number, tensor_parallel_size=1, save_distributed_checkpoint=False)
+        self._gathered = ExitStack()  # of an evaluation
 
     @property
     def lightning_restore_optimizer(self) -> bool:
@@ -73,13 +75,20 @@ class FullySharded(ModelParallelStrategy):
         }
         optimizer.load_state_dict(saved | {"state": states})
 
-    def validation_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        return self._evaluated(super().validation_step(*args, **kwargs))
+    # Ranks may have different numbers of evaluation batches, and must gather the weights equally often.
 
-    def test_step(self, *args: Any, **kwargs: Any) -> STEP_OUTPUT:
-        return self._evaluated(super().test_step(*args, **kwargs))
+    def on_validation_start(self) -> None:
+        self._gather()
 
-    def _evaluated(self, output: STEP_OUTPUT) -> STEP_OUTPUT:
-        """Frees the weights outside the layers, which training keeps for the backward pass."""
-        self.lightning_module.reshard()  # type: ignore[union-attr, operator]
-        return output
+    def on_validation_end(self) -> None:
+        self._gathered.close()
+
+    def on_test_start(self) -> None:
+        self._gather()
+
+    def on_test_end(self) -> None:
+        self._gathered.close()
+
+    def _gather(self) -> None:
+        assert self.lightning_module is not None
+        self._gathered.enter_context(sharding.whole_weights(self.lightning_module))

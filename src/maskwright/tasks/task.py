@@ -150,7 +150,7 @@ class Task(LightningModule):
         parts = {"encoder": self.encoder, "head": self.head}
         self._shapes = {name: without_weights(part) for name, part in parts.items() if part is not None}
         mesh = self.device_mesh["data_parallel"]
-        sharding.shard(self, self.encoder.layers_in_order(), mesh, ("training_step", "validation_step", "test_step"))
+        sharding.shard(self, self.encoder.layers_in_order(), mesh, "training_step")
 
     def to_count(self, name: str) -> nn.Module:
         """Returns the `encoder` or the `head`, whose FLOPs `forward_flops` can count, also where it is sharded."""
