@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.integration import test_ranks
-from tests.integration.test_ranks import TWO, assert_alike
+from tests.integration.test_ranks import TWO, assert_alike, curves
 
 forked_ranks = test_ranks._forked  # of each run here, rank 1 is forked from rank 0
 SHARDED = (TWO, "hardware.strategy=fsdp")
@@ -50,13 +50,14 @@ def test_labels_are_learned_alike(run, sharded, reviews, task, optimizer):
 
 
 def test_a_run_goes_on_from_one_device_to_shards_and_from_shards_to_data_parallel(run, sharded, tmp_path):
-    own = ["mask=adaptive", "schedule=constant", "trainer.val_check_interval=3"]
+    own = ["mask=adaptive", "schedule=constant", "schedule.warmup=0", "trainer.val_check_interval=3"]
     whole = run(*own, "trainer.max_steps=9")
     first = run(*own, "trainer.max_steps=3")
     second = sharded(
         *own, "trainer.max_steps=6", f"ckpt_path={first.run_dir}", run_dir=tmp_path / "second"
     )
-    assert_alike(whole, second, before=3)
+    assert second.step == 6
+    assert curves(second)["train/loss"] == pytest.approx(curves(whole)["train/loss"][3:6], rel=1e-4)
     third = run(
         *own, TWO, "trainer.max_steps=9", f"ckpt_path={second.run_dir}", f"run_dir={tmp_path / 'third'}"
     )
