@@ -133,11 +133,12 @@ def patience_is_a_number_of_validations(settings: TrainSettings) -> None:
 def a_batch_can_be_shared(settings: TrainSettings) -> None:
     """Each device and each micro-batch gets the same number of the blocks of a step."""
     hardware, data = settings.hardware, settings.data
-    number = hardware.accumulate_grad_batches * hardware.devices
+    devices = hardware.devices * hardware.nodes
+    number = hardware.accumulate_grad_batches * devices
     if data.get("batch_size", number) % number:
         raise UserError(
-            f"data.batch_size={data['batch_size']} blocks cannot be shared evenly by "
-            f"hardware.devices={hardware.devices} in "
+            f"data.batch_size={data['batch_size']} blocks cannot be shared evenly by {devices} devices "
+            f"(hardware.devices={hardware.devices}, hardware.nodes={hardware.nodes}) in "
             f"hardware.accumulate_grad_batches={hardware.accumulate_grad_batches} micro-batches each: it is no "
             f"multiple of {number}."
         )
@@ -161,6 +162,8 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
             f"hardware.strategy=fsdp does not compute in hardware.precision={hardware.precision}. Set bf16-mixed, "
             "bf16-true or 32-true."
         )
+    if hardware.compile:
+        raise UserError("hardware.compile=true has not been tested with hardware.strategy=fsdp. Set compile to false.")
     if settings.trainer.gradient_clip_val and settings.trainer.gradient_clip_algorithm == "value":
         raise UserError(
             "trainer.gradient_clip_algorithm=value does not clip the shards of hardware.strategy=fsdp. Set norm."
