@@ -3,10 +3,10 @@
     python scripts/benchmarks/scaling.py --source ../shared/data/wikimedia/wikipedia
     python scripts/benchmarks/scaling.py --accelerator gpu --size base --devices 8 --overrides data.batch_size=256
 
-All kinds train the same batches in turns, each turn in a process of its own, so that ratios hold although the speed of
-a machine drifts. On the CPU, the devices are processes that divide the cores among them: this shows what sharing costs,
-not what more cores would gain. Bytes are those that went through the loopback device meanwhile, which is all that the
-processes of one machine send each other by gloo; GPUs send by NCCL, where they are not counted.
+All kinds train the same batches in turns, each turn in a process of its own, so that ratios hold although the
+speed of a machine drifts. On the CPU, the devices are processes that divide the cores among them: this shows what
+sharing costs, not what more cores would gain. Bytes are those that went through the loopback device meanwhile, which
+is all that the processes of one machine send each other by gloo; GPUs send by NCCL, where they are not counted.
 """
 
 import argparse

@@ -53,13 +53,9 @@ def test_a_run_goes_on_from_one_device_to_shards_and_from_shards_to_data_paralle
     own = ["mask=adaptive", "schedule=constant", "schedule.warmup=0", "trainer.val_check_interval=3"]
     whole = run(*own, "trainer.max_steps=9")
     first = run(*own, "trainer.max_steps=3")
-    second = sharded(
-        *own, "trainer.max_steps=6", f"ckpt_path={first.run_dir}", run_dir=tmp_path / "second"
-    )
+    second = sharded(*own, "trainer.max_steps=6", f"ckpt_path={first.run_dir}", run_dir=tmp_path / "second")
     assert second.step == 6
     assert curves(second)["train/loss"] == pytest.approx(curves(whole)["train/loss"][3:6], rel=1e-4)
-    third = run(
-        *own, TWO, "trainer.max_steps=9", f"ckpt_path={second.run_dir}", f"run_dir={tmp_path / 'third'}"
-    )
+    third = run(*own, TWO, "trainer.max_steps=9", f"ckpt_path={second.run_dir}", f"run_dir={tmp_path / 'third'}")
     assert third.trainer.global_step == 9
     assert_alike(whole, third, before=6)

@@ -8,6 +8,7 @@ from maskwright.run import rules
 from maskwright.settings.commands import TrainSettings
 from tests.conftest import compose_train
 
+
 def settings(*overrides: str) -> TrainSettings:
     return TrainSettings.parse(OmegaConf.to_container(compose_train("run_dir=unused", *overrides), resolve=True))
 

@@ -13,7 +13,18 @@ SCRIPT = ROOT / "scripts" / "benchmarks" / "scaling.py"
 
 @pytest.mark.parametrize("kind", ["one device", "one device, DDP"])
 def test_measures_steps_on_one_device(corpus, cache, tmp_path, kind):
-    arguments = ["--source", str(corpus), "--cache", str(cache), "--size", "tiny", "--steps", "2", "--measure", kind]
+    arguments = [
+        "--source",
+        str(corpus),
+        "--cache",
+        str(cache),
+        "--size",
+        "tiny",
+        "--steps",
+        "2",
+        "--measure",
+        kind,
+    ]
     settings = ["data=text", "data.block_size=32", "data.batch_size=8", "tokenizer.vocabulary_size=300"]
     done = call(SCRIPT, *arguments, "--overrides", *settings, "hardware.preparation_workers=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

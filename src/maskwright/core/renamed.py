@@ -62,4 +62,6 @@ def with_new_shapes(checkpoint: dict[str, Any]) -> None:
         return
     for optimizer in checkpoint.get("optimizer_states", ()):
         for state in optimizer["state"].values():
-            state.update({name: mean.reshape(1) for name, mean in state.items() if name != "step" and not mean.ndim})
+            state.update(
+                {name: mean.reshape(1) for name, mean in state.items() if name != "step" and not mean.ndim}
+            )

@@ -151,7 +151,9 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
         return
     instead = "Use hardware=ddp, where every device has all weights, or hardware.strategy=ddp."
     if not getattr(kind := find_target(settings.model, "model"), "can_be_sharded", False):
-        raise UserError(f"hardware.strategy=fsdp shards the weights of model=transformer, not {kind.__name__}. {instead}")
+        raise UserError(
+            f"hardware.strategy=fsdp shards the weights of model=transformer, not {kind.__name__}. {instead}"
+        )
     if find_target(optimizer, "optimizer") not in (muon, adamw):
         raise UserError(
             f"hardware.strategy=fsdp shards the states of optimizer=muon and optimizer=adamw, not {optimizer.target}. "
@@ -163,7 +165,9 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
             "bf16-true or 32-true."
         )
     if hardware.compile:
-        raise UserError("hardware.compile=true has not been tested with hardware.strategy=fsdp. Set compile to false.")
+        raise UserError(
+            "hardware.compile=true has not been tested with hardware.strategy=fsdp. Set compile to false."
+        )
     if settings.trainer.gradient_clip_val and settings.trainer.gradient_clip_algorithm == "value":
         raise UserError(
             "trainer.gradient_clip_algorithm=value does not clip the shards of hardware.strategy=fsdp. Set norm."
