@@ -5,8 +5,8 @@
 
 All kinds train the same batches in turns, each turn in a process of its own, so that ratios hold although the
 speed of a machine drifts. On the CPU, the devices are processes that divide the cores among them: this shows what
-sharing costs, not what more cores would gain. Bytes are those that went through the loopback device meanwhile, which
-is all that the processes of one machine send each other by gloo; GPUs send by NCCL, where they are not counted.
+sharing costs, not what more cores would gain. Bytes are those that went through the loopback device meanwhile,
+which is all that the processes of one machine send each other by gloo; those of NCCL are not counted.
 """
 
 import argparse

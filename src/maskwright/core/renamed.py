@@ -50,7 +50,7 @@ def with_new_names(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def with_new_shapes(checkpoint: dict[str, Any]) -> None:
-    """Gives `first_share` of a transformer, a scalar in older checkpoints, its one dimension; FSDP2 shards no scalar.
+    """Gives `first_share` of a transformer, a scalar in older checkpoints, a dimension; FSDP2 shards no scalars.
 
     Args:
         checkpoint: is changed, the state of its optimizer included.

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 
 def shard(module: nn.Module, layers: Sequence[nn.Module], mesh: DeviceMesh, entry: str) -> None:
-    """Cuts the weights of a module by their first dimension; each rank of the mesh keeps a shard (Zhao et al., 2023).
+    """Cuts the weights of a module by their first dimension; each rank keeps a shard (Zhao et al., 2023).
 
     The weights of a layer are whole only while it computes; those outside the layers while its `forward` or
     the entry runs. Evaluations take `whole_weights`.

@@ -1,4 +1,4 @@
-"""Matrices whose rows are spread over ranks: each rank gets some of them whole, and gives its results back by rows."""
+"""Matrices whose rows are spread over ranks: each rank computes some of them for all."""
 
 from collections.abc import Callable, Sequence
 

@@ -145,38 +145,31 @@ def a_batch_can_be_shared(settings: TrainSettings) -> None:
 
 
 def weights_can_be_sharded(settings: TrainSettings) -> None:
-    """What has been tested with FSDP2 is allowed: the encoder says whether it can be sharded, and so on."""
-    hardware, optimizer = settings.hardware, settings.optimizer
+    """What has been tested with FSDP2 is allowed."""
+    hardware, trainer, optimizer = settings.hardware, settings.trainer, settings.optimizer
     if hardware.strategy != "fsdp" or hardware.devices * hardware.nodes == 1:
         return
-    instead = "Use hardware=ddp, where every device has all weights, or hardware.strategy=ddp."
-    if not getattr(kind := find_target(settings.model, "model"), "can_be_sharded", False):
-        raise UserError(
-            f"hardware.strategy=fsdp shards the weights of model=transformer, not {kind.__name__}. {instead}"
-        )
-    if find_target(optimizer, "optimizer") not in (muon, adamw):
-        raise UserError(
-            f"hardware.strategy=fsdp shards the states of optimizer=muon and optimizer=adamw, not {optimizer.target}. "
-            f"{instead}"
-        )
-    if hardware.precision in ("16-mixed", "64-true"):
-        raise UserError(
-            f"hardware.strategy=fsdp does not compute in hardware.precision={hardware.precision}. Set bf16-mixed, "
-            "bf16-true or 32-true."
-        )
-    if hardware.compile:
-        raise UserError(
-            "hardware.compile=true has not been tested with hardware.strategy=fsdp. Set compile to false."
-        )
-    if settings.trainer.gradient_clip_val and settings.trainer.gradient_clip_algorithm == "value":
-        raise UserError(
-            "trainer.gradient_clip_algorithm=value does not clip the shards of hardware.strategy=fsdp. Set norm."
-        )
-    if (settings.task.get("finetuning") or {}).get("gradual_unfreezing"):
-        raise UserError(
-            "task.finetuning.gradual_unfreezing changes which weights have gradients, which those of "
-            f"hardware.strategy=fsdp cannot follow. {instead}"
-        )
+    encoder = find_target(settings.model, "model")
+    finetuning = settings.task.get("finetuning") or {}
+    clips = trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value"
+    refused = {
+        f"the model {encoder.__name__}, only with model=transformer": not getattr(encoder, "can_be_sharded", False),
+        f"{optimizer.target}, only with optimizer=muon or optimizer=adamw": (
+            find_target(optimizer, "optimizer") not in (muon, adamw)
+        ),
+        f"hardware.precision={hardware.precision}; set bf16-mixed, bf16-true or 32-true": (
+            hardware.precision in ("16-mixed", "64-true")
+        ),
+        "hardware.compile=true; set it to false": hardware.compile,
+        "trainer.gradient_clip_algorithm=value; set norm": clips,
+        "task.finetuning.gradual_unfreezing; set it to 0": finetuning.get("gradual_unfreezing"),
+    }
+    for what, found in refused.items():
+        if found:
+            raise UserError(
+                f"hardware.strategy=fsdp does not work with {what}. Or use hardware.strategy=ddp, where every "
+                "device has all weights."
+            )
 
 
 def ids_fit_their_type(settings: TrainSettings) -> None:
