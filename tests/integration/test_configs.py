@@ -68,6 +68,9 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
             "data.sources.wikipedia.limit=25",
         ],
         ("experiment", "dry_run"): ["trainer.max_steps=3", "data.limit=100"],
+        # on two: test_ranks.py and test_sharded.py
+        ("hardware", "ddp"): ["hardware.devices=1"],
+        ("hardware", "fsdp"): ["hardware.devices=1"],
     }
 
 
@@ -91,7 +94,7 @@ TRAINED = [(group, option) for group, option in OPTIONS if group != "sweep"]  # 
 @pytest.mark.parametrize(("group", "option"), TRAINED, ids=lambda value: value)
 def test_every_option_trains(run, needs, tmp_path, group, option):
     overrides = [f"{group}={option}", "trainer.max_steps=2", *needs.get((group, option), [])]
-    if (group, option) == ("hardware", "gpu") and not torch.cuda.is_available():
+    if group == "hardware" and option in ("gpu", "slurm") and not torch.cuda.is_available():
         pytest.skip("there is no GPU")
     if (group, option) == ("tokenizer", "pretrained"):
         folder = run("trainer.max_steps=1", run_dir=tmp_path / "first").run_dir / "tokenizer"

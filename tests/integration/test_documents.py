@@ -40,6 +40,7 @@ INSTEAD = {
     "data.tags": None,
     "data.config": "data.config=null",
     "data.label": "data.label=stars",
+    "hardware.devices": "hardware.devices=1",
     "trainer.max_steps": "trainer.max_steps=2",
     "trainer.max_time": "trainer.max_time=00:00:00:02",
 }

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maskwright.core.distributed import largest
 from maskwright.core.errors import Interrupted, UserError
+from maskwright.core.sharding import local
 from maskwright.core.signals import ENDING, of_submitit
 
 
@@ -157,7 +158,8 @@ class FiniteLoss(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Prevents saving weights that the last step has made infinite or NaN."""
         self._check()
-        if not torch.stack([parameter.isfinite().all() for parameter in pl_module.parameters()]).all():
+        finite = torch.stack([local(parameter).isfinite().all() for parameter in pl_module.parameters()]).all()
+        if largest(int(not finite)):  # of sharded weights, each rank sees its own
             self._refuse(f"The weights are not finite after step {trainer.global_step}.")
 
     def _check(self) -> None:

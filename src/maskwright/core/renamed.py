@@ -47,3 +47,21 @@ def with_new_names(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
             value = TARGETS.get(value, value)
         renamed[KEYS[here].rpartition(".")[2] if here in KEYS else key] = value
     return renamed
+
+
+def with_new_shapes(checkpoint: dict[str, Any]) -> None:
+    """Gives `first_share` of a transformer, a scalar in older checkpoints, a dimension; FSDP2 shards no scalars.
+
+    Args:
+        checkpoint: is changed, the state of its optimizer included.
+    """
+    weights = checkpoint["state_dict"]
+    scalars = [name for name, weight in weights.items() if name.endswith(".first_share") and weight.ndim == 0]
+    weights.update({name: weights[name].reshape(1) for name in scalars})
+    if not scalars:
+        return
+    for optimizer in checkpoint.get("optimizer_states", ()):
+        for state in optimizer["state"].values():
+            state.update(
+                {name: mean.reshape(1) for name, mean in state.items() if name != "step" and not mean.ndim}
+            )

@@ -21,6 +21,7 @@ def complete(encoder: nn.Module) -> Encoder:
     kind = type(encoder).__name__
     lacking: dict[str, Callable[[], Any]] = {
         "brings_tokenizer": lambda: False,
+        "can_be_sharded": lambda: False,
         # with their former names
         "max_length": lambda: getattr(encoder, "longest", None),
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),

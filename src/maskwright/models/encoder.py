@@ -29,6 +29,7 @@ class Encoder(Protocol):
         head_size: the size of its attention heads if it accepts `Sequences`; else None.
         unexpected_keys: the names of weights that were loaded but are not used.
         uses_all_parameters: whether each hidden state depends on all parameters, a pooler among them.
+        can_be_sharded: whether its layers work with weights that are gathered while a layer computes (FSDP2).
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -38,6 +39,7 @@ class Encoder(Protocol):
     head_size: int | None
     unexpected_keys: "Sequence[str]"
     uses_all_parameters: bool
+    can_be_sharded: ClassVar[bool]
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -88,6 +90,7 @@ class BaseEncoder(nn.Module):
     """
 
     brings_tokenizer: ClassVar[bool] = False
+    can_be_sharded: ClassVar[bool] = False
     below_layers: ClassVar[tuple[str, ...]] = ("embedding", "embedding_norm")
     keeps_documents_apart: bool = False
     max_length: int | None = None

@@ -1,5 +1,6 @@
 """The FLOPs of a model, and the FLOP/s of a device."""
 
+import copy
 import time
 
 import torch
@@ -25,6 +26,13 @@ def forward_flops(module: nn.Module | Encoder, *inputs: Tensor | None) -> int:
     with torch.no_grad(), torch.compiler.set_stance("force_eager"), counter:
         functional_call(module, state, tuple(None if tensor is None else tensor.to("meta") for tensor in inputs))
     return counter.get_total_flops()
+
+
+def without_weights(module: nn.Module | Encoder) -> nn.Module:
+    """Returns a copy of a module that has only the shapes of its weights, on the meta device."""
+    assert isinstance(module, nn.Module)
+    shapes = {id(weight): nn.Parameter(weight.detach().to("meta")) for weight in module.parameters()}
+    return copy.deepcopy(module, shapes)
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:

@@ -5,7 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import AdamW
+
+from maskwright.core.sharding import local
+from maskwright.optim.shards import by_matrix
 
 # The polynomials a x + b x^3 + c x^5 that drive singular values in [1e-3, 1] towards 1 the fastest, one a
 # step (Polar Express, Amsel et al., 2025).
@@ -109,12 +113,22 @@ class Muon(AdamW):
             if not state:
                 state["step"] = torch.tensor(0.0)  # AdamW looks for it when it loads a state
                 state["momentum_buffer"] = torch.zeros_like(parameter)
-            mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-            updates.append(parameter.grad.lerp(mean, group["momentum"]).unflatten(0, (group["stacked"], -1)))
-        rows, columns = updates[0].shape[1:]
+            gradient = local(parameter.grad)
+            mean = local(state["momentum_buffer"]).lerp_(gradient, 1 - group["momentum"])
+            updates.append(gradient.lerp(mean, group["momentum"]))
+        height, columns = parameters[0].shape
+        stacked, ns_steps = group["stacked"], group["ns_steps"]
         dtype = torch.bfloat16 if updates[0].is_cuda else torch.float32
-        steps = orthogonalize(torch.cat(updates).to(dtype), group["ns_steps"]).to(parameters[0].dtype)
-        size = 0.2 * max(rows, columns) ** 0.5
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        changes = [step.flatten(0, 1) for step in steps.split(group["stacked"])]
-        torch._foreach_add_(parameters, changes, alpha=-group["lr"] * size)
+
+        def orthogonal(updates: Tensor) -> Tensor:
+            return orthogonalize(updates.unflatten(1, (stacked, -1)).flatten(0, 1), ns_steps).reshape(updates.shape)
+
+        if isinstance(sharded := parameters[0], DTensor):
+            shards = [update.to(dtype) for update in updates]
+            steps = by_matrix(orthogonal, shards, height, sharded.device_mesh.get_group())
+        else:
+            steps = list(orthogonal(torch.stack(updates).to(dtype)).unbind())
+        weights = [local(parameter) for parameter in parameters]
+        size = 0.2 * max(height // stacked, columns) ** 0.5
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, [step.to(weights[0].dtype) for step in steps], alpha=-group["lr"] * size)

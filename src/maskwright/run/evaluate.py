@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from maskwright.core import sharding
 from maskwright.core.atomic import write_file
 from maskwright.core.distributed import is_main, one_first
 from maskwright.core.errors import UserError, nearest
@@ -91,13 +92,13 @@ def beside(cfg: DictConfig, overrides: Sequence[str], place: Place) -> dict[str,
     test = trainer.validate if split == "validation" else trainer.test
     [metrics] = test(task, datamodule=data, verbose=False)
     metrics = {name: float(value) for name, value in metrics.items()}
-    if not is_main(trainer):
-        return metrics
-
     folder = saved.directory / "evaluations" / _folder(split, of_data, own, asked.checkpoint)
     output = folder if asked.output is None else Path(asked.output).expanduser()
-    output.mkdir(parents=True, exist_ok=True)
-    task.report(split, metrics, data, output)
+    with sharding.whole_weights(task):
+        if not is_main(trainer):
+            return metrics
+        output.mkdir(parents=True, exist_ok=True)
+        task.report(split, metrics, data, output)
     sources = ", ".join(str(own.source) for own in data.recipe.sources.values())
     written = {
         "data": sources,

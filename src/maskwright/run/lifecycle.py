@@ -12,6 +12,7 @@ from torch import nn
 
 from maskwright import loggers
 from maskwright.callbacks import Throughput, WholeCheckpoints, time_is_up
+from maskwright.core import sharding
 from maskwright.core.distributed import failure_elsewhere, is_lost_connection, is_main
 from maskwright.core.errors import Interrupted, Pruned, UserError, is_disk_full
 from maskwright.core.terminal import console
@@ -112,7 +113,8 @@ class Run:
                 raise missing
             metrics |= self._metrics()
             metrics |= self._test()
-            self._report(metrics)
+            with sharding.whole_weights(self.task):
+                self._report(metrics)
         except BaseException as error:
             if is_lost_connection(error) and (elsewhere := failure_elsewhere()) is not None:
                 error = UserError(f"Another process of the run failed, {elsewhere}")
@@ -156,7 +158,7 @@ class Run:
             return {}
         best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
         if best:
-            self.task.load_state_dict(SavedRun.open(best, "run_dir").saved["state_dict"])
+            sharding.load(self.task, SavedRun.open(best, "run_dir").saved["state_dict"])
         [metrics] = self.trainer.test(self.task, datamodule=self.data, verbose=False)
         return {name: float(value) for name, value in metrics.items()}
 

@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.optim import adamw, muon
 from maskwright.run import machine
 from maskwright.run.assemble import task_spec
 from maskwright.settings.build import build, find_target, takes
@@ -132,14 +133,43 @@ def patience_is_a_number_of_validations(settings: TrainSettings) -> None:
 def a_batch_can_be_shared(settings: TrainSettings) -> None:
     """Each device and each micro-batch gets the same number of the blocks of a step."""
     hardware, data = settings.hardware, settings.data
-    number = hardware.accumulate_grad_batches * hardware.devices
+    devices = hardware.devices * hardware.nodes
+    number = hardware.accumulate_grad_batches * devices
     if data.get("batch_size", number) % number:
         raise UserError(
-            f"data.batch_size={data['batch_size']} blocks cannot be shared evenly by "
-            f"hardware.devices={hardware.devices} in "
+            f"data.batch_size={data['batch_size']} blocks cannot be shared evenly by {devices} devices "
+            f"(hardware.devices={hardware.devices}, hardware.nodes={hardware.nodes}) in "
             f"hardware.accumulate_grad_batches={hardware.accumulate_grad_batches} micro-batches each: it is no "
             f"multiple of {number}."
         )
+
+
+def weights_can_be_sharded(settings: TrainSettings) -> None:
+    """What has been tested with FSDP2 is allowed."""
+    hardware, trainer, optimizer = settings.hardware, settings.trainer, settings.optimizer
+    if hardware.strategy != "fsdp" or hardware.devices * hardware.nodes == 1:
+        return
+    encoder = find_target(settings.model, "model")
+    finetuning = settings.task.get("finetuning") or {}
+    clips = trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value"
+    refused = {
+        f"the model {encoder.__name__}, only with model=transformer": not getattr(encoder, "can_be_sharded", False),
+        f"{optimizer.target}, only with optimizer=muon or optimizer=adamw": (
+            find_target(optimizer, "optimizer") not in (muon, adamw)
+        ),
+        f"hardware.precision={hardware.precision}; set bf16-mixed, bf16-true or 32-true": (
+            hardware.precision in ("16-mixed", "64-true")
+        ),
+        "hardware.compile=true; set it to false": hardware.compile,
+        "trainer.gradient_clip_algorithm=value; set norm": clips,
+        "task.finetuning.gradual_unfreezing; set it to 0": finetuning.get("gradual_unfreezing"),
+    }
+    for what, found in refused.items():
+        if found:
+            raise UserError(
+                f"hardware.strategy=fsdp does not work with {what}. Or use hardware.strategy=ddp, where every "
+                "device has all weights."
+            )
 
 
 def ids_fit_their_type(settings: TrainSettings) -> None:
@@ -179,6 +209,7 @@ RULES = (
     metrics_exist,
     patience_is_a_number_of_validations,
     a_batch_can_be_shared,
+    weights_can_be_sharded,
     ids_fit_their_type,
     arguments_of_the_trainer_are_followed,
     lightning_takes_the_arguments,

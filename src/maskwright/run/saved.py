@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.paths import CHECKPOINTS, HUB_NAME, PACKAGE, on_disk
-from maskwright.core.renamed import with_new_names
+from maskwright.core.renamed import with_new_names, with_new_shapes
 from maskwright.corpora.listing import at
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder
@@ -102,6 +102,7 @@ class SavedRun:
                 saved["hyper_parameters"][name]
             for name in ("global_step", "state_dict"):
                 saved[name]
+            with_new_shapes(saved)
         except Exception as error:
             raise UserError(
                 f"{self.key}: {self.checkpoint} is no checkpoint of this project, or a damaged one: {error}"

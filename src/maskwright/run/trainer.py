@@ -4,13 +4,12 @@ import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
-from lightning.pytorch.strategies import DDPStrategy
 
 from maskwright.callbacks import (
     FiniteLoss,
@@ -24,10 +23,11 @@ from maskwright.callbacks import (
 from maskwright.core.paths import CHECKPOINTS, LAST
 from maskwright.run.machine import on_gpu
 from maskwright.run.ranks import ALONE, Place, Ranks
+from maskwright.run.strategies import make_strategy
 from maskwright.settings.build import build
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
-from maskwright.tasks import Baseline, Task
+from maskwright.tasks import Baseline
 
 
 def make_trainer(
@@ -61,8 +61,7 @@ def make_trainer(
         accelerator="cuda" if gpu else "cpu",
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        # the buffers of maskers have the same values on all devices, by their own reduction
-        strategy=DataParallel(broadcast_buffers=False) if place.rank.world_size > 1 else "auto",
+        strategy=make_strategy(hardware),
         precision=precision(hardware.precision, gpu),
         accumulate_grad_batches=hardware.accumulate_grad_batches,
         max_epochs=-1,
@@ -78,15 +77,6 @@ def make_trainer(
         # a folder that is not there: a fresh run would start from hpc_ckpt_*.ckpt of Slurm's restarts in run_dir
         default_root_dir=str(run_dir / "lightning"),
     )
-
-
-class DataParallel(DDPStrategy):
-    """DDP, which finds out which parameters have no gradient only where a task does not train them all."""
-
-    def configure_ddp(self) -> None:
-        task = cast(Task, self.model)
-        self._ddp_kwargs["find_unused_parameters"] = not task.trains_all_parameters
-        super().configure_ddp()
 
 
 def _build_all(nodes: Mapping[str, Component | None], group: str) -> list[Any]:

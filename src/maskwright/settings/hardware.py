@@ -13,6 +13,7 @@ class Hardware(Settings):
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: PositiveInt
     nodes: PositiveInt = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
     workers: NonNegativeInt
     preparation_workers: PositiveInt | None

@@ -49,7 +49,7 @@ class Classification(TextTask):
         self.register_buffer("class_weights", weigh(class_weights, self.labels), persistent=False)
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self(batch, input_ids).float()
+        logits = self.forward(batch, input_ids).float()
         weights: Tensor | None = self.class_weights  # type: ignore[assignment]
         loss = F.cross_entropy(logits, batch["targets"], weights, label_smoothing=self.label_smoothing)
         return loss, logits.argmax(1) == batch["targets"]
@@ -59,7 +59,7 @@ class Classification(TextTask):
         return super().label_weight(batch) if weights is None else weights[batch["targets"]].sum()
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return batch["texts"], self(batch).float().softmax(dim=1), batch["targets"]
+        return batch["texts"], self.forward(batch).float().softmax(dim=1), batch["targets"]
 
     def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
         texts, outputs, targets = seen

@@ -252,13 +252,12 @@ class LabelledTask(Task):
         of_label = round((1 + 2 * learning) * rows * float(np.polyval(self._polynomial, length)))
         if "mlm" not in self.weights:
             return of_label
-        assert self.head is not None
         # masked tokens take another pass through the encoder
-        return 2 * of_label + 3 * head_flops(self.head, rows, self._masked, self.encoder.hidden_size)
+        return 2 * of_label + 3 * head_flops(self.to_count("head"), rows, self._masked, self.encoder.hidden_size)
 
     def _count(self, length: int) -> int:
         try:
-            return forward_flops(self.encoder, torch.zeros(1, length, dtype=torch.long), None)
+            return forward_flops(self.to_count("encoder"), torch.zeros(1, length, dtype=torch.long), None)
         except (RuntimeError, NotImplementedError, ValueError):
             return 0
 

@@ -112,7 +112,7 @@ class MaskedLanguageModeling(Task):
         asked = torch.zeros(rows, positions, dtype=torch.long)
         everywhere = torch.zeros(rows, length, dtype=torch.long)
         try:
-            own = forward_flops(self.encoder, everywhere, None, asked)
-            return own + head_flops(self.head, rows, positions, self.encoder.hidden_size)
+            own = forward_flops(self.to_count("encoder"), everywhere, None, asked)
+            return own + head_flops(self.to_count("head"), rows, positions, self.encoder.hidden_size)
         except (RuntimeError, NotImplementedError):
             return 0

@@ -37,13 +37,13 @@ class Regression(TextTask):
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
         targets = (batch["targets"] - self.mean) / self.deviation
-        loss = F.mse_loss(self(batch, input_ids)[:, 0].float(), targets)
+        loss = F.mse_loss(self.forward(batch, input_ids)[:, 0].float(), targets)
         return loss, targets.new_zeros(0)
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         # a run in bf16-true rounds the floats of a batch, but not their bits
         targets = batch["target_bits"].view(torch.float32)
-        return batch["texts"], self(batch).float() * self.deviation + self.mean, targets
+        return batch["texts"], self.forward(batch).float() * self.deviation + self.mean, targets
 
     def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
         return per_text(*seen)

@@ -109,7 +109,7 @@ class Tagging(LabelledTask):
         return self.output(self.dropout(hidden)).float()
 
     def score(self, batch: dict[str, Tensor], input_ids: Tensor) -> tuple[Tensor, Tensor]:
-        scores, targets, valid = self(batch, input_ids), batch["targets"], batch["valid"]
+        scores, targets, valid = self.forward(batch, input_ids), batch["targets"], batch["valid"]
         right = (scores.argmax(-1) == targets)[valid]
         if self.crf is not None:
             return self.crf.loss(scores, targets, valid, batch["opens"]), right
@@ -126,7 +126,7 @@ class Tagging(LabelledTask):
         return weights[batch["targets"][batch["valid"]]].sum()
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        scores, valid = self(batch), batch["valid"]
+        scores, valid = self.forward(batch), batch["valid"]
         texts = batch["texts"][:, None].expand_as(valid)
         if self.crf is None:
             shares = scores.softmax(-1)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from maskwright.core import hashing
+from maskwright.core import hashing, sharding
 from maskwright.core.distributed import from_main, rank_of, sum_over_ranks
+from maskwright.core.renamed import with_new_shapes
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
@@ -22,6 +23,7 @@ from maskwright.data.loader import STEP
 from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
 from maskwright.models import complete
+from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
 from maskwright.optim.gradients import clip_gradients
@@ -86,6 +88,7 @@ class Task(LightningModule):
         self._logged: dict[str, Tensor] = {}
         self._tokens_of_step = torch.zeros(())
         self.tokens: Tensor | int = 0  # trained on so far, over all devices, without padding
+        self._shapes: dict[str, nn.Module] = {}  # of a sharded model, its parts without their weights
         self._clock = -1, 0.0  # the last step, and the progress when it began, of a run that is limited by time
         self.save_hyperparameters(hyperparameters or {}, logger=False)
 
@@ -141,6 +144,21 @@ class Task(LightningModule):
         0 if they are not counted.
         """
         return 0
+
+    # Sharding
+
+    def configure_model(self) -> None:
+        """Shards the weights, if the strategy of the trainer is to; see `core.sharding`."""
+        if self.device_mesh is None or sharding.is_sharded(self):
+            return
+        parts = {"encoder": self.encoder, "head": self.head}
+        self._shapes = {name: without_weights(part) for name, part in parts.items() if part is not None}
+        mesh = self.device_mesh["data_parallel"]
+        sharding.shard(self, self.encoder.layers_in_order(), mesh, "training_step")
+
+    def to_count(self, name: str) -> nn.Module:
+        """Returns the `encoder` or the `head`, whose FLOPs `forward_flops` can count, also where it is sharded."""
+        return self._shapes[name] if name in self._shapes else getattr(self, name)
 
     # Training and evaluation
 
@@ -325,7 +343,8 @@ class Task(LightningModule):
         checkpoint["tokens"] = int(self.tokens)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adapts a checkpoint to a run with other settings than the run that wrote it."""
+        """Adapts a checkpoint to a run with other settings, or a younger version, than the run that wrote it."""
+        with_new_shapes(checkpoint)
         self.tokens = checkpoint.get("tokens", 0)  # older checkpoints have none
         # the state of a masker is kept if it fits this run, and starts from the beginning otherwise
         saved, own = checkpoint["state_dict"], self.state_dict()

@@ -51,7 +51,7 @@ class Attention(nn.Module):
     ):
         super().__init__()
         self.heads, self.dropout, self.query_key_norm = heads, dropout, query_key_norm
-        self.first_share = nn.Parameter(torch.tensor(0.5)) if mixes_values else None
+        self.first_share = nn.Parameter(torch.full((1,), 0.5)) if mixes_values else None
         self.query_key_value = StackedLinear(hidden_size, hidden_size, stacked=3)
         self.output = nn.Linear(hidden_size, hidden_size, bias=False)
         self.output_dropout = nn.Dropout(dropout)

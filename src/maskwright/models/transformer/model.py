@@ -40,6 +40,7 @@ class Transformer(BaseEncoder):
 
     below_layers = ("embedding", "embedding_norm", "convolution")
     keeps_documents_apart = True
+    can_be_sharded = True
 
     def __init__(
         self,
