@@ -15,7 +15,7 @@ from maskwright.run.init_from import starting_point
 from maskwright.run.train import Result, train
 from maskwright.settings.commands import TrainSettings
 from maskwright.text.tokenizer import Trained
-from tests.conftest import compose_train, make_text, next_free
+from tests.conftest import NO_PICTURES, compose_train, make_text, next_free
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
 
 SETTINGS = {
@@ -30,6 +30,7 @@ SETTINGS = {
     "trainer.val_check_interval": "3",
     "trainer.log_every_n_steps": "1",
     "logger": "csv",
+    **dict(override.split("=") for override in NO_PICTURES),
 }
 SMALL = {
     "model.layers": "2",
