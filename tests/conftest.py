@@ -5,7 +5,6 @@ import functools
 import gc
 import json
 import os
-import random
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -23,6 +22,7 @@ from hydra import compose, initialize_config_dir
 
 from maskwright.callbacks import throughput
 from maskwright.run.train import Result, train
+from tests.texts import make_text
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -71,33 +71,6 @@ WITHOUT = {
     "experiment=films_mini": ("data.source",),
     "experiment=imdb_mini": _PACKED,
 }
-
-_SUBJECTS = [
-    "the old sailor",
-    "a young painter",
-    "the river",
-    "my neighbour",
-    "every student",
-    "the quiet library",
-]
-_VERBS = ["remembers", "crosses", "describes", "admires", "forgets", "follows"]
-_OBJECTS = [
-    "the distant mountains",
-    "an unfinished letter",
-    "the harbour at night",
-    "a well-known song",
-    "its own shadow",
-]
-_ENDS = ["without a word", "before the winter", "in 1984", "with great care, they say", "again and again"]
-
-
-def make_text(seed: int, sentences: int = 12) -> str:
-    """Returns a document of simple sentences, which depends on the seed alone."""
-    draw = random.Random(seed)
-    return " ".join(
-        f"{draw.choice(_SUBJECTS)} {draw.choice(_VERBS)} {draw.choice(_OBJECTS)} {draw.choice(_ENDS)}.".capitalize()
-        for _ in range(sentences)
-    )
 
 
 @pytest.fixture(scope="session")

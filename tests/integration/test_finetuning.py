@@ -15,8 +15,9 @@ from maskwright.run.init_from import starting_point
 from maskwright.run.train import Result, train
 from maskwright.settings.commands import TrainSettings
 from maskwright.text.tokenizer import Trained
-from tests.conftest import NO_PICTURES, compose_train, make_text, next_free
+from tests.conftest import NO_PICTURES, compose_train, next_free
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
+from tests.texts import make_text
 
 SETTINGS = {
     "tokenizer.vocabulary_size": "300",

@@ -18,8 +18,9 @@ from maskwright.run import predict as predicting
 from maskwright.run.evaluate import evaluate
 from maskwright.run.predict import predict
 from tests import programs
-from tests.conftest import ROOT, compose_command, make_text
+from tests.conftest import ROOT, compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
+from tests.texts import make_text
 
 
 def lines(path: Path) -> list[dict]:
