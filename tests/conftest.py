@@ -1,10 +1,11 @@
 """A small corpus, tiny settings, and fixtures that run what users run."""
 
 import csv
+import functools
+import gc
 import json
 import os
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -16,9 +17,12 @@ os.environ["HF_ENDPOINT"] = "http://hub.invalid"  # a name that cannot be resolv
 
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
 
+from maskwright.callbacks import throughput
 from maskwright.run.train import Result, train
+from tests.texts import make_text
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -40,10 +44,14 @@ TINY = (
     "logger=csv",
 )
 
-# keys of TINY that do not exist with a choice
+# drawing takes a third of the time of a tiny run
+NO_PICTURES = ("callbacks.masks=null", "callbacks.curve=null")
+
+# keys of TINY and NO_PICTURES that do not exist with a choice
 _TRANSFORMERS = ("model.heads", "model.intermediate_size")
 _PACKED = ("data.batch_size", "data.evaluation_batch_size")
 WITHOUT = {
+    "callbacks=none": ("callbacks.masks", "callbacks.curve"),
     "data=mixture": ("data.source",),
     "tokenizer=pretrained": ("tokenizer.vocabulary_size",),
     "model=lstm": _TRANSFORMERS,
@@ -63,33 +71,6 @@ WITHOUT = {
     "experiment=films_mini": ("data.source",),
     "experiment=imdb_mini": _PACKED,
 }
-
-_SUBJECTS = [
-    "the old sailor",
-    "a young painter",
-    "the river",
-    "my neighbour",
-    "every student",
-    "the quiet library",
-]
-_VERBS = ["remembers", "crosses", "describes", "admires", "forgets", "follows"]
-_OBJECTS = [
-    "the distant mountains",
-    "an unfinished letter",
-    "the harbour at night",
-    "a well-known song",
-    "its own shadow",
-]
-_ENDS = ["without a word", "before the winter", "in 1984", "with great care, they say", "again and again"]
-
-
-def make_text(seed: int, sentences: int = 12) -> str:
-    """Returns a document of simple sentences, which depends on the seed alone."""
-    draw = random.Random(seed)
-    return " ".join(
-        f"{draw.choice(_SUBJECTS)} {draw.choice(_VERBS)} {draw.choice(_OBJECTS)} {draw.choice(_ENDS)}.".capitalize()
-        for _ in range(sentences)
-    )
 
 
 @pytest.fixture(scope="session")
@@ -198,11 +179,11 @@ def next_free(tmp_path: Path) -> Path:
 def run(corpus: Path, cache: Path, tmp_path: Path) -> Callable[..., Result]:
     """A function that calls what `python src/train.py <overrides>` calls, on the small corpus with a tiny model."""
 
-    def run_tiny(*overrides: str, run_dir: Path | None = None) -> Result:
+    def run_tiny(*overrides: str, run_dir: Path | None = None, pictures: bool = False) -> Result:
         if run_dir is None and not any(override.startswith("ckpt_path=") for override in overrides):
             run_dir = next_free(tmp_path)
         settings = {"data": "data=text", "data.source": f"data.source={corpus}"}
-        settings |= {override.split("=")[0]: override for override in TINY}
+        settings |= {override.split("=")[0]: override for override in (*TINY, *(() if pictures else NO_PICTURES))}
         if any(override.startswith("model/size=") for override in overrides):
             settings = {key: override for key, override in settings.items() if not key.startswith("model.")}
         dropped = [key for choice, keys in WITHOUT.items() if choice in overrides for key in keys]
@@ -219,3 +200,14 @@ def run(corpus: Path, cache: Path, tmp_path: Path) -> Callable[..., Result]:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_beginnings() -> Iterator[None]:
+    """What each run does in the same way again is done once by each process of the tests."""
+    gc.collect()
+    gc.freeze()  # what has been imported stays: looking through it takes half a second each time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(throughput, "matmul_rate", functools.cache(throughput.matmul_rate))
+        patch.setattr(yaml, "SafeLoader", yaml.CSafeLoader)  # the same in C, for Hydra
+        yield

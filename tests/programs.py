@@ -1,4 +1,4 @@
-"""Runs a program of the repository as a process of its own, but without the seconds that its imports take."""
+"""Runs programs of the repository as processes of their own, but without the seconds that their imports take."""
 
 import multiprocessing
 import os
@@ -6,49 +6,118 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from hydra.core.global_hydra import GlobalHydra
 
 
-def call(
-    program: Path, *arguments: str, cwd: Path, stdin: str = "", limit: float = 60, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Does what `python <program> <arguments>` does, in a fork of this process.
+class Fork:
+    """A fork of this process in which a function runs. It is waited for and sent signals as `subprocess.Popen` is.
+
+    Args:
+        function: what it does. Its standard streams are files.
+        folder: where these are, and are made where they are not: `stdin`, `stdout` and `stderr`.
+    """
+
+    def __init__(self, function: Callable[[], None], folder: Path):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        for name in ("stdin", "stdout", "stderr"):
+            (folder / name).touch()
+        self._process = multiprocessing.get_context("fork").Process(target=self._run, args=(function,))
+        self._process.start()
+
+    def _run(self, function: Callable[[], None]) -> None:
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.dup2(os.open(self.folder / name, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY), number)
+        _open_streams()
+        function()
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("fork", timeout or 0, self.stdout, self.stderr)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid or 0, number)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.wait()
+
+
+def wait_for(path: Path, process: "Fork | subprocess.Popen[str]", limit: float = 120) -> None:
+    """Waits until a process has written a file."""
+    deadline = time.monotonic() + limit
+    while not (path.exists() and path.stat().st_size):
+        assert process.poll() is None, f"ended with status {process.returncode} before {path}"
+        assert time.monotonic() < deadline, f"no {path} after {limit} s"
+        time.sleep(0.05)
+
+
+def start(program: Path, *arguments: str, cwd: Path, streams: Path, **environment: str) -> Fork:
+    """Starts what `python <program> <arguments>` does, in a fork of this process.
 
     The fork has imported already what the tests have. Its working directory, arguments, standard streams and exit
     status are those of a process of its own.
 
     Args:
+        streams: the folder of its standard streams.
+    """
+
+    def run() -> None:
+        os.chdir(cwd)
+        os.environ.update(environment)
+        sys.path[:0] = [
+            os.path.abspath(path) for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path
+        ]
+        sys.argv = [str(program), *arguments]
+        runpy.run_path(str(program), run_name="__main__")
+
+    return Fork(run, streams)
+
+
+def call(
+    program: Path, *arguments: str, cwd: Path, stdin: str = "", limit: float = 60, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Does what `python <program> <arguments>` does, in a fork of this process, as `start` does.
+
+    Args:
         limit: the seconds that it may take.
     """
     with tempfile.TemporaryDirectory() as folder:
-        streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
-        for path in streams:
-            path.write_text(stdin if path.name == "stdin" else "")
-        target = (str(program), arguments, str(cwd), streams, environment)
-        process = multiprocessing.get_context("fork").Process(target=_run, args=target)
-        process.start()
-        process.join(limit)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(arguments, limit, *(path.read_text() for path in streams[1:]))
-        texts = (path.read_text() for path in streams[1:])
-        return subprocess.CompletedProcess([str(program), *arguments], process.exitcode, *texts)
-
-
-def _run(
-    program: str, arguments: tuple[str, ...], cwd: str, streams: list[Path], environment: dict[str, str]
-) -> None:
-    for number, path in enumerate(streams):
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
-        os.dup2(handle, number)
-    _open_streams()
-    os.chdir(cwd)
-    os.environ.update(environment)
-    sys.path[:0] = [os.path.abspath(path) for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.argv = [program, *arguments]
-    runpy.run_path(program, run_name="__main__")
+        Path(folder, "stdin").write_text(stdin)
+        with start(program, *arguments, cwd=cwd, streams=Path(folder), **environment) as fork:
+            status = fork.wait(limit)
+            return subprocess.CompletedProcess([str(program), *arguments], status, fork.stdout, fork.stderr)
 
 
 def _open_streams() -> None:

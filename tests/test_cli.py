@@ -1,13 +1,10 @@
 """The command line as a user meets it: a process, its output and its exit status."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,23 +13,16 @@ from maskwright.cli import explain, known
 from maskwright.run import jobs
 from maskwright.run.evaluate import evaluate
 from maskwright.run.overrides import quoted
-from tests.conftest import ROOT, TINY, compose_command
+from tests.conftest import NO_PICTURES, ROOT, TINY, compose_command
 from tests.loggers.offline_runs import runs_in
-from tests.programs import Forked, call
+from tests.programs import Forked, call, start, wait_for
 
-
-def train(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "src" / "train.py"), *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-    )
+TRAIN = ROOT / "src" / "train.py"
 
 
 def test_help_shows_what_the_command_does_and_examples(tmp_path):
-    result = train("--help", cwd=tmp_path)
+    command = [sys.executable, str(TRAIN), "--help"]  # a process of its own, which imports little
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0
     assert "Train a model on hidden words" in result.stdout
     assert result.stdout.count("\n  python src/train.py") == 5
@@ -68,7 +58,7 @@ def test_help_shows_what_the_command_does_and_examples(tmp_path):
 )
 def test_a_mistake_is_reported_in_one_message(tmp_path, argument, message):
     cache = f"data.cache_dir={tmp_path}/cache"
-    result = call(ROOT / "src" / "train.py", *argument.split(), cache, cwd=tmp_path)
+    result = call(TRAIN, *argument.split(), cache, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -85,21 +75,13 @@ def test_ctrl_c_leaves_a_checkpoint_and_a_summary(corpus, cache, tmp_path):
         "trainer.val_check_interval=1000000",
     ]
     run_dir = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "src" / "train.py"), *arguments, f"hydra.run.dir={run_dir}"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not (run_dir / "metrics.csv").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT
+    with start(
+        TRAIN, *arguments, f"hydra.run.dir={run_dir}", cwd=tmp_path, streams=tmp_path / "streams"
+    ) as process:
+        wait_for(run_dir / "metrics.csv", process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 128 + signal.SIGINT
+        errors = process.stderr
     assert "Stopped by SIGINT after step" in errors
     assert f"ckpt_path={run_dir}/checkpoints/last.ckpt" in errors
     assert "Traceback" not in errors
@@ -116,9 +98,9 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
     odd = "it's, a=1 (2) [b] #é 中&!"
     source = shutil.copy(corpus, tmp_path / f"{odd}.jsonl")
     data = ["data=text", f"data.source={source}", f"data.cache_dir={cache}"]
-    settings = [*TINY, *data, "trainer.max_steps=2", "logger=wandb", f"hydra.sweep.dir=logs/mlm/{odd}/now"]
-    program = ROOT / "src" / "train.py"
-    result = call(program, "-m", "mask=token,wholeword", "seed=1,2", *settings, cwd=tmp_path, limit=200)
+    settings = [*TINY, *NO_PICTURES, *data, "trainer.max_steps=2", "logger=wandb"]
+    settings.append(f"hydra.sweep.dir=logs/mlm/{odd}/now")
+    result = call(TRAIN, "-m", "mask=token,wholeword", "seed=1,2", *settings, cwd=tmp_path, limit=200)
     assert result.returncode == 0, result.stderr
     summaries = [json.loads(path.read_text()) for path in tmp_path.glob("logs/mlm/*/*/*/summary.json")]
     assert len(summaries) == 4
@@ -143,9 +125,9 @@ def test_a_sweep_runs_every_combination_in_a_directory_of_its_own(corpus, cache,
 
 def test_a_sweep_goes_on_after_a_job_that_fails(corpus, cache, tmp_path):
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
-    settings = [*TINY, *data, "trainer.max_steps=2", "hydra/launcher=basic"]
+    settings = [*TINY, *NO_PICTURES, *data, "trainer.max_steps=2", "hydra/launcher=basic"]
     sweep = ["-m", "optimizer.lr=1e30,1e-3", "+trainer.limit_train_batches=1,null"]
-    result = call(ROOT / "src" / "train.py", *sweep, *settings, cwd=tmp_path)
+    result = call(TRAIN, *sweep, *settings, cwd=tmp_path)
     assert result.returncode == 2
     assert "3 of 4 jobs failed:" in result.stderr
     for number, lr, batches in ((0, "1e+30", "1"), (1, "1e+30", "null"), (2, "0.001", "1")):
@@ -159,7 +141,7 @@ def test_a_sweep_goes_on_after_a_job_that_fails(corpus, cache, tmp_path):
 @pytest.mark.parametrize("arguments", [[], ["-m", "seed=1,2"]])
 def test_where_a_run_directory_cannot_be_made_one_message_says_so(tmp_path, arguments):
     (tmp_path / "logs").write_text("a file, which root cannot write into either")
-    result = train(*arguments, cwd=tmp_path)
+    result = call(TRAIN, *arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "error: run_dir: " in result.stderr

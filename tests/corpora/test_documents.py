@@ -8,7 +8,7 @@ from maskwright.core.errors import UserError
 from maskwright.corpora.documents import open_documents, prepare_documents
 from maskwright.corpora.recipe import Recipe, SourceRecipe
 from maskwright.corpora.source import Source
-from tests.conftest import make_text
+from tests.texts import make_text
 
 CLEANING = ("html_tags", "whitespace")
 SPLITS = {"train": "train", "validation": 0.1, "test": 0.1}

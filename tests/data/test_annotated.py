@@ -10,8 +10,8 @@ from maskwright.annotations import Collocations, Entities, Frequency, Lexicon, T
 from maskwright.core.errors import UserError
 from maskwright.masking.testing import make_masker
 from maskwright.reports.masks import held_out
-from tests.conftest import make_text
 from tests.data.conftest import take
+from tests.texts import make_text
 
 ALL = (Collocations(), Entities(), Frequency(), Tfidf(), Lexicon())
 

@@ -21,8 +21,8 @@ from maskwright.data.batching import Plan
 from maskwright.data.label_spec import LabelSpec
 from maskwright.data.labelled import LabelledData
 from maskwright.models.layers.case import Case
-from tests.conftest import make_text
 from tests.data.conftest import CORPUS
+from tests.texts import make_text
 
 WORDS = ["Ada", "King", "of", "London", "wrote", "well-known", "notes", "."]
 TAGS = ["B-PER", "I-PER", "O", "B-LOC", "O", "O", "O", "O"]

@@ -8,8 +8,8 @@ import torch
 from maskwright.core.errors import UserError
 from maskwright.masking import Constant, Corruption, Masker, Uniform, Vocabulary, Words
 from maskwright.text.tokenizer import Trained
-from tests.conftest import make_text
 from tests.data.conftest import take
+from tests.texts import make_text
 
 
 def test_an_epoch_sees_every_block_once(make):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from maskwright.text.tokenizer import Trained
-from tests.conftest import make_text
+from tests.texts import make_text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +15,7 @@ from maskwright.run.evaluate import evaluate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
 from tests.conftest import ROOT, compose_command
+from tests.programs import call
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -125,9 +125,12 @@ def test_documented_prediction_commands_run(run, predicting_run, tmp_path, monke
     Path("new.csv").write_text("text\n" + "\n".join(texts) + "\n")
     own = [f"run={run_dir}", "hardware=cpu"]
     if "|" in command or ">" in command:
-        program = shlex.join([sys.executable, str(ROOT / "src" / "predict.py"), *own]).replace("\\", r"\\")
-        subprocess.run(re.sub(r"python src/predict\.py run=\S+", program, command), shell=True, check=True)
-        printed = Path("tags.jsonl").read_text()
+        piped, typed = re.fullmatch(r"(?:cat (\S+) \| )?(.*?)(?: > \S+)?", command).groups()
+        given = [part for part in shlex.split(typed)[2:] if not part.startswith("run=")]
+        stdin = Path(piped).read_text() if piped else ""
+        done = call(ROOT / "src" / "predict.py", *own, *given, cwd=tmp_path, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        printed = done.stdout
     else:
         given = [part for part in shlex.split(command)[2:] if not part.startswith("run=")]
         overrides = quoted(given, str(ROOT / "conf"), "predict")

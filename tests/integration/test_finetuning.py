@@ -15,8 +15,9 @@ from maskwright.run.init_from import starting_point
 from maskwright.run.train import Result, train
 from maskwright.settings.commands import TrainSettings
 from maskwright.text.tokenizer import Trained
-from tests.conftest import compose_train, make_text, next_free
+from tests.conftest import NO_PICTURES, compose_train, next_free
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
+from tests.texts import make_text
 
 SETTINGS = {
     "tokenizer.vocabulary_size": "300",
@@ -30,6 +31,7 @@ SETTINGS = {
     "trainer.val_check_interval": "3",
     "trainer.log_every_n_steps": "1",
     "logger": "csv",
+    **dict(override.split("=") for override in NO_PICTURES),
 }
 SMALL = {
     "model.layers": "2",

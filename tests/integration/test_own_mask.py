@@ -1,15 +1,13 @@
 """The worked example of CONTRIBUTING.md: a masking strategy outside the repository."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests import programs
-from tests.conftest import ROOT, TINY
+from tests.conftest import NO_PICTURES, ROOT, TINY
 
 SECTION = (ROOT / "CONTRIBUTING.md").read_text().split("## How to add a mask")[1].split("\n## ")[0]
 
@@ -31,9 +29,10 @@ def call(folder: Path, program: str, *arguments: str) -> subprocess.CompletedPro
 
 
 def test_the_example_satisfies_every_property(folder):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "test_my_masks.py"]
-    environment = os.environ | {"PYTHONPATH": "."}
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    options = ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    result = programs.call(
+        Path(pytest.__file__).parent / "__main__.py", *options, "test_my_masks.py", cwd=folder, PYTHONPATH="."
+    )
     assert result.returncode == 0, result.stdout
     assert " passed" in result.stdout
 
@@ -46,7 +45,9 @@ def test_the_commands_of_the_example_run(folder, corpus, cache, script):
         part.replace('"', "") for word in overrides for part in word.split(" ", 1 if word.startswith("--") else 0)
     ]
     data = ["data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
-    settings = [*TINY, "trainer.max_steps=2"] if script == "train.py" else ["tokenizer.vocabulary_size=300"]
+    settings = (
+        [*TINY, *NO_PICTURES, "trainer.max_steps=2"] if script == "train.py" else ["tokenizer.vocabulary_size=300"]
+    )
     result = call(folder, script, *arguments, *data, *settings)
     assert result.returncode == 0, result.stderr
     assert ("draw 5:" if script == "mask.py" else "Test: loss") in result.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import programs
-from tests.conftest import ROOT, TINY
+from tests.conftest import NO_PICTURES, ROOT, TINY
 
 SECTION = (ROOT / "CONTRIBUTING.md").read_text().split("## How to add a task")[1].split("\n## ")[0]
 
@@ -31,7 +31,7 @@ def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 def test_the_example_trains_resumes_and_reports(folder, corpus, cache):
     [line] = [line for line in SECTION.splitlines() if "src/train.py" in line]
     arguments = line.split("train.py ")[1].split()
-    settings = [*TINY, "data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
+    settings = [*TINY, *NO_PICTURES, "data=text", f"data.source={corpus}", f"data.cache_dir={cache}"]
     result = call(folder, *arguments, *settings, f"hydra.run.dir={folder}/first")
     assert result.returncode == 0, result.stderr
     assert re.search(r"\nTest: loss 0\.\d+, accuracy 0\.\d+\n", result.stdout)

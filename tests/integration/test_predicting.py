@@ -3,11 +3,11 @@
 import csv
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,8 +18,9 @@ from maskwright.run import predict as predicting
 from maskwright.run.evaluate import evaluate
 from maskwright.run.predict import predict
 from tests import programs
-from tests.conftest import ROOT, compose_command, make_text
+from tests.conftest import ROOT, compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
+from tests.texts import make_text
 
 
 def lines(path: Path) -> list[dict]:
@@ -192,22 +193,21 @@ def test_a_stopped_prediction_continues_and_ends_as_a_whole_one(
 def test_a_killed_process_leaves_what_the_same_command_continues(tune, tmp_path, number):  # noqa: F811
     result = tune("regression", "trainer.max_steps=1")
     given = [f"{make_text(seed, 1)} {seed}" for seed in range(predicting.WINDOW + 9)]
-    program = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={result.run_dir}", "hardware=cpu", "-"]
-    whole = programs.call(Path(program[1]), *program[2:], cwd=tmp_path, stdin="\n".join(given)).stdout
+    program = [ROOT / "src" / "predict.py", f"run={result.run_dir}", "hardware=cpu", "-"]
+    whole = programs.call(*program, cwd=tmp_path, stdin="\n".join(given)).stdout
     output = tmp_path / "out.jsonl"
-    rows = tmp_path / ".out.jsonl.part" / "rows.jsonl"
     program.append(f"output={output}")
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        process.stdin.write("\n".join([*given, *given]) + "\n")
-        process.stdin.flush()
-        deadline = time.monotonic() + 60
-        while not (rows.exists() and rows.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.05)
+    (streams := tmp_path / "streams").mkdir()
+    os.mkfifo(streams / "stdin")
+    with programs.start(*program, cwd=tmp_path, streams=streams) as process, (streams / "stdin").open("w") as stdin:
+        stdin.write("\n".join([*given, *given]) + "\n")
+        stdin.flush()
+        programs.wait_for(tmp_path / ".out.jsonl.part" / "rows.jsonl", process)
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
+        process.wait(60)
     assert not output.exists()
-    assert ("the same command continues it" in said) == (number == signal.SIGTERM)
-    again = programs.call(Path(program[1]), *program[2:], cwd=tmp_path, stdin="\n".join(given))
+    assert ("the same command continues it" in process.stderr) == (number == signal.SIGTERM)
+    again = programs.call(*program, cwd=tmp_path, stdin="\n".join(given))
     assert again.returncode == 0, again.stderr
     assert "1,024 predictions were there already" in again.stderr
     assert output.read_text() == whole

@@ -1,11 +1,8 @@
 """`python src/mask.py`, from its config to its output."""
 
 import html
-import os
 import re
 import shlex
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -22,7 +19,9 @@ from maskwright.settings.commands import PreviewSettings
 from tests.conftest import ROOT, compose_command
 from tests.integration.test_documents import shown
 from tests.masking.test_strategies import STRATEGIES
+from tests.programs import call
 
+MASK = ROOT / "src" / "mask.py"
 TEXT = "The old sailor, they say, crosses the harbour with great care in 1984."
 
 
@@ -186,21 +185,7 @@ def test_pictures_contain_every_character_exactly_once(settings, tmp_path, choic
 def test_the_command(settings, tmp_path):
     """As typed in a shell, with a text that the grammar of Hydra would not accept."""
     text = "text=What a day, isn't it: [well], {good} (x=1) ${home} 100% \\\\ 'said' she!"
-    result = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "src" / "mask.py"),
-            "mask=span",
-            text,
-            "mask.ratio=0.1",
-            *settings,
-            "output=m.html",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=os.environ,
-    )
+    result = call(MASK, "mask=span", text, "mask.ratio=0.1", *settings, "output=m.html", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     page = (tmp_path / "m.html").read_text()
     plain = html.unescape(re.sub("<[^>]+>", "", page))
@@ -210,18 +195,14 @@ def test_the_command(settings, tmp_path):
 
 
 def test_help_and_typos(tmp_path):
-    def mask(*arguments):
-        command = [sys.executable, str(ROOT / "src" / "mask.py"), *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-
-    shown = mask("--help")
+    shown = call(MASK, "--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert "Look at what a mask does to a text" in shown.stdout
-    wrong = mask("mask=spam")
+    wrong = call(MASK, "mask=spam", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "mask=spam does not exist. Did you mean 'span'?" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-    wrong = mask("txt=hello")
+    wrong = call(MASK, "txt=hello", cwd=tmp_path)
     assert "There is no key or group 'txt'. Did you mean 'text'?" in wrong.stderr
 
 

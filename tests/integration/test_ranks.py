@@ -2,12 +2,9 @@
 
 import csv
 import json
-import multiprocessing
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -19,6 +16,7 @@ from maskwright.run.evaluate import evaluate
 from maskwright.run.ranks import find_place
 from maskwright.settings.hardware import Hardware
 from tests.conftest import ROOT, TINY, compose_command
+from tests.programs import Fork, wait_for
 
 LOSSES = (
     "train/tokens",
@@ -33,41 +31,18 @@ LOSSES = (
 TWO = "hardware.devices=2"
 
 
-class _Forked:
-    """A process that is forked from this one: it needs no import, which takes ten seconds."""
-
-    def __init__(self, place, number, log):
-        own = {"RANK": number, "WORLD_SIZE": place.rank.world_size, "MASTER_ADDR": place.address}
-        self.environment = {name: str(value) for name, value in (own | {"MASTER_PORT": place.port}).items()}
-        self.log = log
-        self.process = multiprocessing.get_context("fork").Process(target=self._follow)
-        self.process.start()
-
-    def _follow(self):
-        handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        torch.set_num_threads(1)
-        ranks.follow(ranks.place_of_follower(self.environment), follow.run)
-
-    def wait(self, timeout=None):
-        self.process.join(timeout)
-        if self.process.exitcode is None:
-            raise subprocess.TimeoutExpired("rank", timeout)
-        return self.process.exitcode
-
-    def terminate(self):
-        self.process.terminate()
-
-    def kill(self):
-        self.process.kill()
-
-
 @pytest.fixture(autouse=True)
 def _forked(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        ranks, "_start", lambda place, number: _Forked(place, number, tmp_path / f"rank{number}.log")
-    )
+    """The other ranks are forks, which need no import."""
+
+    def start(place, number):
+        own = {"RANK": number, "WORLD_SIZE": place.rank.world_size, "MASTER_ADDR": place.address}
+        environment = {name: str(value) for name, value in (own | {"MASTER_PORT": place.port}).items()}
+        return Fork(
+            lambda: ranks.follow(ranks.place_of_follower(environment), follow.run), tmp_path / f"rank{number}"
+        )
+
+    monkeypatch.setattr(ranks, "_start", start)
 
 
 def curves(result) -> dict[str, list[float]]:
@@ -168,9 +143,7 @@ def test_the_command_starts_the_other_processes_and_passes_a_signal_on(corpus, c
     arguments += [TWO, "trainer.max_steps=1000000", "trainer.val_check_interval=1000000"]
     command = [sys.executable, str(ROOT / "src" / "train.py"), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
-        while not (run_dir / "metrics.csv").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(run_dir / "metrics.csv", process)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, errors

@@ -207,7 +207,8 @@ def test_golden_losses(run, recipe):
 
 
 def test_compiling_changes_neither_results_nor_names_of_weights(run, tmp_path, monkeypatch):
-    small = ("trainer.max_steps=2", "model.layers=1")
+    # batches of one shape, for each of which a graph is traced
+    small = ("trainer.max_steps=2", "model.layers=1", "data.evaluation_batch_size=8", "data.evaluation_limit=8")
     compile = torch.nn.Module.compile
     # the code that inductor writes takes a minute to compile, and is not ours
     monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(compile, backend="aot_eager"))

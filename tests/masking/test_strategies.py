@@ -1,22 +1,27 @@
 """Every strategy of conf/mask satisfies every property."""
 
+import functools
+
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from maskwright.masking import testing
 from maskwright.settings.build import build
 from maskwright.settings.mask import MaskSettings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, compose_train
 
 STRATEGIES = sorted(path.stem for path in (ROOT / "conf" / "mask").glob("[!_]*.yaml"))
 
 
+@functools.cache  # composing takes longer than most properties
+def settings_of(strategy: str) -> MaskSettings:
+    config = compose_train(f"mask={strategy}", "run_dir=x")
+    return MaskSettings.parse(OmegaConf.to_container(config.mask, resolve=True), "mask")
+
+
 def make_of(strategy: str):
     """Returns a function that makes the masker of `mask=<strategy>`."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("train", [f"mask={strategy}", "run_dir=x"])
-    settings = MaskSettings.parse(OmegaConf.to_container(config.mask, resolve=True), "mask")
+    settings = settings_of(strategy)
 
     def make(**changes):
         parts = {part: build(node, f"mask.{part}") for part, node in settings.parts.items()}

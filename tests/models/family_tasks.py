@@ -20,7 +20,8 @@ from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import TrainSettings
 from maskwright.tasks import MaskedLanguageModeling, Task
 from maskwright.text.tokenizer import Trained
-from tests.conftest import compose_train, make_text
+from tests.conftest import compose_train
+from tests.texts import make_text
 
 VOCABULARY = 120
 # without weights from the hub, transformers trains its sinusoids, which else are fixed: another number of parameters

@@ -14,8 +14,9 @@ from maskwright.models import Pretrained
 from maskwright.run.evaluate import evaluate
 from maskwright.text.tokenizer import Pretrained as PretrainedTokenizer
 from maskwright.text.tokenizer import Trained
-from tests.conftest import compose_command, make_text
+from tests.conftest import compose_command
 from tests.models.families import save_tiny
+from tests.texts import make_text
 
 VOCABULARY = 120
 ROWS = {  # settings of a config, and a length of rows at which another code path begins

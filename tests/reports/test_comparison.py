@@ -3,7 +3,6 @@ import math
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from maskwright.core.errors import UserError
 from maskwright.reports.comparison import report
 from maskwright.reports.comparison.compare import differing, group, half_width
 from maskwright.reports.comparison.gather import gather
+from tests.programs import call
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -125,8 +125,8 @@ def test_mistakes_are_explained(logs, tmp_path):
 
 
 def test_the_command_takes_folders_and_a_format(logs, tmp_path):
-    command = [sys.executable, ROOT / "src" / "report.py", logs / "sweep", logs / "failed", "--format", "markdown"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    folders = [str(logs / name) for name in ("sweep", "failed")]
+    result = call(ROOT / "src" / "report.py", *folders, "--format", "markdown", cwd=tmp_path)
     assert result.stdout == "7 runs in report.md\n", result.stderr
 
 

@@ -1,8 +1,6 @@
 """Each run has its directory for itself, and a command that is refused leaves none."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,34 +9,32 @@ from omegaconf import OmegaConf
 from maskwright.core.errors import UserError
 from maskwright.run.directory import RunDirectory
 from tests.conftest import ROOT, TINY
+from tests.programs import call, start
 
 FILES = {"config.yaml", "summary.json", "metrics.csv", "masks.png", "losses.png"}
 
 
-def start(tmp_path, corpus, cache, *overrides: str) -> subprocess.Popen:
-    settings = [*TINY, "data=text", f"data.source={corpus}", f"data.cache_dir={cache}", "trainer.max_steps=2"]
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "src" / "train.py"), *settings, *overrides],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+TRAIN = ROOT / "src" / "train.py"
 
 
-def test_two_jobs_of_one_second_have_two_directories(corpus, cache, tmp_path):
+@pytest.fixture
+def settings(corpus, cache) -> list[str]:
+    return [*TINY, "data=text", f"data.source={corpus}", f"data.cache_dir={cache}", "trainer.max_steps=2"]
+
+
+def test_two_jobs_of_one_second_have_two_directories(settings, tmp_path):
     # a clock that stands still is the same second for both
     clock = "${hydra.runtime.cwd}/logs/mlm/now"
     conf = tmp_path / "conf" / "experiment"
     conf.mkdir(parents=True)
     (conf / "still.yaml").write_text(f"# @package _global_\nhydra:\n  run:\n    dir: {clock}\n")
+    still = ["experiment=still", f"--config-dir={tmp_path / 'conf'}"]
     jobs = [
-        start(tmp_path, corpus, cache, "experiment=still", f"seed={seed}", f"--config-dir={tmp_path / 'conf'}")
+        start(TRAIN, *settings, f"seed={seed}", *still, cwd=tmp_path, streams=tmp_path / f"streams-{seed}")
         for seed in (1, 2)
     ]
     for job in jobs:
-        _, errors = job.communicate(timeout=120)
-        assert job.returncode == 0, errors
+        assert job.wait(120) == 0, job.stderr
     folders = sorted((tmp_path / "logs" / "mlm").iterdir())
     assert [folder.name for folder in folders] == ["now", "now-2"]
     configs = [OmegaConf.load(folder / "config.yaml") for folder in folders]
@@ -84,10 +80,9 @@ def test_of_two_runs_that_are_prepared_at_once_one_has_the_directory(tmp_path):
     ],
     ids=["clock", "own", "hydra", "chdir"],
 )
-def test_a_refused_command_leaves_no_directory(corpus, cache, tmp_path, overrides):
-    job = start(tmp_path, corpus, cache, *overrides)
-    _, errors = job.communicate(timeout=120)
-    assert job.returncode == 2, errors
+def test_a_refused_command_leaves_no_directory(settings, tmp_path, overrides):
+    job = call(TRAIN, *settings, *overrides, cwd=tmp_path)
+    assert job.returncode == 2, job.stderr
     assert os.listdir(tmp_path) == []
 
 

@@ -1,5 +1,6 @@
 """Numbers of a config that are written in another way are the numbers that a run gets."""
 
+import functools
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -30,6 +31,11 @@ CHOICES = [
 
 
 def plain(*overrides: str) -> dict[str, Any]:
+    return deepcopy(_composed(*overrides))
+
+
+@functools.cache
+def _composed(*overrides: str) -> dict[str, Any]:
     return OmegaConf.to_container(compose_train("run_dir=x", *overrides), resolve=True)
 
 

@@ -12,7 +12,8 @@ from maskwright.core.hub import missing_package
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
 from maskwright.text.tokenizer.alphabet import alphabet, ranked_characters
 from maskwright.text.tokenizer.wrapper import LONG, cut
-from tests.conftest import ROOT, make_text
+from tests.conftest import ROOT
+from tests.texts import make_text
 
 TEXTS = [make_text(seed) + " (so they say)" for seed in range(100)]
 KINDS = ["wordpiece", "bpe", "unigram"]
@@ -82,7 +83,7 @@ def test_special_tokens_in_a_text_are_text(tokenizer):
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe"])
 def test_training_is_reproducible_in_another_process(kind):
     script = (
-        "from maskwright.text.tokenizer import Trained; from tests.conftest import ROOT, make_text; "
+        "from maskwright.text.tokenizer import Trained; from tests.texts import make_text; "
         f"tokenizer = Trained('{kind}', 320, True).make(lambda: iter([[make_text(seed) for seed in range(100)]])); "
         "print(sorted(tokenizer.backend.get_vocab().items()))"
     )

@@ -6,7 +6,7 @@ import pytest
 from maskwright.text.packing import PackedBlocks
 from maskwright.text.tokenizer import Tokenizer, Trained
 from maskwright.text.tokens import Tokens, entropy, write_tokens
-from tests.conftest import make_text
+from tests.texts import make_text
 
 TEXTS = [make_text(seed, sentences=1 + seed % 7) for seed in range(150)]
 

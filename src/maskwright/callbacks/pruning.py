@@ -7,6 +7,8 @@ from lightning import Callback, LightningModule, Trainer
 from maskwright.core.distributed import from_main, is_main
 from maskwright.core.errors import Pruned
 from maskwright.core.types import PathText
+from maskwright.settings.build import build
+from maskwright.settings.component import Component
 
 
 class Pruning(Callback):
@@ -28,13 +30,12 @@ class Pruning(Callback):
         if not is_main(trainer):
             return
         import optuna
-        from hydra.utils import instantiate
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         [study] = optuna.get_all_study_names(storage := JournalStorage(JournalFileBackend(self.journal)))
         found = optuna.load_study(study_name=study, storage=storage)
-        found.pruner = instantiate(found.user_attrs["pruner"])
+        found.pruner = build(Component.from_node(found.user_attrs["pruner"]), "hydra.sweeper.pruner")
         self._trial = optuna.trial.Trial(found, found.trials[self.number]._trial_id)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
