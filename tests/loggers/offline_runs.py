@@ -6,6 +6,7 @@ kind), which holds protocol buffers.
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,5 +83,12 @@ def _items(items: Any) -> dict[str, Any]:
 
 
 def runs_in(run_dir: Path) -> list[OfflineRun]:
-    """The parts of the W&B run of a run directory, in the order in which they were written."""
-    return [read(path) for path in sorted(run_dir.glob("wandb/offline-run-*/*.wandb"))]
+    """The parts of the W&B run of a run directory, in the order in which they were written.
+
+    W&B's own process writes the end of a run shortly after the run has ended.
+    """
+    paths = sorted(run_dir.glob("wandb/offline-run-*/*.wandb"))
+    until = time.monotonic() + 10
+    while any(read(path).exit_code is None for path in paths) and time.monotonic() < until:
+        time.sleep(0.05)
+    return [read(path) for path in paths]
