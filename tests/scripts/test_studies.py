@@ -2,12 +2,12 @@
 
 import fcntl
 import json
-import subprocess
 import sys
 
 import pytest
 from scipy import stats
 
+from tests import programs
 from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "studies"))
@@ -17,6 +17,7 @@ import studies
 from studies import Metric
 
 from maskwright.core.errors import UserError
+from maskwright.run import jobs
 
 SMALL = (
     "hardware=cpu hardware.preparation_workers=1 data.block_size=32 tokenizer.vocabulary_size=300 model.layers=1 "
@@ -24,9 +25,13 @@ SMALL = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch):
+    monkeypatch.setattr(jobs, "Popen", programs.Forked)
+
+
 def call(script: str, *arguments: str, status: int = 0) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / "studies" / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = programs.call(ROOT / "scripts" / "studies" / script, *arguments, cwd=ROOT, limit=300)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -61,7 +66,7 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
     assert shown.count(": running; ") == 1
     assert (folder / "study.md").read_text() == report
 
-    shown = call("masking.py", *arguments, "arm=span", "steps=4", status=2)
+    shown = call("masking.py", *arguments, "arm=span", "steps=4", status=1)
     assert "holds a study with steps=3, but now steps=4" in shown
 
 
