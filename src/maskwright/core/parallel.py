@@ -27,7 +27,8 @@ def parallel_map(
 ) -> Iterator[Result]:
     """Yields `map(function, items)` in order, computed by `workers` processes.
 
-    One worker, or a single item, computes in this process, without the seconds that others take to start. At most two items per worker are in flight, so the stream may have any length.
+    One worker, or a single item, computes in this process, without the seconds that others take to start. At most
+    two items per worker are in flight, so the stream may have any length.
 
     Args:
         initializer: called with `arguments` once in each process before its first item.
