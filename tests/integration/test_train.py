@@ -41,7 +41,7 @@ def losses(result) -> dict[int, float]:
 
 
 def test_a_run_directory_is_complete(run, tmp_path, capsys):
-    result = run("logger=default")
+    result = run("logger=default", pictures=True)
     written = {str(path.relative_to(result.run_dir)) for path in result.run_dir.rglob("*") if path.is_file()}
     assert {
         "config.yaml",
