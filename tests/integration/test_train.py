@@ -655,7 +655,7 @@ def test_wandb_works_offline(run):
 )
 def test_impossible_settings_are_refused_before_any_work(run, tmp_path, overrides, message):
     with pytest.raises(UserError, match=message):
-        run(*overrides, f"data.cache_dir={tmp_path / 'cache'}")
+        run(*overrides, f"data.cache_dir={tmp_path / 'cache'}", pictures=True)
     assert not list(tmp_path.iterdir())
 
 
