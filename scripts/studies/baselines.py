@@ -42,6 +42,7 @@ def main() -> None:
         "data",
         tokenizer=build(config["tokenizer"], "tokenizer"),  # type: ignore[index, call-overload]
         seed=1,
+        preparation_workers=config["hardware"]["preparation_workers"],  # type: ignore[index, call-overload]
         target="class",
     )
     with tempfile.TemporaryDirectory() as temporary:

@@ -38,3 +38,8 @@ def test_a_stream_is_not_read_ahead_without_bound():
 def test_errors_of_workers_are_raised():
     with pytest.raises(ValueError, match="item 0"):
         list(parallel_map(_fail, range(3), 2))
+
+
+def test_a_single_item_starts_no_process():
+    assert list(parallel_map(_square, [3], 2)) == [(9, os.getpid())]
+    assert list(parallel_map(_square, [], 2)) == []

@@ -41,7 +41,7 @@ def losses(result) -> dict[int, float]:
 
 
 def test_a_run_directory_is_complete(run, tmp_path, capsys):
-    result = run("logger=default")
+    result = run("logger=default", pictures=True)
     written = {str(path.relative_to(result.run_dir)) for path in result.run_dir.rglob("*") if path.is_file()}
     assert {
         "config.yaml",
@@ -650,7 +650,7 @@ def test_metrics_of_an_earlier_run_in_the_same_directory_are_kept(run):
 )
 def test_impossible_settings_are_refused_before_any_work(run, tmp_path, overrides, message):
     with pytest.raises(UserError, match=message):
-        run(*overrides, f"data.cache_dir={tmp_path / 'cache'}")
+        run(*overrides, f"data.cache_dir={tmp_path / 'cache'}", pictures=True)
     assert not list(tmp_path.iterdir())
 
 

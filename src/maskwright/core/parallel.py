@@ -1,5 +1,6 @@
 """Maps a function over a stream with several processes, in order, with bounded memory."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -24,14 +25,18 @@ def parallel_map(
     initializer: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[Result]:
-    """Yields `map(function, items)` in order, computed by `workers` processes; 1 computes in this process.
+    """Yields `map(function, items)` in order, computed by `workers` processes.
 
-    At most two items per worker are in flight, so the stream may have any length.
+    One worker, or a single item, computes in this process, without the seconds that others take to start. At most
+    two items per worker are in flight, so the stream may have any length.
 
     Args:
         initializer: called with `arguments` once in each process before its first item.
     """
-    if workers <= 1:
+    items = iter(items)
+    begun = list(itertools.islice(items, 2))
+    items = itertools.chain(begun, items)
+    if workers <= 1 or len(begun) < 2:
         if initializer is not None:
             initializer(*arguments)
         yield from map(function, items)
