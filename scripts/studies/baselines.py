@@ -44,8 +44,8 @@ def main() -> None:
         seed=1,
         target="class",
     )
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = prepare_documents(data.recipe, Path(temporary), data.preparation_workers)
+    with tempfile.TemporaryDirectory() as temporary, data.preparation.open() as engine:
+        folder = prepare_documents(data.recipe, Path(temporary), engine)
         tables = {split: open_table(folder, split).select(["text", "label"]).to_pydict() for split in SPLITS}
     figures = {name: evaluate(tables, ngrams) for name, ngrams in NGRAMS.items()}
     print(json.dumps(figures, indent=2))
