@@ -53,7 +53,8 @@ class Dask:
         client = self._connected()
         here = os.getcwd()
         tasks = [
-            client.submit(_fill, os.path.abspath(folder), write, here, pure=False) for folder, write in folders.items()
+            client.submit(_fill, os.path.abspath(folder), write, here, pure=False)
+            for folder, write in folders.items()
         ]
         try:
             with bar(f"{description}, shards", len(tasks)) as progress:

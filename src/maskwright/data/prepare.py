@@ -14,7 +14,7 @@ from maskwright.annotations.storage import write_annotation
 from maskwright.core.atomic import fingerprint, is_whole, write_once
 from maskwright.core.engines import Advance, Engine
 from maskwright.core.parallel import Workers
-from maskwright.core.terminal import bar
+from maskwright.core.terminal import bar, console
 from maskwright.corpora.documents import open_marked, open_table, open_texts, shard_folders, shards
 from maskwright.corpora.splits import SPLITS
 from maskwright.text.tokenizer import Pretrained, Trained
@@ -35,6 +35,11 @@ def prepare_tokenizer(cache: Path, choice: Trained | Pretrained, documents: Path
         texts, runs = open_texts(documents)["train"], shards(documents)["train"]
         with bar(f"Tokenizer: {choice}", choice.passes * runs[-1][1]) as progress:
             choice.make(lambda: _batches(texts, runs, progress.advance)).save(folder)
+        if isinstance(choice, Trained) and len(shard_folders(documents)) > 1:
+            console().print(
+                "note: the tokenizer is trained on this corpus; with another shard it is another one, which tokenizes "
+                "all of them anew. tokenizer=pretrained tokenizer.name=<folder of a run>/tokenizer keeps it."
+            )
 
     return write_once(cache / f"tokenizer-{fingerprint(settings)}", write)
 
