@@ -148,15 +148,15 @@ def has_dask() -> bool:
 
 def test_dask_prepares_the_same_bytes_and_the_same_errors(make, folder, tmp_path, cut, monkeypatch):
     """One test, as a cluster takes seconds to start; its workers find the relative paths of the command."""
-    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    pytest.importorskip("distributed", reason="the extra cluster is not installed")
     monkeypatch.chdir(folder.parent)
     names = {"source": folder.name}
     one = tmp_path / "one"
     make(**names, cache_dir=str(one))
     two = tmp_path / "two"
     make(**names, cache_dir=str(two), preparation=Preparation(workers=2))
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        dask = Preparation("dask", address=cluster.scheduler_address)
+    with Preparation("dask", 2).open() as cluster:
+        dask = Preparation("dask", address=cluster._connected().scheduler.address)
         make(**names, cache_dir=str(tmp_path / "three"), preparation=dask)
         assert contents(one) == contents(two) == contents(tmp_path / "three")
         bad = tmp_path / "bad"
@@ -170,13 +170,9 @@ def test_dask_prepares_the_same_bytes_and_the_same_errors(make, folder, tmp_path
             said.append(str(error.value))
         assert said[0] == said[1]
         assert "b.jsonl" in said[0]
-        with pytest.raises(UserError, match="A process that prepares the corpus was killed"), dask.open() as engine:
-            engine.fill({tmp_path / "killed": _die}, "Dying", None)
+        with pytest.raises(UserError, match="A process that prepares the corpus was killed"):
+            cluster.fill({tmp_path / "killed": lambda *_: os._exit(1)}, "Dying", None)
     assert not list(tmp_path.glob("three/.*-*/"))
-
-
-def _die(folder, workers, advance):
-    os._exit(1)
 
 
 def test_a_process_that_is_killed_is_reported(tmp_path):

@@ -75,16 +75,18 @@ class Dask:
     def _connected(self) -> "Client":
         if self._client is not None:
             return self._client
+        import dask
         from distributed import Client, LocalCluster
 
         if self.address is None:
-            local = LocalCluster(
-                n_workers=self.pool.workers,
-                threads_per_worker=1,
-                memory_limit=None,  # pages of mapped files, which the system takes back, would count
-                dashboard_address=None,
-                silence_logs="CRITICAL",
-            )
+            with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # as processes do not try again
+                local = LocalCluster(
+                    n_workers=self.pool.workers,
+                    threads_per_worker=1,
+                    memory_limit=None,  # pages of mapped files, which the system takes back, would count
+                    dashboard_address=None,
+                    silence_logs="CRITICAL",
+                )
             cluster = self._opened.enter_context(local)
             self._client = self._opened.enter_context(Client(cluster))
             return self._client
