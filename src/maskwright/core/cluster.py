@@ -68,8 +68,8 @@ class Dask:
         for folder in folders:
             if not is_whole(folder):
                 raise UserError(
-                    f"The workers of preparation.address={self.address} have written {folder}, which is not there on "
-                    "this machine. Point data.cache_dir to a folder that all machines share."
+                    f"The workers of preparation.address={self.address} have written {folder}, which is not there "
+                    "on this machine. Point data.cache_dir to a folder that all machines share."
                 )
 
     def _connected(self) -> "Client":
@@ -79,7 +79,8 @@ class Dask:
         from distributed import Client, LocalCluster
 
         if self.address is None:
-            with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # as processes do not try again
+            # processes do not try again either
+            with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
                 local = LocalCluster(
                     n_workers=self.pool.workers,
                     threads_per_worker=1,
@@ -94,8 +95,8 @@ class Dask:
             self._client = self._opened.enter_context(Client(self.address, timeout=_TIMEOUT))
         except (OSError, ValueError) as error:
             raise UserError(
-                f"preparation.address={self.address}: no scheduler of a Dask cluster answers there ({error}). It is "
-                "what `dask scheduler` prints, such as tcp://10.0.0.1:8786; null starts a cluster of this machine."
+                f"preparation.address={self.address}: no scheduler of a Dask cluster answers there ({error}). It "
+                "is what `dask scheduler` prints, such as tcp://10.0.0.1:8786; null starts a cluster of this machine."
             ) from error
         return self._client
 

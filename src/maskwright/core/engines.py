@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -55,7 +56,11 @@ class Processes:
                 progress.advance(finished, f"{written:,} tokens, {rate:,.0f} tokens/s" if written else None)
 
             for folder, write in folders.items():
-                write_once(folder, lambda temporary, write=write: write(temporary, self.pool, advance))  # type: ignore[misc]
+                write_once(folder, partial(_write, write=write, pool=self.pool, advance=advance))
+
+
+def _write(folder: Path, write: Write, pool: Pool, advance: Advance) -> None:
+    write(folder, pool, advance)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Preparation:
     Args:
         engine: `processes` of this machine; or `dask`, a task for each shard.
         workers: how many processes; None takes one per core.
-        address: of the scheduler of a Dask cluster; None starts a cluster of this machine for as long as it is needed.
+        address: of the scheduler of a Dask cluster; None starts a cluster of this machine while it is needed.
     Raises:
         UserError: the settings do not fit together, or dask is not installed.
     """
@@ -76,10 +81,7 @@ class Preparation:
 
     def __post_init__(self) -> None:
         if self.engine == "dask" and importlib.util.find_spec("distributed") is None:
-            raise UserError(
-                'preparation.engine=dask needs the package distributed: pip install -e ".[cluster]", or pip install '
-                "distributed"
-            )
+            raise UserError('preparation.engine=dask needs the package distributed: pip install -e ".[cluster]"')
         if self.address is not None and self.engine != "dask":
             raise UserError(
                 f"preparation.address={self.address} is that of a Dask cluster. Set preparation.engine=dask."

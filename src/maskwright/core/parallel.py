@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from maskwright.core.errors import UserError
 
 KILLED = (
-    "A process that prepares the corpus was killed, as systems do when memory runs out. What it had finished is kept: "
-    "start the command again, with fewer processes where memory is short, such as preparation.workers=1."
+    "A process that prepares the corpus was killed, as systems do when memory runs out. Shards that were finished are "
+    "kept: start the command again, with fewer processes where memory is short, such as preparation.workers=1."
 )
 
 Item = TypeVar("Item")
@@ -30,7 +30,7 @@ def cores() -> int:
 
 
 class Pool:
-    """`workers` processes, started when they are first needed, which stay for several maps, until the block ends."""
+    """`workers` processes, started when they are first needed, which stay until the block ends."""
 
     def __init__(self, workers: int):
         self.workers = workers

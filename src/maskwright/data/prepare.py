@@ -37,8 +37,8 @@ def prepare_tokenizer(cache: Path, choice: Trained | Pretrained, documents: Path
             choice.make(lambda: _batches(texts, runs, progress.advance)).save(folder)
         if isinstance(choice, Trained) and len(shard_folders(documents)) > 1:
             console().print(
-                "note: the tokenizer is trained on this corpus; with another shard it is another one, which tokenizes "
-                "all of them anew. tokenizer=pretrained tokenizer.name=<folder of a run>/tokenizer keeps it."
+                "note: the tokenizer is trained on this corpus; a new shard would change it, and then all are "
+                "tokenized anew. tokenizer=pretrained tokenizer.name=<folder of a run>/tokenizer keeps it."
             )
 
     return write_once(cache / f"tokenizer-{fingerprint(settings)}", write)

@@ -1,6 +1,7 @@
 """Several arrays on disk that are read as one."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class Joined:
         found = np.empty(len(flat), self.dtype)
         # rows of tokens are runs of indices, so that a part is read once for most rows of a batch
         edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(flat)]
-        for first, last in zip(edges, edges[1:], strict=False):
+        for first, last in pairwise(edges):
             if first < last:
                 own = part[first]
                 found[first:last] = self.parts[own][flat[first:last] - self.edges[own]]
