@@ -96,7 +96,7 @@ class Dask:
         except (OSError, ValueError) as error:
             raise UserError(
                 f"preparation.address={self.address}: no scheduler of a Dask cluster answers there ({error}). It "
-                "is what `dask scheduler` prints, such as tcp://10.0.0.1:8786; null starts a cluster of this machine."
+                "is what `dask scheduler` prints, such as tcp://10.0.0.1:8786; null starts one of this machine."
             ) from error
         return self._client
 

@@ -88,8 +88,8 @@ class Preparation:
             )
         if self.address is not None and self.workers is not None:
             raise UserError(
-                f"preparation.workers={self.workers}, but the cluster at preparation.address={self.address} has its "
-                "own workers. Leave one of the two out."
+                f"preparation.workers={self.workers}, but the cluster at preparation.address={self.address} has "
+                "its own workers. Leave one of the two out."
             )
 
     @contextmanager

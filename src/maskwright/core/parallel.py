@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from maskwright.core.errors import UserError
 
 KILLED = (
-    "A process that prepares the corpus was killed, as systems do when memory runs out. Shards that were finished are "
+    "A process that prepares the corpus was killed, as systems do when memory runs out. What is finished is "
     "kept: start the command again, with fewer processes where memory is short, such as preparation.workers=1."
 )
 
