@@ -17,7 +17,8 @@ class Joined:
     """
 
     def __init__(self, parts: Sequence[np.ndarray], counted: bool = False):
-        self.parts, self.dtype = parts, parts[0].dtype
+        self.parts = [np.asarray(part) for part in parts]  # slices of a np.memmap take longer
+        self.dtype = parts[0].dtype
         self.edges = np.cumsum([0, *map(len, parts)])
         lasts = [int(part[-1]) if counted and len(part) else 0 for part in parts]
         self.added = np.cumsum([0, *lasts[:-1]]).astype(self.dtype)
