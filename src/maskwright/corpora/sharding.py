@@ -18,8 +18,8 @@ _BYTES = 16 * 2**20
 def sharded(recipe: Recipe) -> list[tuple[str, Recipe]]:
     """Returns the shards of a corpus in order, with the names of their sources; or the corpus itself.
 
-    Sources with tags, which are numbered throughout, make one shard with all others. So does by itself a source with
-    a limit, which counts over all of its files, and one that is not read file by file.
+    Sources with tags, which are numbered throughout, make one shard with all others. So does by itself a source
+    with a limit, which counts over all of its files, and one that is not read file by file.
     """
     if any(own.source.tags is not None for own in recipe.sources.values()):
         return [("", recipe)]
