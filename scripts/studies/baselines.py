@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
+from maskwright.core.engines import Preparation
 from maskwright.corpora.documents import open_table, prepare_documents
 from maskwright.corpora.splits import SPLITS
 from maskwright.settings.build import build
@@ -42,11 +43,11 @@ def main() -> None:
         "data",
         tokenizer=build(config["tokenizer"], "tokenizer"),  # type: ignore[index, call-overload]
         seed=1,
-        preparation_workers=config["hardware"]["preparation_workers"],  # type: ignore[index, call-overload]
+        preparation=Preparation(**config["preparation"]),  # type: ignore[index, call-overload]
         target="class",
     )
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = prepare_documents(data.recipe, Path(temporary), data.preparation_workers)
+    with tempfile.TemporaryDirectory() as temporary, data.preparation.open() as engine:
+        folder = prepare_documents(data.recipe, Path(temporary), engine)
         tables = {split: open_table(folder, split).select(["text", "label"]).to_pydict() for split in SPLITS}
     figures = {name: evaluate(tables, ngrams) for name, ngrams in NGRAMS.items()}
     print(json.dumps(figures, indent=2))

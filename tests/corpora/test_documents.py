@@ -4,6 +4,7 @@ from itertools import chain
 
 import pytest
 
+from maskwright.core.engines import Preparation
 from maskwright.core.errors import UserError
 from maskwright.corpora.documents import open_documents, prepare_documents
 from maskwright.corpora.recipe import Recipe, SourceRecipe
@@ -18,10 +19,9 @@ def prepare(tmp_path, texts, name="corpus", splits=SPLITS, limit=None, workers=1
     path = tmp_path / f"{name}.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     recipe = SourceRecipe(Source(str(path), None, "text", "row"), CLEANING, splits, limit)
-    return {
-        name: split["text"][:]
-        for name, split in open_documents(prepare_documents(Recipe({"": recipe}), tmp_path, workers)).items()
-    }
+    with Preparation(workers=workers).open() as engine:
+        folder = prepare_documents(Recipe({"": recipe}), tmp_path, engine)
+    return {name: split["text"][:] for name, split in open_documents(folder).items()}
 
 
 TEXTS = [make_text(seed) for seed in range(300)]
@@ -64,7 +64,8 @@ def test_named_splits_are_used_unchanged(tmp_path):
         pq.write_table(pa.table({"text": texts}), tmp_path / "set" / f"{split}-00000.parquet")
     source = Source(str(tmp_path / "set"), None, "text", "row")
     recipe = SourceRecipe(source, CLEANING, {"train": "train", "validation": 0.1, "test": "test"}, None)
-    splits = open_documents(prepare_documents(Recipe({"": recipe}), tmp_path, 1))
+    with Preparation(workers=1).open() as engine:
+        splits = open_documents(prepare_documents(Recipe({"": recipe}), tmp_path, engine))
     assert splits["test"]["text"][:] == TEXTS[200:]
     assert sorted(splits["train"]["text"][:] + splits["validation"]["text"][:]) == sorted(TEXTS[:200])
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from maskwright.core.engines import Preparation
 from maskwright.data.packed import TextData
 from maskwright.text.tokenizer import Trained
 
@@ -17,7 +18,7 @@ CORPUS = {  # settings that all data modules of the tests share
     "tokenizer": Trained("wordpiece", 300, lowercase=True),
     "id_type": "auto",
     "seed": 1,
-    "preparation_workers": 1,
+    "preparation": Preparation(workers=1),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from maskwright.annotations import Collocations, Entities, Frequency, Lexicon, Tfidf
+from maskwright.core.engines import Preparation
 from maskwright.core.errors import UserError
 from maskwright.masking.testing import make_masker
 from maskwright.reports.masks import held_out
@@ -70,7 +71,7 @@ def test_annotations_of_blocks_are_those_of_their_documents(make):
 
 def test_annotations_do_not_depend_on_the_number_of_processes(make, tmp_path):
     one = make(annotations=ALL)
-    two = make(annotations=ALL, preparation_workers=2, cache_dir=str(tmp_path))
+    two = make(annotations=ALL, preparation=Preparation(workers=2), cache_dir=str(tmp_path))
     for split in ("train", "validation", "test"):
         for name in one.annotations:
             assert np.array_equal(one.blocks[split].annotations[name], two.blocks[split].annotations[name])

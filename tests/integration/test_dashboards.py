@@ -60,7 +60,7 @@ def test_a_run_is_one_wandb_run_that_has_the_names_of_the_other_loggers(run, tmp
     assert first.config["trainer.max_steps"] == 6
     assert [step for step, _ in first.column("train/loss")] == [0, 1, 2]
 
-    result = run(*EVERY, f"ckpt_path={folder}", run_dir=folder)
+    result = run(*EVERY, f"ckpt_path={folder}", run_dir=folder, pictures=True)
     assert f"wandb sync {folder}/wandb/offline-run-*" in capsys.readouterr().out
     _, second = runs_in(folder)
     assert second.run.run_id == first.run.run_id

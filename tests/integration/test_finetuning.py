@@ -25,7 +25,7 @@ SETTINGS = {
     "data.tokens_per_batch": "384",
     "data.evaluation_tokens_per_batch": "768",
     "hardware": "cpu",
-    "hardware.preparation_workers": "1",
+    "preparation.workers": "1",
     "trainer.max_epochs": "null",
     "trainer.max_steps": "6",
     "trainer.val_check_interval": "3",

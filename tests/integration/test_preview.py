@@ -32,7 +32,7 @@ def settings(corpus, cache) -> list[str]:
         f"data.source={corpus}",
         f"data.cache_dir={cache}",
         "tokenizer.vocabulary_size=300",
-        "hardware.preparation_workers=1",
+        "preparation.workers=1",
         "title=test",
     ]
 

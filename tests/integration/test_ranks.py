@@ -170,7 +170,7 @@ def test_the_summary_holds_the_error_of_the_process_that_failed(run, tmp_path):
 
 
 def hardware(**settings) -> Hardware:
-    own = {"accelerator": "cpu", "precision": "32-true", "workers": 0, "preparation_workers": 1, "devices": 1}
+    own = {"accelerator": "cpu", "precision": "32-true", "workers": 0, "devices": 1}
     return Hardware(**own | {"accumulate_grad_batches": 1, "compile": False} | settings)
 
 

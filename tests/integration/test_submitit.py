@@ -30,7 +30,7 @@ def test_a_preempted_job_goes_on(corpus, cache, tmp_path):
         *settings,
         cwd=tmp_path,
         limit=300,  # of three processes that import all anew
-        PYTHONPATH=str(ROOT),
+        PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT}/src",
     )
     logs = [path.read_text() for path in tmp_path.glob("sweep/.submitit/*/*.err")]
     assert result.returncode == 0, (result.stderr, logs)

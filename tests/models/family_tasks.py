@@ -72,7 +72,7 @@ class Tasks:
         ]
         # a Reformer draws seeds from the clock when it trains, which dropout after it would show
         model += [] if name == "mlm" else ["task.dropout=0"]
-        composed = compose_train(f"task={name}", *source, *common, *model, "hardware.preparation_workers=1")
+        composed = compose_train(f"task={name}", *source, *common, *model, "preparation.workers=1")
         settings = TrainSettings.parse(OmegaConf.to_container(composed, resolve=True))
         data, masks = prepare(settings)
         maskers = make_maskers(settings, masks, vocabulary_of(data.tokenizer, data))

@@ -21,7 +21,7 @@ def test_the_baseline_learns_classes_that_words_determine(films, tmp_path):
         str(output),
         "--overrides",
         "data.published=null",
-        "hardware.preparation_workers=1",
+        "preparation.workers=1",
     )
     figures = json.loads(output.read_text())
     assert figures["unigrams"]["test accuracy"] == 1.0  # each text begins with its label
@@ -31,7 +31,7 @@ def test_the_baseline_learns_classes_that_words_determine(films, tmp_path):
 def test_both_are_timed_on_the_same_number_of_tokens(films, hub_model, cache, tmp_path):
     output = tmp_path / "speed.json"
     settings = ("data.block_size=32", "data.tokens_per_batch=256", "data.published=null", f"data.cache_dir={cache}")
-    settings += ("hardware.preparation_workers=1",)  # others would import all that the script does
+    settings += ("preparation.workers=1",)  # others would import all that the script does
     where = ("--source", str(films), "--model", str(hub_model), "--output", str(output))
     call("benchmarks/finetuning.py", *where, "--steps", "2", "--turns", "1", "--overrides", *settings)
     figures = json.loads(output.read_text())

@@ -26,7 +26,7 @@ def test_measures_steps_on_one_device(corpus, cache, tmp_path, kind):
         kind,
     ]
     settings = ["data=text", "data.block_size=32", "data.batch_size=8", "tokenizer.vocabulary_size=300"]
-    done = call(SCRIPT, *arguments, "--overrides", *settings, "hardware.preparation_workers=1", cwd=tmp_path)
+    done = call(SCRIPT, *arguments, "--overrides", *settings, "preparation.workers=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["seconds"] > 0

@@ -20,7 +20,7 @@ from maskwright.core.errors import UserError
 from maskwright.run import jobs
 
 SMALL = (
-    "hardware=cpu hardware.preparation_workers=1 data.block_size=32 tokenizer.vocabulary_size=300 model.layers=1 "
+    "hardware=cpu preparation.workers=1 data.block_size=32 tokenizer.vocabulary_size=300 model.layers=1 "
     "model.hidden_size=32 model.heads=2 model.intermediate_size=48 logger=csv trainer.log_every_n_steps=1"
 )
 
@@ -46,7 +46,7 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
         f"pretraining=data=text data.source={corpus} data.cache_dir={cache} {SMALL}",
         "finetuning.conll=null",
         f"finetuning.imdb=task=classification data=imdb data.source={films} data.published=null "
-        f"data.cache_dir={cache} hardware=cpu hardware.preparation_workers=1 trainer.max_epochs=null "
+        f"data.cache_dir={cache} hardware=cpu preparation.workers=1 trainer.max_epochs=null "
         "trainer.max_steps=2 data.block_size=32 logger=csv",
     )
     shown = call("masking.py", *arguments)

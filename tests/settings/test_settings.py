@@ -17,7 +17,6 @@ HARDWARE = {
     "devices": 1,
     "precision": "32-true",
     "workers": 0,
-    "preparation_workers": None,
     "accumulate_grad_batches": 1,
     "compile": False,
 }

@@ -117,7 +117,11 @@ class OptunaSweeper(Sweeper):
 
         subdir = folder_name(_name(trial.params))
         trial.set_user_attr("folder", subdir)
-        own = [*fixed, *(f"{key}={value}" for key, value in trial.params.items()), f"hydra.sweep.subdir={subdir}"]
+        own = [
+            *fixed,
+            *(f"{key}={value}" for key, value in trial.params.items()),
+            f"hydra.sweep.subdir={in_quotes(subdir)}",
+        ]
         if self.pruner is not None:
             journal = in_quotes(str((folder / JOURNAL).absolute()))
             own.append(

@@ -8,7 +8,7 @@ import numpy as np
 from maskwright.annotations.annotation import DTYPES, Annotate, Annotation
 from maskwright.annotations.shards import Shard, read_shard, shard_of_texts, shards_of
 from maskwright.core.errors import UserError
-from maskwright.core.parallel import parallel_map
+from maskwright.core.parallel import Workers, parallel_map
 from maskwright.corpora.marks import MarkedDocuments
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import Tokens
@@ -21,7 +21,7 @@ def write_annotation(
     splits: tuple[str, ...],
     tokenizer_folder: Path,
     open_documents: Callable[[], dict[str, MarkedDocuments]],
-    workers: int,
+    workers: Workers,
     advance: Callable[[int, str], None],
 ) -> None:
     """Learns from the training split, then writes one array per split, `<split>.bin`.

@@ -41,16 +41,12 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
         RuntimeError: a worker process imports the script that started it, and the script asks for the folder again.
             The worker would wait for its parent, which waits for the worker.
     """
-    if _is_whole(folder):
+    if is_whole(folder):
         return folder
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RuntimeError(
-            "Corpora are prepared in several processes, each of which imports the script that is run. Put the body "
-            'of the script under `if __name__ == "__main__":`, or set hardware.preparation_workers=1.'
-        )
+    refuse_import()
     try:
         with _locked(folder):
-            if _is_whole(folder):
+            if is_whole(folder):
                 return folder
             if folder.exists():
                 console().print(f"note: {folder} is damaged, and is made anew")
@@ -75,6 +71,19 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
             ) from error
         raise
     return folder
+
+
+def refuse_import() -> None:
+    """Checks that this is no worker process that imports the script which started it.
+
+    Raises:
+        RuntimeError: it is one.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "Corpora are prepared in several processes, each of which imports the script that is run. Put the body "
+            'of the script under `if __name__ == "__main__":`, or set preparation.workers=1.'
+        )
 
 
 @contextmanager
@@ -120,7 +129,7 @@ def _state(path: Path) -> list[Any]:
     return [size, hashlib.blake2b(sample, digest_size=8).hexdigest()]
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
     """Whether a folder holds what `write_once` left in it."""
     try:
         written = json.loads((folder / _MANIFEST).read_text())

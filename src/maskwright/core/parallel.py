@@ -7,10 +7,21 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from maskwright.core.errors import UserError
+
+KILLED = (
+    "A process that prepares the corpus was killed, as systems do when memory runs out. What is finished is "
+    "kept: start the command again, with fewer processes where memory is short, such as preparation.workers=1."
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+_numbers = itertools.count()
 
 
 def cores() -> int:
@@ -18,10 +29,63 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Pool:
+    """`workers` processes, started when they are first needed, which stay until the block ends."""
+
+    def __init__(self, workers: int):
+        self.workers = workers
+        self._processes: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._processes is not None:
+            self._processes.shutdown(wait=True, cancel_futures=True)
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        initializer: Callable[..., None] | None = None,
+        arguments: tuple[Any, ...] = (),
+    ) -> Iterator[Result]:
+        """See `parallel_map`."""
+        items = iter(items)
+        begun = list(itertools.islice(items, 2))
+        items = itertools.chain(begun, items)
+        if self.workers <= 1 or (len(begun) < 2 and self._processes is None):
+            if initializer is not None:
+                initializer(*arguments)
+            yield from map(function, items)
+            return
+        if self._processes is None:
+            # fork would copy the locks of the threads that torch and tokenizers have started
+            context = multiprocessing.get_context("spawn")
+            self._processes = ProcessPoolExecutor(self.workers, context, _start)
+        opening = (next(_numbers), initializer, arguments)
+        pending: deque[Any] = deque()
+        try:
+            for item in items:
+                pending.append(self._processes.submit(_compute, opening, function, item))
+                if len(pending) > 2 * self.workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise UserError(KILLED) from error
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+Workers = int | Pool  # how many processes, or those that are already there
+
+
 def parallel_map(
     function: Callable[[Item], Result],
     items: Iterable[Item],
-    workers: int,
+    workers: Workers,
     initializer: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[Result]:
@@ -32,32 +96,30 @@ def parallel_map(
 
     Args:
         initializer: called with `arguments` once in each process before its first item.
+    Raises:
+        UserError: a process was killed.
     """
-    items = iter(items)
-    begun = list(itertools.islice(items, 2))
-    items = itertools.chain(begun, items)
-    if workers <= 1 or len(begun) < 2:
-        if initializer is not None:
-            initializer(*arguments)
-        yield from map(function, items)
+    if isinstance(workers, Pool):
+        yield from workers.map(function, items, initializer, arguments)
         return
-    # fork would copy the locks of the threads that torch and tokenizers have started
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (initializer, arguments)) as pool:
-        pending: deque[Any] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with Pool(workers) as pool:
+        yield from pool.map(function, items, initializer, arguments)
 
 
-def _start(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    if initializer is not None:
+
+
+_opened = -1  # in each process, the number of the map that it was last prepared for
+
+
+def _compute(
+    opening: tuple[int, Callable[..., None] | None, tuple[Any, ...]], function: Callable[[Item], Result], item: Item
+) -> Result:
+    global _opened
+    number, initializer, arguments = opening
+    if number != _opened and initializer is not None:
         initializer(*arguments)
+    _opened = number
+    return function(item)

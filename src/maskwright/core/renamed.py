@@ -5,6 +5,7 @@ from typing import Any
 
 KEYS = {
     "hardware.accumulate": "hardware.accumulate_grad_batches",
+    "hardware.preparation_workers": "preparation.workers",
     "optimizer.iterations": "optimizer.ns_steps",
     "task.finetuning.thaw": "task.finetuning.gradual_unfreezing",
     "data.parts": "data.sources",
@@ -36,16 +37,29 @@ def new_target(target: str) -> str | None:
     return TARGETS.get(target)
 
 
-def with_new_names(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+def with_new_names(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a plain config that an older version saved, with the names of this version."""
+    moved: dict[str, dict[str, Any]] = {}
+    renamed = _renamed(config, "", moved)
+    for group, keys in moved.items():
+        renamed[group] = keys | renamed.get(group, {})
+    return renamed
+
+
+def _renamed(config: Mapping[str, Any], path: str, moved: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Returns a node of a config with new names; keys that are now of another group go to `moved`."""
     renamed: dict[str, Any] = {}
     for key, value in config.items():
         here = f"{path}.{key}" if path else key
         if isinstance(value, Mapping):
-            value = with_new_names(value, here)
+            value = _renamed(value, here, moved)
         elif key == "_target_":
             value = TARGETS.get(value, value)
-        renamed[KEYS[here].rpartition(".")[2] if here in KEYS else key] = value
+        group, _, name = KEYS.get(here, here).rpartition(".")
+        if group == path:
+            renamed[name] = value
+        else:
+            moved.setdefault(group, {})[name] = value
     return renamed
 
 

@@ -11,20 +11,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskwright.core.atomic import fingerprint, write_once
+from maskwright.core.atomic import fingerprint, is_whole, write_once
+from maskwright.core.engines import Advance, Engine
 from maskwright.core.errors import UserError
-from maskwright.core.terminal import bar
+from maskwright.core.parallel import Workers
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.labels import marks
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.reading import Reading
+from maskwright.corpora.reading import Reading, own_splits
 from maskwright.corpora.recipe import Recipe
+from maskwright.corpora.sharding import sharded
 from maskwright.corpora.splits import SPLITS
 from maskwright.text.tokens import TextSlice
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
+_SHARDS = "shards.json"  # in a folder that only names others, those of the shards
 _BYTES_PER_SHARD = 1_000_000
 SCHEMA = pa.schema(
     {
@@ -41,40 +44,76 @@ SCHEMA = pa.schema(
 MarkedSlice = Callable[[int, int], tuple[list[str], list[Marks | None]]]  # as `TextSlice`, and the marks of each
 
 
-def prepare_documents(recipe: Recipe, cache: Path, workers: int) -> Path:
-    """Returns the folder of the documents, which `workers` processes read and clean unless it is there.
+def prepare_documents(recipe: Recipe, cache: Path, engine: Engine) -> Path:
+    """Returns the folder of the documents, which are read and cleaned unless it is there.
+
+    Documents of several shards are in a folder for each, and the one that is returned names them.
 
     Raises:
         UserError: a source cannot be read, or a split would be empty.
     """
-    folder = cache / f"documents-{fingerprint(recipe.settings())}"
-    return write_once(folder, partial(_write, recipe=recipe, workers=workers))
+    shards = sharded(recipe)
+    folders = [cache / f"documents-{fingerprint(own.settings())}" for _, own in shards]
+    single = len(shards) == 1
+    writes = {
+        folder: partial(_write, recipe=own, complete=single)
+        for folder, (_, own) in zip(folders, shards, strict=True)
+        if not is_whole(folder)
+    }
+    limits = [own.limit for own in recipe.sources.values()]
+    engine.fill(writes, "Reading and cleaning documents", limits[0] if len(limits) == 1 else None)
+    if single:
+        return folders[0]
+    named = [(name, folder.name) for (name, _), folder in zip(shards, folders, strict=True)]
+    index = cache / f"documents-{fingerprint(named)}"
+    return write_once(index, partial(_join, recipe=recipe, shards=named))
 
 
-def _write(folder: Path, recipe: Recipe, workers: int) -> None:
+def _write(folder: Path, workers: Workers, advance: Advance, recipe: Recipe, complete: bool) -> None:
+    """Writes the documents of a recipe; `complete` if it is no shard, some of whose splits may be empty."""
     counts = dict.fromkeys(SPLITS, 0)
     findings: dict[str, Findings] = {}
     documents = 0
     writers = {split: pa.ipc.new_stream(str(folder / f"{split}.arrow"), SCHEMA) for split in SPLITS}
-    limits = [own.limit for own in recipe.sources.values()]
     try:
-        with bar("Reading and cleaning documents", limits[0] if len(limits) == 1 else None) as progress:
-            for name, own in recipe.sources.items():
-                reading = Reading(own, workers, documents)
-                for split, rows in reading:
-                    columns = zip(zip(*rows, strict=True), SCHEMA, strict=True)
-                    arrays = [pa.array(column, field.type) for column, field in columns]
-                    writers[split].write_batch(pa.record_batch(arrays, schema=SCHEMA))
-                    counts[split] += len(rows)
-                    progress.advance(len(rows))
-                findings[name] = reading.findings
-                documents = reading.findings.documents
+        for name, own in recipe.sources.items():
+            reading = Reading(own, workers, documents)
+            for split, rows in reading:
+                columns = zip(zip(*rows, strict=True), SCHEMA, strict=True)
+                arrays = [pa.array(column, field.type) for column, field in columns]
+                writers[split].write_batch(pa.record_batch(arrays, schema=SCHEMA))
+                counts[split] += len(rows)
+                advance(len(rows), 0)
+            findings[name] = reading.findings
+            documents = reading.findings.documents
     finally:
         for writer in writers.values():
             writer.close()
-    notes = {name: found.to_notes() for name, found in findings.items()}
-    (folder / "notes.json").write_text(json.dumps(notes))
+    _write_findings(folder, findings)
+    if complete:
+        _check_counts(counts, recipe)
+
+
+def _join(folder: Path, recipe: Recipe, shards: list[tuple[str, str]]) -> None:
+    """Writes which shards a corpus is made of, each with the name of its source, and what was found in them."""
+    findings = {name: Findings(own_splits=own_splits(own)) for name, own in recipe.sources.items()}
+    counts = dict.fromkeys(SPLITS, 0)
+    for name, shard in shards:
+        [found] = read_findings(folder.parent / shard).values()
+        findings[name].add(found)
+        for split in SPLITS:
+            counts[split] += open_table(folder.parent / shard, split).num_rows
     _check_counts(counts, recipe)
+    (folder / _SHARDS).write_text(json.dumps([shard for _, shard in shards]))
+    _write_findings(folder, findings)
+
+
+def shard_folders(folder: Path) -> list[Path]:
+    """Returns the folders of the shards of documents; the folder itself if they are in one."""
+    try:
+        return [folder.parent / name for name in json.loads((folder / _SHARDS).read_text())]
+    except FileNotFoundError:
+        return [folder]
 
 
 def _check_counts(counts: dict[str, int], recipe: Recipe) -> None:
@@ -91,6 +130,11 @@ def _check_counts(counts: dict[str, int], recipe: Recipe) -> None:
             )
 
 
+def _write_findings(folder: Path, findings: dict[str, Findings]) -> None:
+    notes = {name: found.to_notes() for name, found in findings.items()}
+    (folder / "notes.json").write_text(json.dumps(notes))
+
+
 def read_findings(folder: Path) -> dict[str, Findings]:
     """Returns what was found in the documents of each source, by the names of the sources."""
     notes = json.loads((folder / "notes.json").read_text())
@@ -99,7 +143,9 @@ def read_findings(folder: Path) -> dict[str, Findings]:
 
 def open_table(folder: Path, split: str) -> pa.Table:
     """Returns the documents of a split as they are on disk, memory-mapped, with the columns of `SCHEMA`."""
-    return pa.ipc.open_stream(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
+    paths = [shard / f"{split}.arrow" for shard in shard_folders(folder)]
+    tables = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in paths]
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
 
 def open_texts(folder: Path) -> dict[str, TextSlice]:
@@ -147,7 +193,12 @@ def open_documents(folder: Path) -> "DatasetDict":
 
     return datasets.DatasetDict(
         {
-            split: datasets.Dataset.from_file(str(folder / f"{split}.arrow")).select_columns(["text"])
+            split: datasets.concatenate_datasets(
+                [
+                    datasets.Dataset.from_file(str(shard / f"{split}.arrow")).select_columns(["text"])
+                    for shard in shard_folders(folder)
+                ]
+            )
             for split in SPLITS
         }
     )

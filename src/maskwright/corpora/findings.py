@@ -39,9 +39,13 @@ class Findings:
     lost: int = 0
 
     def add(self, counts: "Findings") -> None:
-        """Adds the totals of texts that were just cleaned."""
+        """Adds the totals of texts that were just cleaned, or all of another shard but its `own_splits`."""
         for name in _TOTALS:
             setattr(self, name, getattr(self, name) + getattr(counts, name))
+        for split, sizes in counts.by_split.items():
+            own = self.by_split.setdefault(split, {})
+            for kind, number in sizes.items():
+                own[kind] = own.get(kind, 0) + number
 
     def to_notes(self) -> dict[str, int]:
         """Returns one flat table, in the format of `notes.json`, which is older than this class."""

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from maskwright.core.errors import UserError
-from maskwright.core.parallel import parallel_map
+from maskwright.core.parallel import Workers, parallel_map
 from maskwright.corpora import wikimedia
 from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.findings import Findings
@@ -44,14 +44,13 @@ class Reading:
         findings: what was found in the texts that were read so far.
     """
 
-    def __init__(self, recipe: SourceRecipe, workers: int, documents: int = 0):
+    def __init__(self, recipe: SourceRecipe, workers: Workers, documents: int = 0):
         self.recipe, self.workers = recipe, workers
         self.findings = Findings(documents=documents)
 
     def __iter__(self) -> Iterator[tuple[str, list[Row]]]:
         recipe = self.recipe
-        own = recipe.source.splits() if recipe.shares else set()
-        self.findings.own_splits = [split for split in recipe.shares if split in own - {*recipe.taken}]
+        self.findings.own_splits = own_splits(recipe)
         is_dump = recipe.source.find()[0] == "dump"
         self.source = recipe.read_source()
         self.findings.plain = int(self.source.scheme == "plain")
@@ -94,6 +93,12 @@ class Reading:
                 found.documents += text.opens_document
                 text = replace(text, document=found.documents)
             yield text
+
+
+def own_splits(recipe: SourceRecipe) -> list[str]:
+    """Returns the splits that a recipe takes as shares of the training data although the source has them."""
+    own = recipe.source.splits() if recipe.shares else set()
+    return [split for split in recipe.shares if split in own - {*recipe.taken}]
 
 
 def _sample(texts: Iterator[Raw], number: int) -> Iterator[Raw]:

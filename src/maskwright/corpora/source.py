@@ -1,10 +1,10 @@
 """`data.source`: from a name or a path to a stream of raw documents."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora import (
@@ -24,6 +24,13 @@ from maskwright.corpora.rows import Format, texts_of
 from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
 
 _OF_HUB = ("hub", "folder", "saved")  # kinds of sources that `datasets` reads
+
+
+class Part(NamedTuple):
+    """Some files of a source, and which split of the whole each of them is of."""
+
+    found: found.Found
+    by_split: dict[str, list[Path]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Source:
         scheme: of the tags; None is found out by `with_scheme`.
         encoding, delimiter, header: see `Format`.
         label_names: other names of labels, by the names that the data has.
+        part: the files that are read, of a source that `only` has cut; None reads all.
     """
 
     source: str | tuple[str, ...]
@@ -63,6 +71,7 @@ class Source:
     delimiter: str | None = None
     header: bool = True
     label_names: Mapping[str, str] | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         known = ("row", "paragraph", "file", "article")
@@ -96,11 +105,11 @@ class Source:
     def identity(self) -> list[Any]:
         """Returns what the documents depend on, without reading them: for files their sizes and times of change."""
         here = self._found
-        stamps = [
-            # with the split that names say: a link may have another name than the file itself
-            (str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns, listing.split_of_file(p, root))
-            for p, root in here.files.items()
-        ]
+        # the split that names say: a link may have another name than the file itself
+        said = {path: listing.split_of_file(path, root) for path, root in here.files.items()}
+        if self.part is not None:  # what its name does not say depends on files of other parts
+            said = {path: split for split, paths in self.part.by_split.items() for path in paths}
+        stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns, split) for p, split in said.items()]
         where = self.source if here.kind == "hub" else stamps
         written = [self.encoding, self.delimiter, self.header, sorted((self.label_names or {}).items())]
         # without `labels`: they only refuse other labels, which is done again where documents are read from disk
@@ -176,6 +185,26 @@ class Source:
         else:
             yield from files.read(path, named, self.document, self._spelling, form)
 
+    def files_in_order(self, splits: Sequence[str]) -> list[tuple[str, Path]] | None:
+        """Returns the files of these splits, each with its split, as `read` reads them one after another.
+
+        Returns:
+            None if the source is not read file by file, or has not all of the splits.
+        Raises:
+            UserError: the source does not exist.
+        """
+        by_file = self._found.kind in ("files", "dump") and self._found.place is None
+        if not by_file or any(split not in self._by_split for split in splits):
+            return None
+        return [(split, path) for split in splits for path in self._by_split[split]]
+
+    def only(self, files: Collection[Path]) -> "Source":
+        """Returns the source without its other files. It still has all splits, some of them without a file."""
+        here = self._found
+        own = {path: root for path, root in here.files.items() if path in files}
+        by_split = {split: [path for path in paths if path in own] for split, paths in self._by_split.items()}
+        return replace(self, part=Part(here._replace(files=own, unread=()), by_split))
+
     def splits(self) -> set[str]:
         """Returns the splits that `read` accepts; an empty set if the hub does not name them.
 
@@ -208,11 +237,15 @@ class Source:
 
     @cached_property
     def _found(self) -> found.Found:
+        if self.part is not None:
+            return self.part.found
         return found.find(self.source, self.tags is not None, self.config, self.encoding)
 
     @cached_property
     def _by_split(self) -> dict[str, list[Path]]:
         """The files of each split."""
+        if self.part is not None:
+            return self.part.by_split
         return listing.by_split(
             {
                 # a file that was named itself, and says no split, is one to train on

@@ -16,8 +16,8 @@ from maskwright.annotations.annotation import Annotation, needs_tags
 from maskwright.annotations.shards import Shard
 from maskwright.annotations.storage import read_annotation
 from maskwright.core.distributed import Rank, rank_of
+from maskwright.core.engines import Engine, Preparation
 from maskwright.core.errors import UserError
-from maskwright.core.parallel import cores
 from maskwright.core.paths import cache_folder
 from maskwright.core.types import NameOrShare, PathText, PositiveCount
 from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
@@ -59,7 +59,7 @@ class Corpus(LightningDataModule):
         seed: of the order of the examples.
         accumulate_grad_batches: micro-batches that each device cuts its share of a step into.
         workers: processes that load batches; 0 loads in the training process.
-        preparation_workers: processes that prepare the corpus; None takes one per core.
+        preparation: what prepares the corpus.
         annotations: numbers for tokens beyond their ids, which each batch holds by the names of the annotations.
         sources: several sources by name, each with the settings below. None of these is then given for the corpus
             itself, except `labels`, which applies to all sources.
@@ -90,7 +90,7 @@ class Corpus(LightningDataModule):
         seed: int,
         accumulate_grad_batches: int = 1,
         workers: int = 0,
-        preparation_workers: int | None = None,
+        preparation: Preparation | None = None,
         annotations: Sequence[Annotation] = (),
         sources: dict[str, SourceSettings] | None = None,
         source: PathText | list[PathText] | None = None,
@@ -118,7 +118,7 @@ class Corpus(LightningDataModule):
         self.id_type, self.seed = id_type, seed
         self.cache = cache_folder(cache_dir)
         self.accumulate_grad_batches, self.workers = accumulate_grad_batches, workers
-        self.preparation_workers = preparation_workers or cores()
+        self.preparation = preparation or Preparation()
         self.annotations = {annotation.name: annotation for annotation in annotations}
         if not self.recipe.tagged and any(map(needs_tags, annotations)):
             raise UserError(
@@ -133,9 +133,13 @@ class Corpus(LightningDataModule):
         """Writes documents, tokenizer, tokens and annotations into the cache, unless they exist."""
         if self._folder is not None:
             return
-        cache, workers = self.cache, self.preparation_workers
+        with self.preparation.open() as engine:
+            self._folder = self._prepare(engine)
+
+    def _prepare(self, engine: Engine) -> Path:
+        cache = self.cache
         with self._timed("documents"):
-            documents = prepare_documents(self.recipe, cache, workers)
+            documents = prepare_documents(self.recipe, cache, engine)
         with self._timed("tokenizer"):
             tokenizer = prepare_tokenizer(cache, self.choice, documents)
         self.documents_folder, self.tokenizer_folder = documents, tokenizer
@@ -146,13 +150,13 @@ class Corpus(LightningDataModule):
                 f"({self.choice}). Set data.id_type=auto or uint32."
             )
         with self._timed("tokens"):
-            folder = prepare_tokens(cache, documents, tokenizer, workers, self.id_type)
+            folder = prepare_tokens(cache, documents, tokenizer, engine, self.id_type)
         for name, annotation in self.annotations.items():
             with self._timed(name):
                 self.annotation_folders[name] = prepare_annotation(
-                    cache, annotation, documents, folder, tokenizer, workers
+                    cache, annotation, documents, folder, tokenizer, engine.pool
                 )
-        self._folder = folder
+        return folder
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from maskwright.annotations.annotation import Annotation, identity
+from maskwright.core.engines import Preparation
 from maskwright.core.errors import UserError
 from maskwright.corpora.recipe import check_held_out
 from maskwright.data.corpus import Corpus
@@ -29,7 +30,7 @@ _NO_MASK = -1  # the id of the mask token where a tokenizer has none, and nothin
 EVALUATION_SEED = 0  # validation and test use the same masks whatever the seed of the run
 
 # what a data module gets that the group `data` does not hold
-_DATA_INPUTS = "tokenizer seed accumulate_grad_batches workers preparation_workers annotations target".split()
+_DATA_INPUTS = "tokenizer seed accumulate_grad_batches workers preparation annotations target".split()
 
 MaskParts = dict[str, Any]  # units, weights, ratio and corruption
 
@@ -140,7 +141,7 @@ def make_data(settings: TrainSettings | PreviewSettings, masks: dict[str, MaskPa
         seed=settings.seed,
         accumulate_grad_batches=hardware.accumulate_grad_batches,
         workers=hardware.workers,
-        preparation_workers=hardware.preparation_workers,
+        preparation=Preparation(**settings.preparation.plain()),
         annotations=_annotations(masks),
         **({} if label_kind is None else {"target": label_kind}),
     )

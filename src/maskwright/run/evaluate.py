@@ -75,7 +75,12 @@ def beside(cfg: DictConfig, overrides: Sequence[str], place: Place) -> dict[str,
     if saved.labels is not None and saved.labels.names:
         of_data["labels"] = list(saved.labels.names)
     settings = saved.settings.replace(
-        data=of_data, hardware=asked.hardware, callbacks={}, logger={}, run_dir=str(saved.directory)
+        data=of_data,
+        hardware=asked.hardware,
+        preparation=asked.preparation,
+        callbacks={},
+        logger={},
+        run_dir=str(saved.directory),
     )
     with one_first(place.node, place.local == 0):
         data, masks = prepare(settings)

@@ -9,6 +9,7 @@ from maskwright.settings.base import Settings
 from maskwright.settings.component import Component
 from maskwright.settings.hardware import Hardware
 from maskwright.settings.mask import MaskSettings
+from maskwright.settings.preparation import PreparationSettings
 from maskwright.settings.texts import Prose, Takes
 from maskwright.settings.trainer import TrainerSettings
 
@@ -35,6 +36,7 @@ class TrainSettings(Settings):
     optimizer: Component
     schedule: Component
     hardware: Hardware
+    preparation: PreparationSettings = PreparationSettings()
     logger: dict[str, Component | None]
     callbacks: dict[str, Component | None]
     seed: Seed
@@ -58,6 +60,7 @@ class PreviewSettings(Settings):
     tokenizer: Component
     mask: MaskSettings
     hardware: Hardware
+    preparation: PreparationSettings = PreparationSettings()
     text: Prose
     draws: PositiveInt
     progress: Annotated[float, Field(ge=0, le=1)]
@@ -79,6 +82,7 @@ class EvaluateSettings(Settings):
     split: str
     data: OtherData
     hardware: Hardware
+    preparation: PreparationSettings = PreparationSettings()
     output: PathText | None
 
 

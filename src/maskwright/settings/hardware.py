@@ -16,6 +16,5 @@ class Hardware(Settings):
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
     workers: NonNegativeInt
-    preparation_workers: PositiveInt | None
     accumulate_grad_batches: PositiveInt
     compile: bool

@@ -7,6 +7,7 @@ the next block; no token is lost, and none is in two blocks. The last block is p
 
 import numpy as np
 
+from maskwright.text.joined import Joined
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import WORD_START, Tokens
 
@@ -43,8 +44,8 @@ class PackedBlocks:
 def rows_at(
     index: np.ndarray,
     real: np.ndarray,
-    ids: np.ndarray,
-    flags: np.ndarray,
+    ids: np.ndarray | Joined,
+    flags: np.ndarray | Joined,
     annotations: dict[str, np.ndarray],
     tokenizer: Tokenizer,
     packed: bool = False,

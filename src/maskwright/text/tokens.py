@@ -8,16 +8,21 @@ A folder holds four arrays and a description:
 * `ends.bin`: int64 per document, the index after its separator.
 * `counts.bin`: int64 per token of the vocabulary, how often it occurs; separators not counted.
 * `metadata.json`: counts, types, and `unigram_entropy`, in nats per token.
+
+A corpus of several shards has such a folder for each, and one with the counts of all of them, whose metadata names
+the shards; they are read as one.
 """
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from maskwright.core.parallel import parallel_map
+from maskwright.core.parallel import Workers, parallel_map
+from maskwright.text.joined import Joined
 from maskwright.text.tokenizer import Tokenizer
 
 WORD_START = 1
@@ -37,9 +42,9 @@ class Tokens:
         unigram_entropy: entropy of the distribution of tokens, in nats; separators not counted.
     """
 
-    ids: np.ndarray
-    flags: np.ndarray
-    ends: np.ndarray
+    ids: np.ndarray | Joined
+    flags: np.ndarray | Joined
+    ends: np.ndarray | Joined
     counts: np.ndarray
     unigram_entropy: float
 
@@ -56,6 +61,16 @@ class Tokens:
     def open(cls, folder: Path) -> "Tokens":
         """Opens the arrays in a folder, memory-mapped."""
         metadata = json.loads((folder / "metadata.json").read_text())
+        counts = np.fromfile(folder / "counts.bin", "int64")
+        if "shards" in metadata:
+            parts = [cls.open(folder / shard) for shard in metadata["shards"]]
+            return cls(
+                Joined([part.ids for part in parts]),  # type: ignore[misc]
+                Joined([part.flags for part in parts]),  # type: ignore[misc]
+                Joined([part.ends for part in parts], counted=True),  # type: ignore[misc]
+                counts,
+                metadata["unigram_entropy"],
+            )
 
         def array(name: str, dtype: str) -> np.ndarray:
             path = folder / name  # an empty file cannot be mapped
@@ -65,7 +80,7 @@ class Tokens:
             array("ids.bin", metadata["dtype"]),
             array("flags.bin", "uint8"),
             array("ends.bin", "int64"),
-            np.fromfile(folder / "counts.bin", "int64"),
+            counts,
             metadata["unigram_entropy"],
         )
 
@@ -75,7 +90,7 @@ def write_tokens(
     open_texts: Callable[[], dict[str, TextSlice]],
     shards: dict[str, list[tuple[int, int]]],
     tokenizer_folder: Path,
-    workers: int,
+    workers: Workers,
     advance: Callable[[int, int], None],
     id_type: str = "auto",
 ) -> None:
@@ -101,6 +116,28 @@ def write_tokens(
     finally:
         for writer in writers.values():
             writer.close()
+
+
+def join_tokens(folder: Path, shards: Sequence[Path], splits: Sequence[str]) -> None:
+    """Writes a folder for each split, which `Tokens.open` opens as those of all shards, in this order.
+
+    Args:
+        shards: what `write_tokens` wrote, beside the folder that `folder` will be.
+    """
+    for split in splits:
+        own = folder / split
+        own.mkdir()
+        described = [json.loads((shard / split / "metadata.json").read_text()) for shard in shards]
+        counts = sum(np.fromfile(shard / split / "counts.bin", "int64") for shard in shards)
+        assert isinstance(counts, np.ndarray)
+        counts.tofile(own / "counts.bin")
+        metadata = {
+            "dtype": described[0]["dtype"],
+            "documents": sum(shard["documents"] for shard in described),
+            "unigram_entropy": entropy(counts),
+            "shards": [os.path.join("..", "..", shard.name, split) for shard in shards],
+        }
+        (own / "metadata.json").write_text(json.dumps(metadata, indent=2))
 
 
 class _Writer:
