@@ -188,6 +188,16 @@ def test_each_signal_that_ends_a_run_leaves_its_last_step(run, tmp_path, name):
     assert signal.getsignal(signal.Signals[name]) == before
 
 
+@pytest.mark.parametrize("step", [2, 5, 6])  # at a validation, and in the last step
+def test_a_run_that_a_signal_stopped_goes_on_as_if_it_had_not(run, tmp_path, step):
+    whole = run(*SIX, run_dir=tmp_path / "whole")
+    send = f"+callbacks.send={{_target_: {__name__}.Receive, name: SIGTERM, step: {step}}}"
+    with pytest.raises(Interrupted):
+        run(*SIX, send, run_dir=tmp_path / "run")
+    resumed = run(*SIX, "ckpt_path=auto", run_dir=tmp_path / "run")
+    assert quality(resumed.metrics) == quality(whole.metrics)
+
+
 @pytest.fixture
 def full(monkeypatch):
     """A function that lets the device have no space at certain steps."""

@@ -91,9 +91,12 @@ class Interrupt(Callback):
         self._before = {}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if not trainer.fit_loop._should_accumulate() and self._agreed():
-            trainer.save_checkpoint(self.path)
-            self._stop(trainer)
+        if trainer.fit_loop._should_accumulate() or not self._agreed():
+            return
+        if trainer.should_stop or trainer.global_step >= trainer.max_steps > 0:
+            return  # the last validation comes first, since a resumed run would not make up for it
+        trainer.save_checkpoint(self.path)
+        self._stop(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validated = trainer.global_step
