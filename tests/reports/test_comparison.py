@@ -65,6 +65,12 @@ def test_the_curve_of_a_resumed_run_is_one(tmp_path):
         (folder / name).write_text("step,train/loss\n" + "".join(f"{step},{loss}\n" for step, loss in points))
     [read] = gather([folder])
     assert read.curves == {"train/loss": [(0, 5), (10, 4), (20, 3), (30, 1)]}
+    (folder / "metrics.csv").rename(folder / "metrics-3.csv")
+    (folder / "metrics.csv").write_text(
+        "step,test/loss,train/tokens\n30,1.5,640\n"
+    )  # nothing was left but the test
+    [read] = gather([folder])
+    assert read.curves["train/loss"][-1] == (30, 1)
 
 
 def test_intervals_are_those_of_student():

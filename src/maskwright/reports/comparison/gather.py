@@ -13,6 +13,7 @@ import yaml
 
 from maskwright.core.errors import UserError
 
+_TOKENS = "train/tokens"
 _FILES = ("summary.json", "metrics.csv", "config.yaml")
 _OF_ONE_RUN = ("run_dir", "ckpt_path")  # keys that say where a run is, not what it does
 
@@ -124,7 +125,8 @@ def _metrics(run: Run, text: str) -> None:
         for name, value in values.items():
             if name.startswith(("train/", "validation/")) and math.isfinite(value):
                 curves.setdefault(name, []).append((step, value))
-    begins = min((points[0][0] for points in curves.values()), default=math.inf)
+    trained = (points[0][0] for name, points in curves.items() if name != _TOKENS)  # which a test has too
+    begins = min(trained, default=math.inf)
     for name in {*run.curves, *curves}:  # a resumed run has repeated what came after its checkpoint
         before = [point for point in run.curves.get(name, []) if point[0] < begins]
         run.curves[name] = before + curves.get(name, [])
