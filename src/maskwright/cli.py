@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from maskwright.core.changes import dotted_keys
 from maskwright.core.errors import Interrupted, JobsFailed, Pruned, UserError, nearest
 from maskwright.core.job_output import JobOutput
 from maskwright.core.renamed import new_key
@@ -298,12 +299,4 @@ def known(conf: str, config_name: str, arguments: list[str]) -> tuple[list[str],
         config = composed(conf, config_name, arguments, choices)
     except Exception:  # a choice is wrong as well
         config = composed(conf, config_name, arguments, [])
-    return groups, list(_dotted(config))
-
-
-def _dotted(node: Any, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key, value in node.items() if isinstance(node, dict) else ():
-        if not key.startswith("_"):
-            keys += [f"{prefix}{key}", *_dotted(value, f"{prefix}{key}.")]
-    return keys
+    return groups, dotted_keys(config)

@@ -28,6 +28,15 @@ def changes(before: Any, now: Any, path: str = "") -> list[Change]:
     return [] if before == now else [Change(path, before, now)]
 
 
+def dotted_keys(config: Any, prefix: str = "") -> list[str]:
+    """Returns the dotted keys of a plain config, of groups too, without those that begin with `_`."""
+    keys: list[str] = []
+    for key, value in config.items() if isinstance(config, Mapping) else ():
+        if not key.startswith("_"):
+            keys += [f"{prefix}{key}", *dotted_keys(value, f"{prefix}{key}.")]
+    return keys
+
+
 def listed(found: list[Change]) -> str:
     """Returns the changes as one line."""
     return "; ".join(map(str, found))

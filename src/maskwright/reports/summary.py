@@ -23,6 +23,14 @@ def write(run_dir: Path, summary: dict[str, Any]) -> None:
     write_file(run_dir / "summary.json", lambda path: path.write_text(text))
 
 
+def read(run_dir: Path) -> dict[str, Any]:
+    """Returns the summary of a run; an empty one if there is none that can be read."""
+    try:
+        return dict(json.loads((run_dir / "summary.json").read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
 def plain(value: Any) -> Any:
     """Returns the value with None in place of numbers that JSON cannot represent."""
     if isinstance(value, dict):

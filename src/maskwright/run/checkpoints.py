@@ -1,6 +1,5 @@
 """Which checkpoint a run resumes from, and whether it can."""
 
-import json
 import zipfile
 from glob import escape, glob
 from pathlib import Path
@@ -13,6 +12,8 @@ from maskwright.core.paths import CHECKPOINTS, LAST, PREVIOUS
 from maskwright.core.renamed import with_new_names
 from maskwright.core.terminal import console
 from maskwright.corpora.recipe import key_of, sources_of
+from maskwright.reports import summary
+from maskwright.run.directory import CONFIG
 from maskwright.run.saved import SavedRun
 from maskwright.settings.base import get
 from maskwright.settings.commands import TrainSettings
@@ -94,21 +95,23 @@ def completed(settings: TrainSettings) -> dict[str, float] | None:
 
     None if it has not.
     """
+    found = summary.read(Path(settings.run_dir))
+    if found.get("status") != "completed":
+        return None
     try:
-        summary = json.loads((Path(settings.run_dir) / "summary.json").read_text())
-        before = with_new_names(yaml.safe_load((Path(settings.run_dir) / "config.yaml").read_text()))
+        before = with_new_names(yaml.safe_load((Path(settings.run_dir) / CONFIG).read_text()))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     trainer = settings.trainer
-    steps, epochs = summary["counts"]["steps"], summary["counts"]["epochs"]
+    steps, epochs = found["counts"]["steps"], found["counts"]["epochs"]
     ended = 0 < trainer.max_steps <= steps
     if trainer.max_epochs is not None and epochs:  # of which the last step may lack a part
         ended |= trainer.max_epochs < epochs * (1 + 1 / steps)
-    ended |= bool(summary["ended_by_max_time"]) and get(before, "trainer.max_time") == trainer.max_time
-    ended |= bool(summary["stopped_early"]) and before["callbacks"] == settings.plain()["callbacks"]
-    if summary["status"] != "completed" or not ended:
+    ended |= bool(found["ended_by_max_time"]) and get(before, "trainer.max_time") == trainer.max_time
+    ended |= bool(found["stopped_early"]) and before["callbacks"] == settings.plain()["callbacks"]
+    if not ended:
         return None
-    return {name: float("nan") if value is None else value for name, value in summary["metrics"].items()}
+    return {name: float("nan") if value is None else value for name, value in found["metrics"].items()}
 
 
 def check_resumable(saved: SavedRun, task: Task, settings: TrainSettings) -> None:
@@ -133,18 +136,13 @@ def check_resumable(saved: SavedRun, task: Task, settings: TrainSettings) -> Non
         )
     max_steps = settings.trainer.max_steps
     # a run that was killed after its last step has yet to be tested
-    if 0 < max_steps < saved.step or (max_steps == saved.step and _status(saved.directory) == "completed"):
+    if 0 < max_steps < saved.step or (
+        max_steps == saved.step and summary.read(saved.directory).get("status") == "completed"
+    ):
         raise UserError(
             f"ckpt_path: {path} has trained {saved.step} steps, and trainer.max_steps={max_steps} leaves nothing "
             f"to do. Set trainer.max_steps={2 * saved.step}, for example."
         )
-
-
-def _status(run_dir: Path) -> str | None:
-    try:
-        return json.loads((run_dir / "summary.json").read_text()).get("status")
-    except (OSError, ValueError):
-        return None
 
 
 def _sources(data: dict[str, Any]) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 
 import yaml
 
-from maskwright.core.changes import Change, changes, listed
+from maskwright.core.changes import Change, changes, dotted_keys, listed
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.renamed import with_new_names
 from maskwright.corpora.listing import at
 from maskwright.run.assemble import task_spec
+from maskwright.run.directory import CONFIG
 from maskwright.run.saved import SavedRun
 from maskwright.settings.base import get
 from maskwright.settings.build import find_target
@@ -36,13 +37,13 @@ def check_unchanged(saved: SavedRun | None, settings: TrainSettings) -> list[str
     """
     now = settings.plain()
     for name in settings.resume.allow:
-        if get(now, name) is None and name not in _keys(now):
-            raise UserError(f"resume.allow: there is no key '{name}'.{nearest(name, _keys(now))}")
+        if get(now, name) is None and name not in dotted_keys(now):
+            raise UserError(f"resume.allow: there is no key '{name}'.{nearest(name, dotted_keys(now))}")
     if saved is not None:
         before, start, of = saved.config, saved.started_in, f"ckpt_path: {saved.checkpoint}"
         _check_kind(saved, now)
     else:
-        path = Path(settings.run_dir) / "config.yaml"
+        path = Path(settings.run_dir) / CONFIG
         try:
             before = with_new_names(yaml.safe_load(path.read_text()) or {})
         except FileNotFoundError:
@@ -76,13 +77,6 @@ def _changes(before: dict[str, Any], now: dict[str, Any], start: str | None) -> 
 
 def _allowed(key: str, allowed: Sequence[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in allowed)
-
-
-def _keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key, value in config.items():
-        keys += [f"{prefix}{key}", *(_keys(value, f"{prefix}{key}.") if isinstance(value, Mapping) else ())]
-    return keys
 
 
 def _check_kind(saved: SavedRun, now: dict[str, Any]) -> None:
