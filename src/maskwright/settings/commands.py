@@ -8,12 +8,13 @@ from maskwright.core.types import PathText
 from maskwright.settings.base import Settings
 from maskwright.settings.component import Component
 from maskwright.settings.hardware import Hardware
-from maskwright.settings.mask import MaskSettings
+from maskwright.settings.mask import MasksByName, MaskSettings
 from maskwright.settings.preparation import PreparationSettings
 from maskwright.settings.texts import Prose, Takes
 from maskwright.settings.trainer import TrainerSettings
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+EVALUATION_MASKS = "evaluation_masks"  # the key of the further masks of a run
 # checked together with the settings of the run
 OtherData = Annotated[dict[str, Any], Takes("maskwright.data.corpus.Corpus")]
 
@@ -32,6 +33,7 @@ class TrainSettings(Settings):
     tokenizer: Component
     mask: MaskSettings
     evaluation_mask: MaskSettings
+    evaluation_masks: MasksByName = {}
     model: Component
     optimizer: Component
     schedule: Component
@@ -50,7 +52,8 @@ class TrainSettings(Settings):
 
     @property
     def masks(self) -> dict[str, MaskSettings]:
-        return {"mask": self.mask, "evaluation_mask": self.evaluation_mask}
+        further = {f"{EVALUATION_MASKS}.{name}": mask for name, mask in self.evaluation_masks.items()}
+        return {"mask": self.mask, "evaluation_mask": self.evaluation_mask, **further}
 
 
 class PreviewSettings(Settings):

@@ -1,8 +1,8 @@
 """The groups `mask` and `evaluation_mask`: what is masked, how much of it, and what replaces it."""
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import StrictBool, field_validator
+from pydantic import BeforeValidator, StrictBool, field_validator
 
 from maskwright.settings.base import Settings, broken_value
 from maskwright.settings.component import Component
@@ -33,3 +33,18 @@ class MaskSettings(Settings):
         """Units, weights, ratio and corruption, by the names of the masker's arguments."""
         ratio = self.ratio if isinstance(self.ratio, Component) else Component(CONSTANT, {"value": self.ratio})
         return {"units": self.units, "weights": self.weights, "ratio": ratio, "corruption": self.corruption}
+
+
+def _composed(masks: Any) -> Any:
+    """Returns masks by their names; the command line makes these of a list of options, see `run.several`."""
+    if not isinstance(masks, list):
+        return masks
+    if masks:
+        raise broken_value(
+            f"has the names {masks} in a file, where only the settings of masks can stand. Choose options in its "
+            f"`defaults` instead: - mask@evaluation_masks.{masks[0]}: {masks[0]}"
+        )
+    return {}
+
+
+MasksByName = Annotated[dict[str, MaskSettings], BeforeValidator(_composed)]
