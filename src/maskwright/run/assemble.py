@@ -263,7 +263,7 @@ def make_task(
         "encoder": encoder,
         "head": masked_lm_head(encoder, **head_settings) if spec.predicts_tokens else None,
         "masker": maskers["mask"],
-        "evaluation_masker": maskers["evaluation_mask"] if spec.predicts_tokens else None,
+        "evaluation_masker": maskers.get("evaluation_mask") if spec.predicts_tokens else None,
         "evaluation_masks": _further(maskers, tokenizer) if spec.predicts_tokens else None,
         "labels": labels,
         "optimizer": build(settings.optimizer, "optimizer"),

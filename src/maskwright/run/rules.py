@@ -76,7 +76,8 @@ def further_masks_have_a_task(settings: TrainSettings) -> None:
     ):
         raise UserError(
             f"evaluation_masks={','.join(settings.evaluation_masks)}, but "
-            f"task={find_target(task, 'task').__name__} predicts no masked tokens. Leave them out, or take task=mlm."
+            f"task={find_target(task, 'task').__name__} predicts no masked tokens. Leave them out, or take "
+            "task=mlm."
         )
 
 

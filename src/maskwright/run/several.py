@@ -22,8 +22,8 @@ _SWEPT = ("data",)  # keys whose commas are those of a sweep, where there is one
 def expanded(arguments: Sequence[str], config_name: str) -> list[str]:
     """Returns the arguments of a command as Hydra takes them.
 
-    `masks=token,span`, or with brackets around the names, becomes a choice of `mask` for each name, at `masks.<name>`;
-    so the settings of each can be overridden: `masks.span.units.mean=5`.
+    `masks=token,span`, or `masks=[token,span]`, becomes a choice of `mask` for each name, at `masks.<name>`; so the
+    settings of each can be overridden: `masks.span.units.max_words=5`.
     """
     sweeps = any(argument in ("-m", "--multirun") for argument in arguments)
     return [own for argument in arguments for own in _expanded(argument, config_name, sweeps)]

@@ -2,12 +2,21 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, StrictBool, field_validator
+from pydantic import AfterValidator, BeforeValidator, StrictBool, field_validator
 
 from maskwright.settings.base import Settings, broken_value
 from maskwright.settings.component import Component
 
 CONSTANT = "maskwright.masking.Constant"
+
+
+def _share(ratio: float) -> float:
+    if not 0 < ratio <= 1:
+        raise broken_value(f"is {ratio}; a share of the tokens lies above 0 and is at most 1")
+    return ratio
+
+
+MaskedShare = Annotated[float, AfterValidator(_share)]
 
 
 class MaskSettings(Settings):
@@ -24,9 +33,7 @@ class MaskSettings(Settings):
     @field_validator("ratio")
     @classmethod
     def _is_a_share(cls, ratio: float | Component) -> float | Component:
-        if not isinstance(ratio, Component) and not 0 < ratio <= 1:
-            raise broken_value(f"is {ratio}; a share of the tokens lies above 0 and is at most 1")
-        return ratio
+        return ratio if isinstance(ratio, Component) else _share(ratio)
 
     @property
     def parts(self) -> dict[str, Component]:
@@ -37,14 +44,12 @@ class MaskSettings(Settings):
 
 def _composed(masks: Any) -> Any:
     """Returns masks by their names; the command line makes these of a list of options, see `run.several`."""
-    if not isinstance(masks, list):
-        return masks
-    if masks:
+    if isinstance(masks, list) and masks:
         raise broken_value(
             f"has the names {masks} in a file, where only the settings of masks can stand. Choose options in its "
             f"`defaults` instead: - mask@evaluation_masks.{masks[0]}: {masks[0]}"
         )
-    return {}
+    return masks or {}
 
 
 MasksByName = Annotated[dict[str, MaskSettings], BeforeValidator(_composed)]

@@ -1,8 +1,9 @@
 """Further masks that a model is evaluated under, beside that of its task."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,12 +28,12 @@ class EvaluationMasks(nn.Module):
 
     byte_lengths: Tensor
 
-    def __init__(self, maskers: Mapping[str, Masker], byte_lengths: Sequence[int]):
+    def __init__(self, maskers: Mapping[str, Masker], byte_lengths: np.ndarray):
         super().__init__()
         self.names = tuple(maskers)
         self.maskers = nn.ModuleList(maskers.values())
         self.means = nn.ModuleList(Means(("loss", "accuracy", "bytes")) for _ in maskers)
-        self.register_buffer("byte_lengths", torch.as_tensor(byte_lengths), persistent=False)
+        self.register_buffer("byte_lengths", torch.from_numpy(byte_lengths), persistent=False)
 
     def update(self, batch: dict[str, Tensor], loss: Loss) -> None:
         """Adds a batch, once under each mask."""
@@ -49,7 +50,7 @@ class EvaluationMasks(nn.Module):
         `bits_per_byte` is the loss of all masked tokens over the bytes of their text, which compares models with
         different tokenizers.
         """
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, means in zip(self.names, self.means, strict=True):
             of = means.compute()  # type: ignore[operator]
             of["bits_per_byte"] = of["loss"] / (of["bytes"] * math.log(2)).clamp(min=1e-6)
