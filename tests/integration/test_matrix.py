@@ -61,6 +61,7 @@ def test_runs_are_evaluated_under_several_masks(run, tmp_path, monkeypatch, caps
     line = f"| 2 | span 0.3 | {rows[2].metrics['token 0.15/loss']:.4f} | {rows[2].metrics['token 0.4/loss']:.4f} | "
     assert line + f"{rows[2].metrics['span 0.15/loss']:.4f} \\* |" in tables
     assert "bits per byte" in shown
+    assert f"{rows[2].metrics['pmi 0.4/loss']:.4f} " in shown
     assert "favours it" in shown
 
     [alone] = compared(f"run={runs[2].run_dir}", "masks=span", "ratios=0.4", "split=validation")

@@ -124,15 +124,17 @@ class Tables:
 
     def show(self) -> None:
         """Prints means over seeds where there are several, else all rows."""
+        out = console()
         for table in self.of_seeds() or self.of_runs():
-            shown = RichTable(title=table.title or None)
+            shown = RichTable(title=table.title or None, title_justify="left")
             for head in table.heads:
-                shown.add_column(head)
+                shown.add_column(head.replace(" ", "\n"), no_wrap=True)
             for line in table.rows:
                 shown.add_row(*line)
-            console().print(shown)
+            out.width = max(out.width, out.measure(shown).maximum)  # a number that is cut is none
+            out.print(shown)
         for note in self.notes:
-            console().print(note)
+            out.print(note)
 
 
 def _cell(column: _Column, group: Sequence[Row]) -> str:
