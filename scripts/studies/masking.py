@@ -6,8 +6,8 @@
 
 See `conf/study_masking.yaml` for the arms, the budget and the fine-tuning tasks, and `studies.py` for how parts are
 run and resumed. All runs are evaluated with the same masks at a ratio of 0.15, whatever they were trained with, and
-under each of `evaluation_masks`, which makes the loss matrix (docs/evaluation.md); parts that finished without it get
-it when the command is repeated.
+under each of `evaluation_masks`, which makes the loss matrix (docs/evaluation.md). Parts that finished without it
+get it when the command is repeated.
 """
 
 import itertools
