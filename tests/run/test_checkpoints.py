@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import torch
 
 from maskwright.run import checkpoints
-from maskwright.run.evaluate import _folder
+from maskwright.run.evaluated_data import folder_of
 
 
 def own(tmp_path):
@@ -13,9 +13,9 @@ def own(tmp_path):
 
 def test_an_evaluation_of_a_part_or_of_another_checkpoint_has_its_own_folder(tmp_path):
     data = own(tmp_path)
-    assert _folder("test", data, data, "best") == "test"
-    assert _folder("test", data | {"limit": 50}, data, "best") == "test-limit-50"
-    assert _folder("test", data, data, "last") == "test-last"
+    assert folder_of("test", data, data, "best") == "test"
+    assert folder_of("test", data | {"limit": 50}, data, "best") == "test-limit-50"
+    assert folder_of("test", data, data, "last") == "test-last"
 
 
 def test_the_last_run_is_found_behind_a_link(tmp_path, monkeypatch):

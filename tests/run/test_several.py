@@ -12,7 +12,7 @@ def of_run(*names: str, key: str = "evaluation_masks") -> list[str]:
     [
         ("train", "evaluation_masks=[token,span]", of_run("token", "span")),
         ("train", "evaluation_masks=token", of_run("token")),
-        ("train", "evaluation_masks=[]", ["evaluation_masks=[]"]),
+        ("train", "evaluation_masks=[]", ["evaluation_masks=null"]),
         ("train", "evaluation_masks.span.ratio=0.4", ["evaluation_masks.span.ratio=0.4"]),
         ("train", "data=imdb", ["data=imdb"]),
         ("evaluate", "masks=token, span,token", of_run("token", "span", key="masks")),

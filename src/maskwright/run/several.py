@@ -32,6 +32,8 @@ def _expanded(argument: str, config_name: str, sweeps: bool) -> list[str]:
     if key in _VALUES.get(config_name, ()) and "," in value and not listed:
         return [f"{key}=[{value}]"]
     overrides = _OPTIONS.get(config_name, {}).get(key)
+    if key == "evaluation_masks" and value == "[]":
+        return [f"{key}=null"]  # Hydra merges no list with what an experiment has chosen
     names = [name.strip() for name in inner.split(",") if name.strip()]
     if overrides is None or not names or value == "null":
         return [argument]

@@ -1,6 +1,6 @@
 """The groups `mask` and `evaluation_mask`: what is masked, how much of it, and what replaces it."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, StrictBool, field_validator
 
@@ -42,14 +42,5 @@ class MaskSettings(Settings):
         return {"units": self.units, "weights": self.weights, "ratio": ratio, "corruption": self.corruption}
 
 
-def _composed(masks: Any) -> Any:
-    """Returns masks by their names; the command line makes these of a list of options, see `run.several`."""
-    if isinstance(masks, list) and masks:
-        raise broken_value(
-            f"has the names {masks} in a file, where only the settings of masks can stand. Choose options in its "
-            f"`defaults` instead: - mask@evaluation_masks.{masks[0]}: {masks[0]}"
-        )
-    return masks or {}
-
-
-MasksByName = Annotated[dict[str, MaskSettings], BeforeValidator(_composed)]
+# of the command line, see `run.several`
+MasksByName = Annotated[dict[str, MaskSettings], BeforeValidator(lambda masks: {} if masks is None else masks)]
