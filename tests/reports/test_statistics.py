@@ -1,6 +1,7 @@
 """Statistics over seeds and test items, against libraries, closed forms and simulation."""
 
 import math
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,6 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
-from maskwright.reports import statistics
 from maskwright.reports.statistics import (
     compare,
     equivalence_test,
@@ -230,5 +230,11 @@ def test_what_cannot_be_computed_is_refused_in_a_sentence(call, message):
         call()
 
 
-def test_all_that_is_exported_is_there():
-    assert all(hasattr(statistics, name) for name in statistics.__all__)
+def test_the_example_in_the_documents(capsys):
+    [code] = re.findall(r"```python\n(.*?statistics.*?)```", (ROOT / "docs" / "reports.md").read_text(), re.DOTALL)
+    exec(code, {})
+    difference, seeds = capsys.readouterr().out.splitlines()
+    numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", difference)]
+    stated = [float(number) for number in re.findall(r"-?\d+\.\d+", code.split("# Estimate")[1])[:3]]
+    assert numbers == pytest.approx(stated, abs=0.005)
+    assert f"# {seeds}\n" in code
