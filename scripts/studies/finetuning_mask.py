@@ -16,9 +16,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from figures import Metric, Study, Values
 from omegaconf import DictConfig, OmegaConf
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-from studies import Metric, Values, check_settings, keep_settings, parts, run, settings_of, write_report
+from studies import check_settings, keep_settings, parts, run, settings_of, write_report
 
 from maskwright.annotations.lexicon import Lexicon
 from maskwright.cli import Invocation, command
@@ -44,13 +45,17 @@ def main(cfg: DictConfig, _: Invocation) -> None:
     text = json.dumps(scores(part / "finetuning", study["positive"], study["few"]), indent=1)
     write_file(part / SCORED, lambda path: path.write_text(text))
     keep_settings(folder, common)
-    write_report(folder, study["title"], lambda: figures(folder), study["baseline"])
+    write_report(folder, lambda: Study(study["title"], study["baseline"], figures(folder, study["margin"])))
 
 
-def figures(folder: Path) -> dict[Metric, Values]:
+def figures(folder: Path, margin: float | None) -> dict[Metric, Values]:
     """Returns the results of the finished parts of the study."""
     metrics = [Metric("tokens hidden", main=False)]
-    metrics += [Metric(f"{score}, {of}", main=score == "accuracy") for of in ("all", "hard") for score in SCORES]
+    metrics += [
+        Metric(f"{score}, {of}", main=score == "accuracy", margin=margin)
+        for of in ("all", "hard")
+        for score in SCORES
+    ]
     found: dict[Metric, Values] = {metric: {} for metric in metrics}
     for arm, seeds in parts(folder).items():
         for seed, path in seeds.items():

@@ -12,18 +12,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from figures import Metric, Study
 from omegaconf import DictConfig, OmegaConf
-from studies import (
-    Metric,
-    Values,
-    check_settings,
-    collect,
-    keep_settings,
-    objective,
-    run,
-    settings_of,
-    write_report,
-)
+from studies import check_settings, collect, keep_settings, objective, run, settings_of, write_report
 
 from maskwright.cli import Invocation, command
 from maskwright.core.errors import UserError
@@ -49,14 +40,16 @@ def main(cfg: DictConfig, _: Invocation) -> None:
         run(part / name, [*shlex.split(settings), f"init_from='{part / 'pretraining'}'", seed])
         keep_settings(folder, {f"finetuning.{name}": settings})
 
-    def figures() -> dict[Metric, Values]:
-        found = {Metric("MLM loss at 0.15", percent=False): collect(folder, "pretraining", "test/loss")}
+    def figures() -> Study:
+        loss = Metric("MLM loss at 0.15", percent=False, margin=study["loss_margin"])
+        found = {loss: collect(folder, "pretraining", "test/loss")}
         for name in finetuning:
             key = objective(part / name).removeprefix("test/")
-            found[Metric(f"{name} {key}", percent=key != "loss")] = collect(folder, name)
-        return found
+            margin = study["loss_margin"] if key == "loss" else study["margin"]
+            found[Metric(f"{name} {key}", percent=key != "loss", margin=margin)] = collect(folder, name)
+        return Study(study["title"], study["baseline"], found)
 
-    write_report(folder, study["title"], figures, study["baseline"])
+    write_report(folder, figures)
 
 
 def budget(study: dict[str, Any]) -> list[str]:
