@@ -1,6 +1,7 @@
 """The commands and keys in the documentation work."""
 
 import json
+import math
 import re
 import shlex
 import shutil
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskwright.cli import known
-from maskwright.run.evaluate import evaluate
+from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
+from maskwright.run.several import expanded
 from tests.conftest import ROOT, compose_command
 from tests.programs import call
 
@@ -66,7 +68,7 @@ def with_splits(labelled: dict[str, list[str]], folder: Path) -> Path:
 
 @pytest.mark.parametrize("command", TRAIN)
 def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, command):
-    overrides = command.split()[2:]
+    overrides = expanded(command.split()[2:], "train")
     if start := next((o for o in overrides if o.startswith("init_from=")), None):
         of_run = start.startswith("init_from=logs/")
         folder = run("trainer.max_steps=1", run_dir=tmp_path / "start").run_dir if of_run else hub_model
@@ -85,7 +87,11 @@ def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, co
     assert result.metrics["test/loss"] > 0
 
 
-@pytest.mark.parametrize("command", shown(r"python src/evaluate\.py run=\S+( [\w.]+=\S+)*$"))
+EVALUATE = shown(r"python src/evaluate\.py run=\S+( [\w.]+=\S+)*$")
+COMPARE = [command for command in EVALUATE if re.search(r" masks=| data=\w+,", command)]
+
+
+@pytest.mark.parametrize("command", [command for command in EVALUATE if command not in COMPARE])
 def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     data = next((choice for choice in labelled if choice in command), "data=imdb")
     task = "tagging" if data == "data=conll" else "classification"
@@ -97,6 +103,26 @@ def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     for name, value in metrics.items():
         assert value == pytest.approx(trained.metrics[name], rel=1e-5)
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
+
+
+def test_documented_comparisons_run(run, labelled, tmp_path):
+    folder = tmp_path / "runs"
+    brief = ["trainer.max_steps=1", "trainer.val_check_interval=1", "data.evaluation_limit=2"]
+    for name in ("one", "two"):
+        run(*brief, run_dir=folder / name)
+    local = [f"data.imdb.{own.removeprefix('data.')}" for own in labelled["data=imdb"]]
+    local += ["data.wikipedia.limit=25"]
+    assert len(COMPARE) >= 5
+    for command in COMPARE:
+        asked, *given = command.split()[2:]
+        runs = f"{folder}/one,{folder}/two" if "," in asked else str(folder / "one")
+        given += local if " data=" in command else []
+        overrides = expanded(
+            quoted([f"run={runs}", "hardware=cpu", *given], str(ROOT / "conf"), "evaluate"), "evaluate"
+        )
+        rows = compare(compose_command("evaluate", *overrides), overrides)
+        assert len(rows) == (2 if "," in asked else 1) * (2 if " data=" in command else 1)
+        assert all(math.isfinite(value) for row in rows for value in row.metrics.values())
 
 
 @pytest.fixture(scope="module")
