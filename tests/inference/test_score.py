@@ -44,7 +44,9 @@ def test_scores_are_those_of_one_mask_at_a_time(name, method, tokenizer):  # noq
     assert [own.encoded.text for own in found] == texts
     for own in found:
         assert own.log_probabilities.tolist() == pytest.approx(reference(model, own.encoded.text, method), abs=2e-4)
-    assert max(len(own.encoded.ids) - own.encoded.words.max(initial=-1) for own in found) > 2  # words of several tokens
+    assert (
+        max(len(own.encoded.ids) - own.encoded.words.max(initial=-1) for own in found) > 2
+    )  # words of several tokens
 
 
 def test_what_a_score_sums_up_to(tokenizer):  # noqa: F811
@@ -140,7 +142,11 @@ def test_the_formats_of_pairs(tmp_path):
         ("a.txt", "", r"a\.txt holds no pairs"),
         ("a.jsonl", "{", r"a\.jsonl, line 1: this is not JSON"),
         ("a.jsonl", "[]", r"a\.jsonl, line 1: this is no JSON object"),
-        ("a.jsonl", '{"sentence_good": "x"}', r"a\.jsonl, line 1: 'sentence_bad' is missing\. It has sentence_good"),
+        (
+            "a.jsonl",
+            '{"sentence_good": "x"}',
+            r"a\.jsonl, line 1: 'sentence_bad' is missing\. It has sentence_good",
+        ),
         ("a.csv", "good,worse\nx,y\n", r"a\.csv, line 2: 'bad' is missing"),
         ("a.tsv", "x", r"a\.tsv is no format that is known"),
         ("a.txt", b"gut\nsch\xf6n\n", r"a\.txt, line 2: the byte 4 is not UTF-8"),

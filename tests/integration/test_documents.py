@@ -1,11 +1,13 @@
 """The commands and keys in the documentation work."""
 
+import io
 import json
 import math
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from maskwright.cli import known
 from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
+from maskwright.run.score import run_score
 from maskwright.run.several import expanded
 from tests.conftest import ROOT, compose_command
 from tests.programs import call
@@ -123,6 +126,35 @@ def test_documented_comparisons_run(run, labelled, tmp_path):
         rows = compare(compose_command("evaluate", *overrides), overrides)
         assert len(rows) == (2 if "," in asked else 1) * (2 if " data=" in command else 1)
         assert all(math.isfinite(value) for row in rows for value in row.metrics.values())
+
+
+@pytest.fixture(scope="module")
+def masked_run(tmp_path_factory):
+    """A function that returns the directory of a run of masked language modelling, trained once."""
+    folder = tmp_path_factory.mktemp("masked") / "run"
+
+    def trained(run):
+        return folder if folder.exists() else run("trainer.max_steps=1", run_dir=folder).run_dir
+
+    return trained
+
+
+@pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/score\.py run="))
+def test_documented_scoring_commands_run(run, masked_run, tmp_path, monkeypatch, capsys, command):
+    run_dir = masked_run(run)
+    monkeypatch.chdir(tmp_path)
+    text = "The cat sat on the mat."
+    Path("texts.txt").write_text(f"{text}\n")
+    for folder in ("Zorro/sentences/babyberta", "blimp/data"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "agreement-simple.txt").write_text("the cats sits\nthe cat sits\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{text}\n"))
+    typed = ["text=-" if part == "-" else part for part in shlex.split(command.rpartition("| ")[2])[2:]]
+    overrides = quoted([o for o in typed if not o.startswith("run=")], str(ROOT / "conf"), "score")
+    run_score(compose_command("score", f"run={run_dir}", "hardware=cpu", *overrides))
+    output = next((Path(o.partition("=")[2]) for o in typed if o.startswith("output=") and o != "output=-"), None)
+    printed = capsys.readouterr().out if output is None else output.read_text()
+    assert ("agreement-simple" if "pairs=" in command else text) in printed.replace("  simple", "agreement-simple")
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,8 @@ def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
 
     - `.jsonl`: the keys `sentence_good` and `sentence_bad`, and, if they are there, `UID`, the paradigm, and
       `linguistics_term`, the phenomenon, as in BLiMP (Warstadt et al., 2020).
-    - `.txt`: a wrong sentence in each odd line, and the right one in the line after it, as in Zorro (Huebner et al.,
-      2021), whose files are named `<phenomenon>-<paradigm>.txt`.
+    - `.txt`: a wrong sentence in each odd line, and the right one in the line after it, as in Zorro (Huebner et
+      al., 2021), whose files are named `<phenomenon>-<paradigm>.txt`.
     - `.csv`: the columns `good` and `bad`, and, if they are there, `paradigm` and `phenomenon`.
 
     Args:

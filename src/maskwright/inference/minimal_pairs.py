@@ -44,7 +44,7 @@ class Accuracy:
         return float(np.mean([*self.by_paradigm.values()]))
 
     def interval(self, seed: int, paradigms: Sequence[str]) -> Estimate:
-        """Returns the mean over some paradigms with its bootstrap interval, over the paradigms and the pairs in them.
+        """Returns the mean over some paradigms with its bootstrap interval, over paradigms and the pairs in them.
 
         The interval of a single paradigm is over its pairs alone.
         """
@@ -55,8 +55,8 @@ def accuracy(pairs: Sequence[Pair], good: Sequence[float], bad: Sequence[float])
     """Returns how often the right sentence has the higher score.
 
     Args:
-        good, bad: the scores of the sentences of each pair, in nats. Those that differ by less than `TIE` are equal,
-            and count one half.
+        good, bad: the scores of the sentences of each pair, in nats. Those that differ by less than `TIE` are
+            equal, and count one half.
     """
     difference = np.asarray(good, np.float64) - np.asarray(bad, np.float64)
     outcomes = np.where(np.abs(difference) < TIE, 0.5, difference > 0)

@@ -74,16 +74,16 @@ class Total:
     def said(self) -> str:
         """Returns the sums as sentences."""
         if not self.tokens:
-            return f"{self.texts:,} texts without a token"
+            return f"texts: {self.texts:,}, all without a token"
         said = (
-            f"{self.texts:,} texts, {self.tokens:,} tokens, {self.bytes:,} bytes: {self.pll:,.4f} nats, "
+            f"texts: {self.texts:,}, tokens: {self.tokens:,}, bytes: {self.bytes:,}, {self.pll:,.4f} nats, "
             f"pseudo-perplexity {math.exp(-self.pll / self.tokens):,.2f}, "
             f"{-self.pll / math.log(2) / self.bytes:.4f} bits per byte"
         )
         if self.unknown:
             said += (
-                f"\nnote: {self.unknown:,} tokens are {self.tokenizer.special['unk']}, which stands for any text, so "
-                "the bits per byte are too low to compare with other tokenizers"
+                f"\nnote: tokens that are {self.tokenizer.special['unk']}, which stands for any text: {self.unknown:,}. "
+                "The bits per byte are too low to compare with other tokenizers."
             )
         return said
 

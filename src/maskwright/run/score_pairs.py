@@ -20,6 +20,8 @@ from maskwright.run.output import STDOUT, Row, stdout_for_rows
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import ScoreSettings
 
+_WIDTH = 110  # characters of the table, wherever it goes
+
 
 def score_pairs(asked: ScoreSettings, saved: SavedRun) -> int:
     """Prints how often a model prefers the right sentence, and writes it; returns the number of pairs.
@@ -44,11 +46,12 @@ def score_pairs(asked: ScoreSettings, saved: SavedRun) -> int:
             stdout.write(_lines(rows))
         else:
             shown = console(stdout)
+            shown.width = max(shown.width, _WIDTH)
             shown.print(_table(rows))
             shown.print(
-                f"{len(pairs):,} pairs; intervals of 95 % over paradigms and pairs. untrained: the same architecture "
-                f"with random weights, {len(few):,} pairs. constant: all tokens are equally probable, so the "
-                "shorter sentence is preferred. Equal scores count one half."
+                f"{len(pairs):,} pairs; intervals of 95 % over paradigms and pairs. untrained: the same "
+                f"architecture with random weights, {len(few):,} pairs. constant: all tokens are equally probable, so "
+                "the shorter sentence is preferred. Equal scores count one half."
             )
     if output is not None:
         write_file(output, lambda temporary: temporary.write_text(_lines(rows), encoding="utf-8"))
