@@ -6,8 +6,8 @@
 The model is a BERT with random weights and the tokenizer of all-MiniLM-L6-v2, as speed does not depend on weights.
 The sentences are short ones of the articles that gensim ships, or the lines of a file. All contestants score the
 same sentences, in turns, and must agree on them. minicons gets as many sentences at once as is best for it, of
-those in `--sentences-at-once`. `plain` is the encoder alone over the same masked rows, already in batches of rows of the
-same length: its share in the time of `score` is what is not lost on anything else.
+those in `--sentences-at-once`. `plain` is the encoder alone over the same masked rows, already in batches of rows
+of the same length: its share in the time of `score` is what is not lost on anything else.
 """
 
 import argparse

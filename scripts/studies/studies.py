@@ -74,9 +74,7 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(written, lambda path: path.write_text(json.dumps([*overrides], indent=1)))
         print(f"{folder}: running; its output goes to output.log there", flush=True)
-        command = [sys.executable, str(ROOT / "src" / "train.py"), *overrides, f"hydra.run.dir={folder}"]
-        job = Job(folder.name, [*command, "ckpt_path=auto"], folder)
-        run_jobs([job], 1, [{}], quiet=True)
+        job = call(folder, "train.py", [*overrides, f"hydra.run.dir={folder}", "ckpt_path=auto"])
         metrics = finished(folder)
         if job.status or metrics is None:
             message = f"{folder} failed with status {job.status}: {job.error()}"
@@ -85,6 +83,14 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
             raise UserError(message) if job.status == USER_ERROR and not begun else RuntimeError(message)
     print(f"{folder}: {objective(folder)} {metrics[objective(folder)]:.4f}", flush=True)
     return metrics
+
+
+def call(folder: Path, program: str, overrides: Sequence[str]) -> Job:
+    """Returns how a command of `src/` ended, whose output goes to output.log in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    job = Job(folder.name, [sys.executable, str(ROOT / "src" / program), *overrides], folder)
+    run_jobs([job], 1, [{}], quiet=True)
+    return job
 
 
 def finished(folder: Path) -> dict[str, float] | None:

@@ -108,20 +108,23 @@ def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
 
 
-def test_documented_comparisons_run(run, labelled, tmp_path):
+def test_documented_comparisons_run(run, corpus, labelled, tmp_path):
     folder = tmp_path / "runs"
     brief = ["trainer.max_steps=1", "trainer.val_check_interval=1", "data.evaluation_limit=2"]
     for name in ("one", "two"):
         run(*brief, run_dir=folder / name)
     local = [f"data.imdb.{own.removeprefix('data.')}" for own in labelled["data=imdb"]]
-    local += ["data.wikipedia.limit=25"]
+    local += [f"data.wikipedia.source={corpus}", "data.wikipedia.document=row"]
     assert len(COMPARE) >= 5
     for command in COMPARE:
         asked, *given = command.split()[2:]
         runs = f"{folder}/one,{folder}/two" if "," in asked else str(folder / "one")
         given += local if " data=" in command else []
         overrides = expanded(
-            quoted([f"run={runs}", "hardware=cpu", *given], str(ROOT / "conf"), "evaluate"), "evaluate"
+            quoted(
+                [f"run={runs}", "hardware=cpu", "preparation.workers=1", *given], str(ROOT / "conf"), "evaluate"
+            ),
+            "evaluate",
         )
         rows = compare(compose_command("evaluate", *overrides), overrides)
         assert len(rows) == (2 if "," in asked else 1) * (2 if " data=" in command else 1)

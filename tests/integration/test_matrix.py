@@ -16,7 +16,9 @@ BRIEF = ("trainer.max_steps=2", "trainer.val_check_interval=2", "data.evaluation
 
 
 def compared(*overrides: str):
-    overrides = expanded(quoted(["hardware=cpu", *overrides], str(ROOT / "conf"), "evaluate"), "evaluate")
+    overrides = expanded(
+        quoted(["hardware=cpu", "preparation.workers=1", *overrides], str(ROOT / "conf"), "evaluate"), "evaluate"
+    )
     cfg = compose_command("evaluate", *overrides)
     assert compares(cfg)
     return compare(cfg, overrides)

@@ -47,6 +47,7 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
         f"folder={folder}",
         f"pretraining=data=text data.source={corpus} data.cache_dir={cache} {SMALL}",
         "finetuning.conll=null",
+        "evaluation_masks=[token,span]",
         f"finetuning.imdb=task=classification data=imdb data.source={films} data.published=null "
         f"data.cache_dir={cache} hardware=cpu preparation.workers=1 trainer.max_epochs=null "
         "trainer.max_steps=2 data.block_size=32 logger=csv",
@@ -60,6 +61,10 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
     losses = figures.read(folder / "study.json").values[Metric("MLM loss at 0.15", percent=False, margin=0.05)]
     assert losses["token"][1] < losses["no_pretraining"][1]
     assert (folder / "study.svg").read_text().count("no_pretraining")
+    metrics = json.loads((folder / "token-1" / "matrix" / "matrix.json").read_text())["rows"][0]["metrics"]
+    figures = json.loads((folder / "study.json").read_text())
+    assert figures["loss under span 0.15"]["token"]["1"] == metrics["span 0.15/loss"]
+    assert figures["loss under token 0.15"]["token"]["1"] == pytest.approx(losses["token"]["1"], rel=1e-6)
     begun = json.loads((folder / "token-1" / "imdb" / "summary.json").read_text())["command"]
     assert f"init_from='{folder}/token-1/pretraining'" in begun
 

@@ -82,8 +82,8 @@ class Total:
         )
         if self.unknown:
             said += (
-                f"\nnote: tokens that are {self.tokenizer.special['unk']}, which stands for any text: {self.unknown:,}. "
-                "The bits per byte are too low to compare with other tokenizers."
+                f"\nnote: tokens that are {self.tokenizer.special['unk']}, which stands for any text: "
+                f"{self.unknown:,}. The bits per byte are too low to compare with other tokenizers."
             )
         return said
 

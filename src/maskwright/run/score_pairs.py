@@ -50,8 +50,8 @@ def score_pairs(asked: ScoreSettings, saved: SavedRun) -> int:
             shown.print(_table(rows))
             shown.print(
                 f"{len(pairs):,} pairs; intervals of 95 % over paradigms and pairs. untrained: the same "
-                f"architecture with random weights, {len(few):,} pairs. constant: all tokens are equally probable, so "
-                "the shorter sentence is preferred. Equal scores count one half."
+                f"architecture with random weights, {len(few):,} pairs. constant: all tokens are equally probable, "
+                "so the shorter sentence is preferred. Equal scores count one half."
             )
     if output is not None:
         write_file(output, lambda temporary: temporary.write_text(_lines(rows), encoding="utf-8"))
