@@ -203,11 +203,13 @@ def test_a_report_is_written_again_from_its_values_and_into_a_document(tmp_path)
     picture = (tmp_path / "study.svg").read_text()
     reporting.draw(tmp_path / "again.svg", STUDY)
     assert (tmp_path / "again.svg").read_text() == picture
-    for content, message in (("{}", "is not the study.json"), ('{"metrics": 3', "JSONDecodeError")):
-        path.write_text(content)
-        done = programs.call(ROOT / "scripts" / "studies" / "reporting.py", str(path), cwd=ROOT, limit=60)
-        assert done.returncode == 2
-        assert message in done.stderr
+    path.write_text('{"metrics": 3')
+    done = programs.call(ROOT / "scripts" / "studies" / "reporting.py", str(path), cwd=ROOT, limit=60)
+    assert done.returncode == 2
+    assert "is not the study.json of a study (JSONDecodeError" in done.stderr
+    path.write_text('{"MLM loss at 0.15": {}}')  # as code before 2026-11-26 wrote it
+    with pytest.raises(UserError, match="KeyError: 'metrics'"):
+        figures.read(path)
     with pytest.raises(UserError, match="No such file or directory. Name the study.json"):
         figures.read(tmp_path / "none.json")
 
