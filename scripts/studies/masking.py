@@ -14,6 +14,7 @@ from typing import Any
 
 from figures import Metric, Study
 from omegaconf import DictConfig, OmegaConf
+from outcomes import over_seeds_and_texts, right
 from studies import check_settings, collect, keep_settings, objective, run, settings_of, write_report
 
 from maskwright.cli import Invocation, command
@@ -42,12 +43,19 @@ def main(cfg: DictConfig, _: Invocation) -> None:
 
     def figures() -> Study:
         loss = Metric("MLM loss at 0.15", percent=False, margin=study["loss_margin"])
-        found = {loss: collect(folder, "pretraining", "test/loss")}
+        found, outcomes = {loss: collect(folder, "pretraining", "test/loss")}, {}
         for name in finetuning:
             key = objective(part / name).removeprefix("test/")
             margin = study["loss_margin"] if key == "loss" else study["margin"]
-            found[Metric(f"{name} {key}", percent=key != "loss", margin=margin)] = collect(folder, name)
-        return Study(study["title"], study["baseline"], found)
+            metric = Metric(f"{name} {key}", percent=key != "loss", margin=margin)
+            found[metric] = collect(folder, name)
+            if key == "accuracy":
+                outcomes[metric.title] = {
+                    arm: {seed: right(folder / f"{arm}-{seed}" / name) for seed in seeds}
+                    for arm, seeds in found[metric].items()
+                }
+        baseline = study["baseline"]
+        return Study(study["title"], baseline, found, over_seeds_and_texts(outcomes, baseline))
 
     write_report(folder, figures)
 
