@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskwright.core.errors import UserError
+from maskwright.reports.statistics import Estimate
 
 Values = dict[str, dict[int, float]]  # by arm and seed
 
@@ -39,11 +40,14 @@ class Study:
         title: heading of the picture.
         baseline: the arm that the others are compared with.
         values: of each metric, by arm and seed.
+        over_texts: of metrics that count texts, the difference of each arm to the baseline with its interval over
+            seeds and texts, by title and arm.
     """
 
     title: str
     baseline: str
     values: dict[Metric, Values]
+    over_texts: dict[str, dict[str, Estimate]] = field(default_factory=dict)
 
     def arms(self) -> list[str]:
         """Returns the arms that have results, the baseline first."""
@@ -55,7 +59,7 @@ class Study:
         metrics = [dataclasses.asdict(metric) for metric in self.values]
         values = {metric.title: values for metric, values in self.values.items()}
         content = {"title": self.title, "baseline": self.baseline, "metrics": metrics, "values": values}
-        return json.dumps(content, indent=1) + "\n"
+        return json.dumps(content | {"over_texts": self.over_texts}, indent=1) + "\n"
 
 
 def read(path: Path) -> Study:
@@ -73,7 +77,11 @@ def read(path: Path) -> Study:
             }
             for metric in content["metrics"]
         }
-        return Study(content["title"], content["baseline"], values)
+        over_texts = {
+            title: {arm: Estimate(*found) for arm, found in arms.items()}
+            for title, arms in content.get("over_texts", {}).items()
+        }
+        return Study(content["title"], content["baseline"], values, over_texts)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}. Name the study.json in the folder of a study.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from figures import Metric, Study
 
-from maskwright.reports.statistics import Comparison, compare, holm, seeds_needed, smallest_difference
+from maskwright.reports.statistics import Comparison, Estimate, compare, holm, seeds_needed, smallest_difference
 
 ALPHA, POWER = 0.05, 0.8
 WIDTH = 120  # of a line in documents
@@ -78,6 +78,9 @@ def describe(study: Study) -> str:
 def _method(study: Study, made: list[Finding]) -> str:
     least, most = (side(finding.found.n for finding in made) for side in (min, max))
     seeds = f"{least} seeds" if least == most else f"{least} to {most} seeds"
+    over_texts = (
+        " Intervals over seeds and texts resample both (Sellam et al., 2022); few seeds make them too narrow."
+    )
     return _filled(
         f"Differences to `{study.baseline}` are paired by seed, over {seeds}, with Student's t; intervals are of "
         "95 %, each of one comparison. p is that of no difference, and p (equivalence) that of a true difference "
@@ -85,16 +88,22 @@ def _method(study: Study, made: list[Finding]) -> str:
         f"{len(made)} comparisons of the study. Where neither is below {ALPHA:g}, the comparison is open: the "
         "study shows neither a difference nor that it is too small to matter. A test that assumes no normal "
         f"distribution, by flips of signs, cannot give a p below {2 / 2**least:g} with {least} seeds."
+        + (over_texts if study.over_texts else "")
     )
 
 
 def _table(study: Study, made: list[Finding]) -> str:
-    lines = [f"| | | seeds | − {study.baseline} | 95 % interval | p (Holm) | p (equivalence, Holm) | |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    texts = study.over_texts
+    heads = ["", "", "seeds", f"− {study.baseline}", "95 % interval", *(["over seeds and texts"] if texts else [])]
+    heads += ["p (Holm)", "p (equivalence, Holm)", ""]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for one in made:
-        show, (value, low, high) = one.metric.show, one.found.difference
-        cells = [one.metric.title, f"`{one.arm}`", str(one.found.n), show(value, signed=True)]
-        cells += [f"[{show(low, signed=True)}, {show(high, signed=True)}]", _p(one.p), _p(one.p_equivalence)]
+        difference = one.found.difference
+        cells = [one.metric.title, f"`{one.arm}`", str(one.found.n), one.metric.show(difference.value, signed=True)]
+        cells.append(_interval(one.metric, difference))
+        if texts:
+            cells.append(_interval(one.metric, texts.get(one.metric.title, {}).get(one.arm)))
+        cells += [_p(one.p), _p(one.p_equivalence)]
         lines.append("| " + " | ".join([*cells, one.verdict]) + " |")
     return "\n".join(lines) + "\n"
 
@@ -141,6 +150,12 @@ def _found(metric: Metric, made: list[Finding], family: int) -> str:
 def _filled(text: str, indent: str = "") -> str:
     lines = textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines) + "\n"
+
+
+def _interval(metric: Metric, found: Estimate | None) -> str:
+    if found is None:
+        return ""
+    return f"[{metric.show(found.low, signed=True)}, {metric.show(found.high, signed=True)}]"
 
 
 def _p(value: float | None) -> str:

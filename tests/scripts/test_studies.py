@@ -4,6 +4,7 @@ import fcntl
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from tests import programs
@@ -13,6 +14,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "studies"))
 import figures
 import finetuning_mask
 import masking
+import outcomes
 import reporting
 import studies
 from figures import Metric, Study
@@ -62,9 +64,9 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
     assert losses["token"][1] < losses["no_pretraining"][1]
     assert (folder / "study.svg").read_text().count("no_pretraining")
     metrics = json.loads((folder / "token-1" / "matrix" / "matrix.json").read_text())["rows"][0]["metrics"]
-    figures = json.loads((folder / "study.json").read_text())
-    assert figures["loss under span 0.15"]["token"]["1"] == metrics["span 0.15/loss"]
-    assert figures["loss under token 0.15"]["token"]["1"] == pytest.approx(losses["token"]["1"], rel=1e-6)
+    values = json.loads((folder / "study.json").read_text())["values"]
+    assert values["loss under span 0.15"]["token"]["1"] == metrics["span 0.15/loss"]
+    assert values["loss under token 0.15"]["token"]["1"] == pytest.approx(losses["token"][1], rel=1e-6)
     begun = json.loads((folder / "token-1" / "imdb" / "summary.json").read_text())["command"]
     assert f"init_from='{folder}/token-1/pretraining'" in begun
 
@@ -196,6 +198,34 @@ def test_the_report_says_what_is_found_and_what_is_open():
     assert "- `c`, loss: there is one seed" in flowing
 
 
+def test_texts_are_resampled_with_seeds_where_parts_say_which_they_got_right(tmp_path):
+    draws = np.random.default_rng(1)
+    for arm, rate in (("a", 0.9), ("b", 0.5)):
+        for seed in (1, 2, 3):
+            path = tmp_path / f"{arm}-{seed}"
+            path.mkdir()
+            texts = draws.random(100) < rate
+            rows = [{"label": "x", "predicted": "x" if found else "y"} for found in texts]
+            (path / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            assert outcomes.right(path).tolist() == texts.tolist()
+            kept = {"right": {"accuracy": "".join(map(str, texts.astype(int)))}}
+            (path / finetuning_mask.SCORED).write_text(json.dumps(kept))
+    found = finetuning_mask.outcomes(tmp_path)
+    assert (found["accuracy"]["b"][3] == outcomes.right(tmp_path / "b-3")).all()
+    values = {arm: {seed: row.mean() for seed, row in seeds.items()} for arm, seeds in found["accuracy"].items()}
+    study = Study("Arms", "b", {ACCURACY: values}, outcomes.over_seeds_and_texts(found, "b"))
+    value, low, high = study.over_texts["accuracy"]["a"]
+    assert value == pytest.approx(np.mean(list(values["a"].values())) - np.mean(list(values["b"].values())))
+    text = reporting.written("", study)
+    assert "| over seeds and texts |" in text
+    assert f"[{100 * low:+.2f}, {100 * high:+.2f}]" in text
+    (tmp_path / "study.json").write_text(study.json())
+    assert figures.read(tmp_path / "study.json") == study
+    (tmp_path / "predictions.jsonl").write_text(json.dumps({"tags": ["O"], "predicted": ["O"]}))
+    assert not len(outcomes.right(tmp_path))  # labelled words, not texts
+    assert not outcomes.over_seeds_and_texts({"accuracy": {"a": found["accuracy"]["a"]}}, "b")
+
+
 def test_a_report_is_written_again_from_its_values_and_into_a_document(tmp_path):
     path = tmp_path / "study.json"
     path.write_text(STUDY.json())
@@ -208,11 +238,13 @@ def test_a_report_is_written_again_from_its_values_and_into_a_document(tmp_path)
     picture = (tmp_path / "study.svg").read_text()
     reporting.draw(tmp_path / "again.svg", STUDY)
     assert (tmp_path / "again.svg").read_text() == picture
-    for content, message in (("{}", "is not the study.json"), ('{"metrics": 3', "JSONDecodeError")):
-        path.write_text(content)
-        done = programs.call(ROOT / "scripts" / "studies" / "reporting.py", str(path), cwd=ROOT, limit=60)
-        assert done.returncode == 2
-        assert message in done.stderr
+    path.write_text('{"metrics": 3')
+    done = programs.call(ROOT / "scripts" / "studies" / "reporting.py", str(path), cwd=ROOT, limit=60)
+    assert done.returncode == 2
+    assert "is not the study.json of a study (JSONDecodeError" in done.stderr
+    path.write_text('{"MLM loss at 0.15": {}}')  # as code before 2026-11-26 wrote it
+    with pytest.raises(UserError, match="KeyError: 'metrics'"):
+        figures.read(path)
     with pytest.raises(UserError, match="No such file or directory. Name the study.json"):
         figures.read(tmp_path / "none.json")
 
