@@ -66,9 +66,10 @@ def test_runs_are_evaluated_under_several_masks(run, tmp_path, monkeypatch, caps
     assert f"{rows[2].metrics['pmi 0.4/loss']:.4f} " in shown
     assert "favours it" in shown
 
-    [alone] = compared(f"run={runs[2].run_dir}", "masks=span", "ratios=0.4", "split=validation")
+    [alone] = compared(f"run={runs[2].run_dir}", "masks=span", "masks.span.ratio=0.4", "split=test")
     assert alone.name == "2"
-    assert (runs[2].run_dir / "evaluations" / "validation-span-0.4" / "matrix.json").is_file()
+    assert alone.metrics["span 0.4/loss"] == pytest.approx(rows[2].metrics["span 0.4/loss"], rel=1e-6)
+    assert (runs[2].run_dir / "evaluations" / "test-span-0.4" / "matrix.json").is_file()
 
 
 def test_runs_with_other_tokenizers_and_one_that_knows_no_mask_of_it(run, tmp_path, capsys):
@@ -121,6 +122,7 @@ def trained(tmp_path_factory):
         (["run={0}/mlm", "masks=token", "ratios=0.15,1.5"], r"ratios is 1\.5; a share of the tokens lies above 0"),
         (["run={0}/mlm", "masks=token", "ratios=[]"], "ratios is empty; name one or more"),
         (["run={0}/mlm", "masks=[]"], "masks is empty; name one or more"),
+        (["run={0}/mlm", "data=[text]", "data.text.source={0}", "ratios=0.4"], r"ratios=\[0\.4\] are of masks, but none"),
         (["run=[]", "masks=token"], "run is empty; name one or more"),
         (["run={0}/mlm", "masks=none"], "The mask none 0.15 hides no token"),
         (["run={0}/mlm,{0}/missing", "masks=token"], "missing' has no checkpoint"),

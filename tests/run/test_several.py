@@ -2,11 +2,9 @@ import pytest
 
 from maskwright.run.several import expanded
 
-BERT = "mask/ratio@evaluation_masks.{0}.ratio=bert"
 
-
-def of_run(*names: str) -> list[str]:
-    return [own.format(name) for name in names for own in ("+mask@evaluation_masks.{0}={0}", BERT)]
+def of_run(*names: str, key: str = "evaluation_masks") -> list[str]:
+    return [own for name in names for own in (f"+mask@{key}.{name}={name}", f"mask/ratio@{key}.{name}.ratio=bert")]
 
 
 @pytest.mark.parametrize(
@@ -17,7 +15,7 @@ def of_run(*names: str) -> list[str]:
         ("train", "evaluation_masks=[]", ["evaluation_masks=[]"]),
         ("train", "evaluation_masks.span.ratio=0.4", ["evaluation_masks.span.ratio=0.4"]),
         ("train", "data=imdb", ["data=imdb"]),
-        ("evaluate", "masks=token, span,token", ["+mask@masks.token=token", "+mask@masks.span=span"]),
+        ("evaluate", "masks=token, span,token", of_run("token", "span", key="masks")),
         ("evaluate", "data=imdb", ["data=imdb"]),
         ("evaluate", "data=null", ["data=null"]),
         ("evaluate", "data=imdb,wikipedia", ["+data@data.imdb=imdb", "+data@data.wikipedia=wikipedia"]),
@@ -33,4 +31,4 @@ def test_lists_need_no_brackets(command, argument, expected):
 
 def test_the_data_of_a_sweep_stays():
     arguments = ["-m", "data=imdb,wikipedia", "masks=token,span"]
-    assert expanded(arguments, "evaluate") == [*arguments[:2], "+mask@masks.token=token", "+mask@masks.span=span"]
+    assert expanded(arguments, "evaluate") == [*arguments[:2], *of_run("token", "span", key="masks")]

@@ -20,7 +20,7 @@ from maskwright.settings.component import Component
 from maskwright.settings.texts import with_paths
 
 # what an experiment is; the other settings say how long, where and how fast it runs, and what it shows
-EXPERIMENT = (
+_EXPERIMENT = (
     *("seed", "task", "data", "mask", "evaluation_mask", "model", "optimizer", "schedule", "init_from"),
     *("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm"),
 )
@@ -67,7 +67,7 @@ def _changes(before: dict[str, Any], now: dict[str, Any], start: str | None) -> 
 
     def parts(config: Mapping[str, Any], folder: str | None = None) -> dict[str, Any]:
         config = config if folder is None else with_paths(config, lambda name: at(folder, name))
-        return {key: get(config, key) for key in EXPERIMENT}
+        return {key: get(config, key) for key in _EXPERIMENT}
 
     here = str(Path.cwd())
     moved = {change.key for change in changes(parts(before, start or here), parts(now, here))}

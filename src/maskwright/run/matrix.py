@@ -12,16 +12,16 @@ from maskwright.reports.matrix import Row
 from maskwright.run.assemble import is_option, task_spec
 from maskwright.run.evaluated_data import in_name
 from maskwright.run.evaluation import Evaluation
-from maskwright.run.experiment import EXPERIMENT
 from maskwright.run.ranks import Place
 from maskwright.run.saved import SavedRun
-from maskwright.settings.base import get
 from maskwright.settings.build import find_target
 from maskwright.settings.commands import EvaluateSettings, TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.mask import MaskSettings
 from maskwright.tasks.evaluation_masks import METRICS
 
+# keys in which runs of one experiment differ
+_OF_ONE_RUN = ("seed", "run_dir", "ckpt_path", "resume", "hardware", "preparation", "logger", "callbacks")
 _LONGEST_NAME = 120  # characters of the name of a folder
 
 
@@ -74,11 +74,7 @@ def rows(asked: EvaluateSettings, runs: Sequence[SavedRun], overrides: Sequence[
     """
     runs = _of_masks(asked, runs) if asked.masks else runs
     names = _names([saved.directory for saved in runs])
-    masks = {
-        f"{name} {ratio:g}": mask.replace(ratio=ratio)
-        for name, mask in asked.masks.items()
-        for ratio in asked.ratios
-    }
+    masks = _columns(asked)
     found: list[Row] = []
     evaluations = [
         (name, Evaluation(asked, saved, place, overrides, data))
@@ -90,11 +86,25 @@ def rows(asked: EvaluateSettings, runs: Sequence[SavedRun], overrides: Sequence[
         found.append(_row(name, evaluation, masks))
     if place.rank.number == 0:
         shown = report.Tables(found, {column: column.rpartition(" ")[0] for column in masks})
-        folder = _output(asked, [saved.directory for saved in runs], evaluations[0][1])
+        folder = _output(asked, [saved.directory for saved in runs], evaluations[0][1], list(masks))
         report.write(folder, asked.split, shown)
         shown.show()
         console().print(f"Everything is in {folder}")
     return found
+
+
+def _columns(asked: EvaluateSettings) -> dict[str, MaskSettings]:
+    """Returns the masks by the names of their columns, `<mask> <share>`."""
+    found = {}
+    for name, mask in asked.masks.items():
+        own = [mask] if asked.ratios is None else [mask.replace(ratio=ratio) for ratio in asked.ratios]
+        found |= {f"{name} {_share(each)}": each for each in own}
+    return found
+
+
+def _share(mask: MaskSettings) -> str:
+    ratio = mask.parts["ratio"]
+    return f"{ratio['value']:g}" if "value" in ratio else ratio.target.rpartition(".")[2].lower()
 
 
 def _row(name: str, evaluation: Evaluation, masks: Mapping[str, MaskSettings]) -> Row:
@@ -116,7 +126,7 @@ def _row(name: str, evaluation: Evaluation, masks: Mapping[str, MaskSettings]) -
         data=evaluation.name or ", ".join(str(source.source) for source in tested.data.recipe.sources.values()),
         size=tested.data.size(asked.split),
         seed=settings.seed,
-        experiment=json.dumps([get(saved.config, key) for key in EXPERIMENT if key != "seed"], sort_keys=True),
+        experiment=json.dumps({key: saved.config[key] for key in saved.config if key not in _OF_ONE_RUN}),
         tokenizer=saved.vocabulary,
         mask=mask,
         trained_with=shown,
@@ -130,9 +140,8 @@ def _trained_with(settings: TrainSettings, masks: Mapping[str, MaskSettings]) ->
     own, parts = settings.mask.plain(), ("units", "weights")
     name = next((name for name, mask in masks.items() if all(mask.plain()[p] == own[p] for p in parts)), None)
     words = [own[part]["_target_"].rpartition(".")[2].lower() for part in parts]
-    ratio = settings.mask.parts["ratio"]
-    share = f"{ratio['value']:g}" if "value" in ratio else ratio.target.rpartition(".")[2].lower()
-    return name, f"{name or ', '.join(word for word in words if word != 'uniform')} {share}"
+    described = name or ", ".join(word for word in words if word != "uniform")
+    return name, f"{described} {_share(settings.mask)}"
 
 
 def _names(directories: Sequence[Path]) -> list[str]:
@@ -142,12 +151,14 @@ def _names(directories: Sequence[Path]) -> list[str]:
     return [str(path.relative_to(above)) for path in paths]
 
 
-def _output(asked: EvaluateSettings, directories: Sequence[Path], first: Evaluation) -> Path:
+def _output(
+    asked: EvaluateSettings, directories: Sequence[Path], first: Evaluation, columns: Sequence[str]
+) -> Path:
     """Returns the folder of the tables: beside the runs, or in the directory of the one run."""
     if asked.output is not None:
         return Path(asked.output).expanduser()
     several = len(directories) > 1
     above = Path(os.path.commonpath([path.resolve() for path in directories])) if several else directories[0]
     of_data = [asked.split, *data_sets(asked)] if data_sets(asked) else [first.folder]
-    ratios = [f"{ratio:g}" for ratio in asked.ratios] if asked.masks else []
+    ratios = dict.fromkeys(column.rpartition(" ")[2] for column in columns)
     return above / "evaluations" / in_name("-".join([*of_data, *asked.masks, *ratios]))[:_LONGEST_NAME]

@@ -1,19 +1,15 @@
 """Keys of the command line that take several options of a group, or several values, without brackets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-# of each command, keys that take options of a group, and what is overridden for each of them
-_OPTIONS: dict[str, dict[str, Callable[[str], list[str]]]] = {
-    "train": {
-        "evaluation_masks": lambda name: [
-            f"+mask@evaluation_masks.{name}={name}",
-            f"mask/ratio@evaluation_masks.{name}.ratio=bert",  # that of evaluation_mask
-        ]
-    },
-    "evaluate": {
-        "masks": lambda name: [f"+mask@masks.{name}={name}"],
-        "data": lambda name: [f"+data@data.{name}={name}"],
-    },
+_MASKS = (
+    "+mask@{key}.{name}={name}",
+    "mask/ratio@{key}.{name}.ratio=bert",  # the share of `evaluation_mask`
+)
+# of each command, keys that take options of a group, and what is overridden for each option
+_OPTIONS: dict[str, dict[str, Sequence[str]]] = {
+    "train": {"evaluation_masks": _MASKS},
+    "evaluate": {"masks": _MASKS, "data": ("+data@{key}.{name}={name}",)},
 }
 _VALUES = {"evaluate": ("ratios",)}
 _SWEPT = ("data",)  # keys whose commas are those of a sweep, where there is one
@@ -35,10 +31,10 @@ def _expanded(argument: str, config_name: str, sweeps: bool) -> list[str]:
     listed = value != inner
     if key in _VALUES.get(config_name, ()) and "," in value and not listed:
         return [f"{key}=[{value}]"]
-    choose = _OPTIONS.get(config_name, {}).get(key)
+    overrides = _OPTIONS.get(config_name, {}).get(key)
     names = [name.strip() for name in inner.split(",") if name.strip()]
-    if choose is None or not names or value == "null":
+    if overrides is None or not names or value == "null":
         return [argument]
     if key in _SWEPT and not listed and (sweeps or len(names) == 1):
         return [argument]
-    return [override for name in dict.fromkeys(names) for override in choose(name)]
+    return [own.format(key=key, name=name) for name in dict.fromkeys(names) for own in overrides]

@@ -1,12 +1,12 @@
 """The complete config of each command."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from maskwright.core.types import PathText
-from maskwright.settings.base import Settings, broken_value
+from maskwright.settings.base import Settings, broken, broken_value
 from maskwright.settings.component import Component
 from maskwright.settings.hardware import Hardware
 from maskwright.settings.mask import MaskedShare, MasksByName, MaskSettings
@@ -91,7 +91,8 @@ class EvaluateSettings(Settings):
     data: Annotated[dict[str, Any], Takes("maskwright.data.corpus.Corpus", named=True)]
     masks: MasksByName
     ratios: Annotated[
-        list[MaskedShare], BeforeValidator(lambda given: given if isinstance(given, list) else [given])
+        list[MaskedShare] | None,
+        BeforeValidator(lambda given: [given] if isinstance(given, float | int) else given),
     ]
     hardware: Hardware
     preparation: PreparationSettings = PreparationSettings()
@@ -103,6 +104,12 @@ class EvaluateSettings(Settings):
         if given == [] or given == "":
             raise broken_value("is empty; name one or more, separated by commas")
         return given
+
+    @model_validator(mode="after")
+    def _ratios_are_of_masks(self) -> Self:
+        if self.ratios and not self.masks:
+            raise broken(f"ratios={self.ratios} are of masks, but none is named. Name some: masks=token,span")
+        return self
 
     @property
     def runs(self) -> list[str]:
