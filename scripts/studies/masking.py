@@ -6,7 +6,7 @@
 
 See `conf/study_masking.yaml` for the arms, the budget and the fine-tuning tasks, and `studies.py` for how parts are
 run and resumed. All runs are evaluated with the same masks at a ratio of 0.15, whatever they were trained with, and
-under each of `evaluation_masks`, which makes the loss matrix (docs/evaluation.md). Parts that finished without it
+under each of `evaluation_masks`, which makes the loss matrix (docs/evaluation.md); parts that finished without it
 get it when the command is repeated.
 """
 
@@ -16,10 +16,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from figures import Metric, Study, Values
 from omegaconf import DictConfig, OmegaConf
+from outcomes import over_seeds_and_texts, right
 from studies import (
-    Metric,
-    Values,
     call,
     check_settings,
     collect,
@@ -59,17 +59,26 @@ def main(cfg: DictConfig, _: Invocation) -> None:
         run(part / name, [*shlex.split(settings), f"init_from='{part / 'pretraining'}'", seed])
         keep_settings(folder, {f"finetuning.{name}": settings})
 
-    def figures() -> dict[Metric, Values]:
-        found = {Metric("MLM loss at 0.15", percent=False): collect(folder, "pretraining", "test/loss")}
+    def figures() -> Study:
+        loss = Metric("MLM loss at 0.15", percent=False, margin=study["loss_margin"])
+        found, outcomes = {loss: collect(folder, "pretraining", "test/loss")}, {}
         for mask, ratio in itertools.product(masks, ratios):
             title = f"loss under {mask} {ratio:g}"
             found[Metric(title, percent=False, main=False)] = of_matrix(folder, f"{mask} {ratio:g}/loss")
         for name in finetuning:
             key = objective(part / name).removeprefix("test/")
-            found[Metric(f"{name} {key}", percent=key != "loss")] = collect(folder, name)
-        return found
+            margin = study["loss_margin"] if key == "loss" else study["margin"]
+            metric = Metric(f"{name} {key}", percent=key != "loss", margin=margin)
+            found[metric] = collect(folder, name)
+            if key == "accuracy":
+                outcomes[metric.title] = {
+                    arm: {seed: right(folder / f"{arm}-{seed}" / name) for seed in seeds}
+                    for arm, seeds in found[metric].items()
+                }
+        baseline = study["baseline"]
+        return Study(study["title"], baseline, found, over_seeds_and_texts(outcomes, baseline))
 
-    write_report(folder, study["title"], figures, study["baseline"])
+    write_report(folder, figures)
 
 
 def evaluate_under(part: Path, settings: list[str]) -> None:

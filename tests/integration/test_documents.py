@@ -1,11 +1,13 @@
 """The commands and keys in the documentation work."""
 
+import io
 import json
 import math
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from maskwright.cli import known
 from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
+from maskwright.run.score import run_score
 from maskwright.run.several import expanded
 from tests.conftest import ROOT, compose_command
 from tests.programs import call
@@ -129,6 +132,35 @@ def test_documented_comparisons_run(run, corpus, labelled, tmp_path):
 
 
 @pytest.fixture(scope="module")
+def masked_run(tmp_path_factory):
+    """A function that returns the directory of a run of masked language modelling, trained once."""
+    folder = tmp_path_factory.mktemp("masked") / "run"
+
+    def trained(run):
+        return folder if folder.exists() else run("trainer.max_steps=1", run_dir=folder).run_dir
+
+    return trained
+
+
+@pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/score\.py run="))
+def test_documented_scoring_commands_run(run, masked_run, tmp_path, monkeypatch, capsys, command):
+    run_dir = masked_run(run)
+    monkeypatch.chdir(tmp_path)
+    text = "The cat sat on the mat."
+    Path("texts.txt").write_text(f"{text}\n")
+    for folder in ("Zorro/sentences/babyberta", "blimp/data"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "agreement-simple.txt").write_text("the cats sits\nthe cat sits\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{text}\n"))
+    typed = ["text=-" if part == "-" else part for part in shlex.split(command.rpartition("| ")[2])[2:]]
+    overrides = quoted([o for o in typed if not o.startswith("run=")], str(ROOT / "conf"), "score")
+    run_score(compose_command("score", f"run={run_dir}", "hardware=cpu", *overrides))
+    output = next((Path(o.partition("=")[2]) for o in typed if o.startswith("output=") and o != "output=-"), None)
+    printed = capsys.readouterr().out if output is None else output.read_text()
+    assert ("agreement-simple" if "pairs=" in command else text) in printed.replace("  simple", "agreement-simple")
+
+
+@pytest.fixture(scope="module")
 def predicting_run(tmp_path_factory, labelled):
     """A function that returns the directory of a run of a task, trained once."""
     folder, found = tmp_path_factory.mktemp("predicting"), {}
@@ -212,7 +244,7 @@ def test_make_without_a_target_lists_the_targets():
         assert re.search(rf"make {target}\s+\w", listed)
 
 
-@pytest.mark.parametrize("command", shown(r"python scripts/studies/(?!baselines)\w+\.py(?!.*submitit)"))
+@pytest.mark.parametrize("command", shown(r"python scripts/studies/(?!baselines|reporting)\w+\.py(?!.*submitit)"))
 def test_documented_studies_compose(command):
     """One part of each: the first value of what is swept over."""
     _, script, *overrides = shlex.split(command)

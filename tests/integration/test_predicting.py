@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskwright.core.errors import UserError
+from maskwright.reports.prediction_file import PredictionFile
 from maskwright.run import predict as predicting
 from maskwright.run.evaluate import evaluate
 from maskwright.run.predict import predict
@@ -179,7 +180,7 @@ def test_a_stopped_prediction_continues_and_ends_as_a_whole_one(
         predicted(other, *data, f"output={output}")
     capsys.readouterr()
     assert predicted(result, *data, f"output={output}") == len(texts)
-    assert "16 predictions were there already" in capsys.readouterr().err
+    assert "16 rows were there already" in capsys.readouterr().err
     assert output.read_bytes() == whole.read_bytes()
     assert not rows.parent.exists()
 
@@ -209,19 +210,19 @@ def test_a_killed_process_leaves_what_the_same_command_continues(tune, tmp_path,
     assert ("the same command continues it" in process.stderr) == (number == signal.SIGTERM)
     again = programs.call(*program, cwd=tmp_path, stdin="\n".join(given))
     assert again.returncode == 0, again.stderr
-    assert "1,024 predictions were there already" in again.stderr
+    assert "1,024 rows were there already" in again.stderr
     assert output.read_text() == whole
 
 
 def test_a_changed_text_of_stdin_is_not_continued(tune, texts, tmp_path, windows, monkeypatch):  # noqa: F811
     result = tune("classification")
     output = tmp_path / "out.jsonl"
-    real = predicting.PredictionFile.finish
-    monkeypatch.setattr(predicting.PredictionFile, "finish", lambda self: (_ for _ in ()).throw(Killed))
+    real = PredictionFile.finish
+    monkeypatch.setattr(PredictionFile, "finish", lambda self: (_ for _ in ()).throw(Killed))
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(texts)))
     with pytest.raises(Killed):
         predicted(result, "text='-'", f"output={output}")
-    monkeypatch.setattr(predicting.PredictionFile, "finish", real)
+    monkeypatch.setattr(PredictionFile, "finish", real)
     for changed in (["other", *texts[1:]], texts[:8]):
         monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(changed)))
         with pytest.raises(UserError, match="another input"):

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,12 +18,13 @@ def silence() -> None:
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as the process
 
 
-def console() -> Console:
-    """Returns a console for the current stdout, so that a redirected stdout is respected.
+def console(stream: TextIO | None = None) -> Console:
+    """Returns a console for a stream, or for the current stdout, so that a redirected stdout is respected.
 
     Square brackets are printed as they are, not read as markup.
     """
-    return Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
+    stream = stream or sys.stdout
+    return Console(file=stream, soft_wrap=not stream.isatty(), highlight=False, markup=False)
 
 
 class Bar:

@@ -1,24 +1,18 @@
 """Makes predictions with a finished run for texts without labels, in their order and in constant memory."""
 
-import hashlib
-import io
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
-from typing import Any, TextIO
 
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.atomic import fingerprint
 from maskwright.core.errors import UserError, nearest
-from maskwright.core.terminal import bar, console
+from maskwright.core.terminal import console
 from maskwright.corpora.inputs import Input
 from maskwright.data.unlabelled import margin_of, windows
-from maskwright.reports.prediction_file import PredictionFile, check_ending, line
+from maskwright.run.ask import digest_of
 from maskwright.run.assemble import task_spec
-from maskwright.run.predict_inputs import Texts, texts_of
+from maskwright.run.output import Rows, checked_output, lines, stdout_for_rows
+from maskwright.run.predict_inputs import texts_of
 from maskwright.run.predictor import Predictor
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import quiet
@@ -26,7 +20,6 @@ from maskwright.settings.commands import PredictSettings
 
 WINDOW = 1024  # texts whose rows are sorted by length together, and written together
 
-Row = dict[str, Any]
 Window = tuple[list[Input], list[Input], list[Input]]  # texts, with those before and after them
 
 
@@ -40,33 +33,43 @@ def predict(cfg: DictConfig, overrides: Sequence[str] = ()) -> int:
     """
     quiet()
     asked = PredictSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    output = None if asked.output is None else Path(asked.output).expanduser()
-    if output is not None:
-        check_ending(output)
+    output = checked_output(asked.output)
     if asked.hardware.devices != 1:
         raise UserError(
             f"hardware.devices={asked.hardware.devices}, but predictions are made on one device. Set it to 1."
         )
     saved = _open(asked)
     texts = texts_of(asked, saved, overrides)
-    stdout = sys.stdout
-    with redirect_stdout(sys.stderr):  # which leaves stdout to the predictions
-        count = _print(asked, saved, texts, stdout) if output is None else _write(asked, saved, texts, output)
-        if count.empty:
-            console().print(f"note: texts that are empty after cleaning, and have no prediction: {count.empty:,}")
+    predictor = _Later(lambda: Predictor(saved, asked.hardware, asked.tokens_per_batch))
+    empty = 0
+
+    def read() -> Iterator[Window]:
+        nonlocal empty
+        assert saved.labels is not None
+        margin = margin_of(saved.settings.data.arguments, saved.labels.kind)
+        for window in windows(texts.read(), WINDOW, margin):
+            yield window
+            empty += sum(not text.clean for text in window[1])
+
+    rows = Rows(
+        windows=read(),
+        make=lambda window: predictor.get()(*window),
+        texts=lambda window: [text.text for text in window[1]],
+        size=WINDOW,
+        total=texts.number,
+        doing="Predicting",
+    )
+    with stdout_for_rows() as stdout:
+        if output is None:
+            count = rows.print(lines, stdout)
+        else:
+            identity = {"run": digest_of(saved), "input": fingerprint(texts.identity)}
+            count = rows.write(output, identity, asked.overwrite)
+        if empty:
+            console().print(f"note: texts that are empty after cleaning, and have no prediction: {empty:,}")
         if output is not None:
-            console().print(f"{count.all:,} predictions are in {output}")
-    return count.all
-
-
-class _Count:
-    """How many texts there were, and how many of them were empty after cleaning."""
-
-    all = empty = 0
-
-    def add(self, texts: Sequence[Input]) -> None:
-        self.all += len(texts)
-        self.empty += sum(not text.clean for text in texts)
+            console().print(f"{count:,} predictions are in {output}")
+    return count
 
 
 def _open(asked: PredictSettings) -> SavedRun:
@@ -87,67 +90,6 @@ def _open(asked: PredictSettings) -> SavedRun:
             "task=classification, tagging, regression, or multitask."
         )
     return saved
-
-
-def _windows(saved: SavedRun, texts: Texts) -> Iterator[Window]:
-    assert saved.labels is not None
-    return windows(texts.read(), WINDOW, margin_of(saved.settings.data.arguments, saved.labels.kind))
-
-
-def _predictor(asked: PredictSettings, saved: SavedRun) -> Predictor:
-    return Predictor(saved, asked.hardware, asked.tokens_per_batch)
-
-
-def _print(asked: PredictSettings, saved: SavedRun, texts: Texts, stdout: TextIO) -> _Count:
-    """Prints predictions as JSON lines; ends where nobody reads them any more."""
-    count, predictor = _Count(), _predictor(asked, saved)
-    if isinstance(stdout, io.TextIOWrapper):
-        stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale is
-    try:
-        with bar("Predicting", texts.number) as progress:
-            for before, own, after in _windows(saved, texts):
-                stdout.write("".join(map(line, predictor(before, own, after))))
-                stdout.flush()
-                count.add(own)
-                progress.advance(len(own))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # so that Python does not flush at its end
-    return count
-
-
-def _write(asked: PredictSettings, saved: SavedRun, texts: Texts, output: Path) -> _Count:
-    """Writes predictions into a file, or continues it."""
-    count, predictor = _Count(), _Later(lambda: _predictor(asked, saved))
-    assert saved.checkpoint is not None
-    with saved.checkpoint.open("rb") as weights:
-        run = hashlib.file_digest(weights, "blake2b").hexdigest()[:16]
-    identity = {"run": run, "input": fingerprint(texts.identity)}
-    with PredictionFile(output, identity, asked.overwrite, WINDOW) as file:
-        kept, held = file.windows, file.held()
-        with bar("Predicting", texts.number) as progress, _told(output):
-            for number, (before, own, after) in enumerate(_windows(saved, texts)):
-                if number >= kept:
-                    file.write(predictor.get()(before, own, after))
-                elif any(text.text != next(held)["text"] for text in own):
-                    raise file.begun_with("another input")
-                count.add(own)
-                progress.advance(len(own))
-        if count.all < kept * WINDOW:
-            raise file.begun_with("another input")
-        file.finish()
-    if kept:
-        console().print(f"note: {kept * WINDOW:,} predictions were there already")
-    return count
-
-
-@contextmanager
-def _told(output: Path) -> Iterator[None]:
-    """Says after an interruption how to continue."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        console().print(f"note: output={output} is not finished; the same command continues it")
-        raise
 
 
 class _Later:

@@ -19,6 +19,17 @@ from maskwright.run.trainer import precision
 from maskwright.settings.hardware import Hardware
 
 
+def one_device(hardware: Hardware) -> Fabric:
+    """Returns what places modules and tensors on one device of this hardware, and computes in its precision."""
+    gpu = on_gpu(hardware)
+    return Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=1,
+        precision=precision(hardware.precision, gpu),  # type: ignore[arg-type]
+        plugins=[LightningEnvironment()],  # one process, whatever a cluster says
+    )
+
+
 class Predictor:
     """Maps texts to rows of a file of predictions.
 
@@ -28,13 +39,7 @@ class Predictor:
 
     def __init__(self, saved: SavedRun, hardware: Hardware, tokens_per_batch: int | None):
         assert saved.labels is not None
-        gpu = on_gpu(hardware)
-        self.fabric = Fabric(
-            accelerator="cuda" if gpu else "cpu",
-            devices=1,
-            precision=precision(hardware.precision, gpu),  # type: ignore[arg-type]
-            plugins=[LightningEnvironment()],  # one process, whatever a cluster says
-        )
+        self.fabric = one_device(hardware)
         self.task: Any = saved.task
         self.fabric.setup_module(self.task)  # in place; what it returns would round the predictions once more
         self.kind, self.tokenizer, self.data = saved.labels.kind, saved.tokenizer, saved.settings.data.arguments

@@ -208,11 +208,14 @@ class SavedRun:
         """
         if self.place is not None:
             raise UserError(f"{self.key}='{self.name}' is a model of the hub and no run, so it has no task yet.")
-        settings, vocabulary = self.settings, vocabulary_of(self.tokenizer)
-        maskers = make_maskers(settings, build_masks(settings), vocabulary)
-        task = make_task(settings, maskers, self.tokenizer, self.labels)
+        task = self._new_task()
         self.load_into(task)
         return task.eval()
+
+    def _new_task(self) -> Task:
+        settings, vocabulary = self.settings, vocabulary_of(self.tokenizer)
+        maskers = make_maskers(settings, build_masks(settings), vocabulary)
+        return make_task(settings, maskers, self.tokenizer, self.labels)
 
     def load_into(self, task: Task) -> None:
         """Loads the weights into a task that was built from the same settings.
@@ -240,3 +243,19 @@ class SavedRun:
         if self.place is None:
             return self.task.head
         return None if (own := self.encoder.own_head()) is None else own.eval()
+
+    @property
+    def max_length(self) -> int | None:
+        """The most positions of a row, special tokens included, that the model was trained with or can read."""
+        most = [self.encoder.max_length]
+        if self.place is None:
+            most.append(self.settings.data.arguments.get("block_size"))
+        return min((length for length in most if length is not None), default=None)
+
+    def untrained(self) -> tuple[Encoder, nn.Module | None]:
+        """Returns an encoder of the same architecture and its head, with new random weights, in evaluation mode."""
+        if self.place is None:
+            task = self._new_task().eval()
+            return task.encoder, task.head
+        encoder = Pretrained(len(self.tokenizer), self.place, reinitialize=True).eval()
+        return encoder, None if (own := encoder.own_head()) is None else own.eval()

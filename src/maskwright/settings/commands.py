@@ -134,9 +134,34 @@ class PredictSettings(Settings):
     tokens_per_batch: PositiveInt | None
 
 
+class AskSettings(Settings):
+    """`conf/_ask.yaml`: what all commands share that ask a finished run, or a model of the hub, about texts."""
+
+    run: PathText
+    checkpoint: str
+    text: Prose
+    file: PathText | None
+    long: Literal["refuse", "windows"]
+    hardware: Hardware
+    output: PathText | None
+    overwrite: bool
+    tokens_per_batch: PositiveInt
+
+
+class ScoreSettings(AskSettings):
+    """`conf/score.yaml`: pseudo-log-likelihoods of texts, and minimal pairs."""
+
+    method: Literal["word_l2r", "original", "whole_word"]
+    pairs: PathText | None
+    limit: PositiveInt | None
+    control_pairs: PositiveInt | None
+    seed: Seed
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
+    "score": ScoreSettings,
 }

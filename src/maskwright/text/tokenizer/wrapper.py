@@ -39,6 +39,8 @@ class Tokenizer:
         special: the spelling of `pad`, `unk`, `cls`, `sep` and `mask`; `unk` and `mask` may be missing.
     Raises:
         UserError: a special token that every row needs is missing.
+    Attributes:
+        unk_id: the id of the token for what the vocabulary does not hold; None if there is none.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, special: dict[str, str]):
@@ -56,6 +58,7 @@ class Tokenizer:
                 )
         self.pad_id, self.cls_id, self.sep_id = (ids[r] for r in ("pad", "cls", "sep"))
         self._mask_id = ids.get("mask")
+        self.unk_id = ids.get("unk")
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
         self.special_ids = sorted(added | set(ids.values()))
 

@@ -1,0 +1,156 @@
+"""What all commands share that ask a finished run, or a model of the hub, about texts."""
+
+import hashlib
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import torch
+
+from maskwright.core.atomic import fingerprint
+from maskwright.core.errors import UserError, nearest
+from maskwright.core.terminal import console
+from maskwright.corpora.lines import decoded, lines_of
+from maskwright.inference import MaskedModel
+from maskwright.run.output import STDOUT, Row, Rows, checked_output, lines, stdout_for_rows
+from maskwright.run.predictor import one_device
+from maskwright.run.saved import SavedRun
+from maskwright.settings.commands import AskSettings
+
+STDIN = "-"
+WINDOW = 256  # texts that are asked about, and written, together
+
+
+class Texts(NamedTuple):
+    """The texts that a command is asked about.
+
+    Attributes:
+        read: returns them, in order; empty ones too.
+        number: how many there are; None for those of stdin.
+        identity: what they depend on, in plain containers.
+    """
+
+    read: Callable[[], Iterator[str]]
+    number: int | None
+    identity: object
+
+
+def open_saved(asked: AskSettings) -> SavedRun:
+    """Opens the run or the model of the hub that the command names.
+
+    Raises:
+        UserError: there is none, or it has no such checkpoint.
+    """
+    if asked.checkpoint not in (kinds := ("best", "last")):
+        raise UserError(
+            f"checkpoint={asked.checkpoint} does not exist.{nearest(asked.checkpoint, kinds)} It is best or last."
+        )
+    if asked.hardware.devices != 1:
+        raise UserError(f"hardware.devices={asked.hardware.devices}, but this works on one device. Set it to 1.")
+    return SavedRun.open(asked.run, "run", prefer=(asked.checkpoint,))
+
+
+def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -> MaskedModel:
+    """Returns the masked language model of a run, or of the hub, on the device that the command names.
+
+    Args:
+        untrained: whether its weights are those that a training would start from, drawn anew.
+    Raises:
+        UserError: it predicts no masked tokens.
+    """
+    encoder, head = saved.untrained() if untrained else (saved.encoder, saved.head)
+    if head is None:
+        what = "that of a model without a head for masked tokens" if saved.place else "one without `task=mlm`"
+        raise UserError(
+            f"run='{asked.run}' is {what}, so it predicts no masked tokens. Name a run of task=mlm or "
+            "task=multitask, or a model of the hub such as bert-base-uncased."
+        )
+    fabric = one_device(asked.hardware)
+    modules: list[Any] = [encoder, head]
+    for module in modules:
+        fabric.setup_module(module)  # in place
+    return MaskedModel(encoder, head, saved.tokenizer, saved.max_length, asked.tokens_per_batch, fabric.autocast)
+
+
+def texts_of(asked: AskSettings) -> Texts:
+    """Returns the texts that a command is asked about.
+
+    Raises:
+        UserError: it names none, or names them twice; also while they are read: a file does not exist, is empty, or
+            is not in UTF-8.
+    """
+    if asked.text is not None and asked.file is not None:
+        raise UserError("text and file are both given. Name the texts by one of them.")
+    if asked.file is not None:
+        path = Path(asked.file).expanduser()
+        number = sum(1 for _ in lines_of(path, "file"))
+        if not number:
+            raise UserError(f"file={path} is empty. Name a file with a text in each line.")
+        return Texts(lambda: lines_of(path, "file"), number, [str(path.resolve()), path.stat().st_size])
+    if asked.text is None:
+        raise UserError("There are no texts. Name them: text='A text', file=texts.txt, or - for stdin.")
+    texts = [asked.text] if isinstance(asked.text, str) else asked.text
+    if texts == [STDIN]:
+        return Texts(lambda: decoded(_stdin(), "stdin"), None, STDIN)
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise UserError(f'text={asked.text!r} is no text. Give one, or a list: text=\'["One text","another"]\'')
+    for text in texts:
+        if any("\ud800" <= character <= "\udfff" for character in text):  # how Python passes on other bytes
+            raise UserError(f"The text {text[:60]!r} is not UTF-8.")
+    return Texts(lambda: iter(texts), len(texts), texts)
+
+
+def _stdin() -> Iterable[bytes | str]:
+    return sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else sys.stdin
+
+
+def answer(
+    asked: AskSettings,
+    saved: SavedRun,
+    texts: Texts,
+    make: Callable[[list[str]], Sequence[Row]],
+    show: Callable[[Sequence[Row], TextIO], None],
+    doing: str,
+    settings: object = None,
+) -> int:
+    """Makes a row of each text, and prints or writes it, as `output` says.
+
+    Args:
+        make: returns the rows of some texts, each with its `text`.
+        show: prints rows for people to a stream.
+        doing: what a progress bar says.
+        settings: what else the rows depend on, in plain containers.
+    Returns:
+        The number of rows.
+    """
+    output = checked_output(asked.output)
+    rows = Rows(_windows(texts.read()), make, lambda window: window, WINDOW, texts.number, doing)
+    with stdout_for_rows() as stdout:
+        if output is None:
+            return rows.print(lines if asked.output == STDOUT else show, stdout)
+        identity = {"run": digest_of(saved), "input": fingerprint([texts.identity, settings])}
+        count = rows.write(output, identity, asked.overwrite)
+        console().print(f"{count:,} rows are in {output}")
+        return count
+
+
+def _windows(texts: Iterator[str]) -> Iterator[list[str]]:
+    while some := list(islice(texts, WINDOW)):
+        yield some
+
+
+def digest_of(saved: SavedRun) -> str:
+    """Returns a digest of the weights of a run or of a model of the hub."""
+    if saved.checkpoint is not None:
+        with saved.checkpoint.open("rb") as weights:
+            return hashlib.file_digest(weights, "blake2b").hexdigest()[:16]
+    found = hashlib.blake2b(digest_size=8)
+    modules: list[Any] = [saved.encoder, saved.head]
+    for module in filter(None, modules):
+        for name, weight in sorted(module.state_dict().items()):
+            found.update(name.encode())
+            found.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
