@@ -95,7 +95,7 @@ def rows(asked: EvaluateSettings, runs: Sequence[SavedRun], overrides: Sequence[
 
 def _columns(asked: EvaluateSettings) -> dict[str, MaskSettings]:
     """Returns the masks by the names of their columns, `<mask> <share>`."""
-    found = {}
+    found: dict[str, MaskSettings] = {}
     for name, mask in asked.masks.items():
         own = [mask] if asked.ratios is None else [mask.replace(ratio=ratio) for ratio in asked.ratios]
         found |= {f"{name} {_share(each)}": each for each in own}
