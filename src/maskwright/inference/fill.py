@@ -29,6 +29,11 @@ class Choice(NamedTuple):
     ids: np.ndarray
     log_probabilities: np.ndarray
 
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(k,) float32."""
+        return np.exp(self.log_probabilities)
+
 
 @dataclass(frozen=True)
 class Fill:
