@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import tokenizers
@@ -39,8 +40,8 @@ class MaskedText:
 class MaskReader:
     """Reads texts in which tokens are masked.
 
-    A mask token in a text is read as `transformers` reads it; other special tokens that are spelled out are text, as
-    everywhere in this project.
+    A mask token in a text is read as `transformers` reads it; other special tokens that are spelled out are text,
+    as everywhere in this project.
 
     Args:
         model: what the texts are for.
@@ -86,13 +87,14 @@ class MaskReader:
         if text.strip() and not masked.any():
             raise UserError(
                 f"The text {shortened(text)} has no mask. Write {self.mask} where a token is missing, or name words "
-                'to mask: hide="word"'
+                'of it: hide="word"'
             )
         return MaskedText(text, encoded, np.where(masked, self.mask_id, encoded.ids), np.flatnonzero(masked))
 
     def filled(self, text: MaskedText, tokens: Sequence[int]) -> str:
         """Returns the text with tokens (M,) in place of its masks; what stands between them is left as it is."""
-        parts, at = [], 0
+        parts: list[str] = []
+        at = 0
         for first, end in _runs(text.masks):
             run = list(tokens[first:end])
             begins, ends = text.encoded.offsets[text.masks[[first, end - 1]], [0, 1]]
@@ -106,7 +108,7 @@ class MaskReader:
         return "".join([*parts, text.encoded.text[at:]])
 
     def _blank_before(self, token: int) -> bool | None:
-        """Returns whether a token says that a blank stands before it, or that none does; None if it says neither."""
+        """Returns whether a blank stands before a token, as its spelling says; None where it does not say."""
         spelling = self.spelling(token)
         if self._prefix is not None:
             return False if spelling.startswith(self._prefix) else None
@@ -128,7 +130,7 @@ class MaskReader:
 
     def spelling(self, token: int) -> str:
         """Returns a token as the vocabulary spells it."""
-        return self.tokenizer.backend.id_to_token(token)
+        return self.tokenizer.backend.id_to_token(token) or ""
 
     def candidate(self, word: str) -> int:
         """Returns the token that a word is, behind a blank if there is such a one, or that is spelled like this.
@@ -144,8 +146,8 @@ class MaskReader:
         if token is None or token in self.tokenizer.special_ids:
             pieces = [self.spelling(int(i)) for i in self.tokenizer.encode([word])[0][0]]
             raise UserError(
-                f"candidates: {word!r} is not one token of this model but {len(pieces)}: {', '.join(pieces)}. A mask "
-                "stands for one token."
+                f"candidates: {word!r} is not one token of this model but {len(pieces)}: {', '.join(pieces)}. A "
+                "mask stands for one token."
             )
         return token
 
@@ -153,7 +155,7 @@ class MaskReader:
 def _reading_masks(tokenizer: Tokenizer) -> Tokenizer:
     """Returns a tokenizer that reads the mask token in texts, and no other special token.
 
-    `encode_special_tokens` skips tokens that are marked as special, so in a copy the mask is an ordinary added token.
+    `encode_special_tokens` skips tokens that are marked as special, so the mask of the copy is not.
     """
     mask, content = tokenizer.special["mask"], json.loads(tokenizer.backend.to_str())
     for token in content["added_tokens"]:
@@ -175,4 +177,4 @@ def _runs(masks: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yields the first of masks whose tokens are neighbours, and the one after their last."""
     cuts = np.flatnonzero(np.diff(masks) > 1) + 1
     bounds = [0, *cuts.tolist(), len(masks)]
-    yield from ((a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a)
+    yield from ((a, b) for a, b in pairwise(bounds) if b > a)

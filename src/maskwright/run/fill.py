@@ -21,8 +21,8 @@ def run_fill(cfg: DictConfig) -> int:
     """Fills the masks of the texts that a composed `conf/fill.yaml` describes; returns the number of texts.
 
     Raises:
-        UserError: there is no such model, it predicts no masked tokens, there are no such texts, or one of them has no
-            mask.
+        UserError: there is no such model, it predicts no masked tokens, there are no such texts, or one of them has
+            no mask.
     """
     quiet()
     asked = FillSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
@@ -69,12 +69,12 @@ def _row(reader: MaskReader, text: MaskedText, fills: list[Fill]) -> Row:
         )
     joint = [
         {
-            "text": reader.filled(text, fill.in_order),
-            "tokens": list(map(reader.spelling, fill.in_order)),
-            "probability": float(f"{fill.probability:.6g}"),
-            "log_probability": round(fill.log_probability, 6),
+            "text": reader.filled(text, found.in_order),
+            "tokens": list(map(reader.spelling, found.in_order)),
+            "probability": float(f"{found.probability:.6g}"),
+            "log_probability": round(found.log_probability, 6),
         }
-        for fill in fills
+        for found in fills
     ]
     return {"text": text.text, "fills": joint, "masks": masks}
 
@@ -97,6 +97,6 @@ def show(rows: Sequence[Row], stream: TextIO) -> None:
                 masks.add_row(str(number), mask["hidden"] or "", ", ".join(f"{t} {p:.1%}" for t, p in best))
             shown.print(masks)
         fills = Table("probability", "fill", "text")
-        for fill in row["fills"]:
-            fills.add_row(f"{fill['probability']:.3g}", " ".join(fill["tokens"]), fill["text"])
+        for found in row["fills"]:
+            fills.add_row(f"{found['probability']:.3g}", " ".join(found["tokens"]), found["text"])
         shown.print(fills)
