@@ -158,10 +158,21 @@ class ScoreSettings(AskSettings):
     seed: Seed
 
 
+class FillSettings(AskSettings):
+    """`conf/fill.yaml`: the best tokens for masks in texts."""
+
+    hide: Prose
+    method: Literal["independent", "left_to_right", "best_first", "beam"]
+    top_k: PositiveInt
+    beams: PositiveInt
+    candidates: Prose
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "score": ScoreSettings,
+    "fill": FillSettings,
 }
