@@ -65,10 +65,8 @@ def assert_alike(one, two, rel=1e-4, before=0):
         assert two.metrics[name] == pytest.approx(value, rel=rel, abs=1e-5), name
 
 
-MASKS = ("token", "wholeword", "span", "adaptive", "pmi")
-
-
-@pytest.mark.parametrize("mask", MASKS)
+# runs of positions, what the devices learn together, and what a corpus says
+@pytest.mark.parametrize("mask", ["span", "adaptive", "pmi"])
 def test_two_devices_train_as_one_does(run, mask):
     overrides = [f"mask={mask}", "trainer.max_steps=20", "trainer.val_check_interval=10"]
     one = run(*overrides)
