@@ -186,6 +186,8 @@ def test_torchrun_and_srun_say_where_a_process_stands():
     assert (place.rank, place.node, place.address, place.port) == ((2, 4), 1, "gpu07", 16234)
     with pytest.raises(UserError, match=r"torchrun has started 8 processes.*hardware\.devices=2.*ask for 2"):
         find_place(hardware(devices=2), torchrun)
+    # a job of a sweep starts the processes of its devices itself, under any launcher
+    assert find_place(hardware(devices=2), {}, multirun=True).rank == (0, 2)
     with pytest.raises(UserError, match="-m under torchrun: each of the 8 processes"):
         find_place(hardware(devices=4, nodes=2), torchrun, multirun=True)
     with pytest.raises(UserError, match=r"hardware\.nodes=2, but nothing has started.*torchrun --nnodes=2"):
