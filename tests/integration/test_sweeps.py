@@ -56,6 +56,7 @@ def test_a_killed_sweep_goes_on_as_if_it_had_not_been(corpus, cache, tmp_path):
             *("-m", "optimizer.lr=1e-3,2e-3", "seed=1,2", *common, f"+callbacks.trouble={trouble}"),
             *(f"hydra.sweep.dir={tmp_path}/{folder}", *arguments),
             cwd=tmp_path,
+            limit=300,
             PYTHONPATH=str(ROOT),
         )
 
@@ -88,6 +89,7 @@ def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
             *(f"hydra.sweep.dir={sweep}", f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.pruner.n_startup_trials=1"),
             "hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler",
             cwd=tmp_path,
+            limit=300,
             PYTHONPATH=str(ROOT),
         )
 
