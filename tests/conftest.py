@@ -1,5 +1,6 @@
 """A small corpus, tiny settings, and fixtures that run what users run."""
 
+import copy
 import csv
 import functools
 import gc
@@ -19,6 +20,9 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 
 from maskwright.callbacks import throughput
 from maskwright.run.train import Result, train
@@ -46,12 +50,14 @@ TINY = (
 
 # drawing takes a third of the time of a tiny run
 NO_PICTURES = ("callbacks.masks=null", "callbacks.curve=null")
+# counting the FLOPs of a step takes another third
+BARE = (*NO_PICTURES, "callbacks.throughput=null")
 
-# keys of TINY and NO_PICTURES that do not exist with a choice
+# keys of TINY and BARE that do not exist with a choice
 _TRANSFORMERS = ("model.heads", "model.intermediate_size")
 _PACKED = ("data.batch_size", "data.evaluation_batch_size")
 WITHOUT = {
-    "callbacks=none": ("callbacks.masks", "callbacks.curve"),
+    "callbacks=none": ("callbacks.masks", "callbacks.curve", "callbacks.throughput"),
     "data=mixture": ("data.source",),
     "tokenizer=pretrained": ("tokenizer.vocabulary_size",),
     "model=lstm": _TRANSFORMERS,
@@ -158,13 +164,32 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def compose_train(*overrides: str):
+def compose_train(*overrides: str) -> DictConfig:
     """Returns the config that `python src/train.py <overrides>` gets."""
     return compose_command("train", *overrides)
 
 
-def compose_command(name: str, *overrides: str):
-    """Returns the config that `python src/<name>.py <overrides>` gets."""
+def compose_command(name: str, *overrides: str) -> DictConfig:
+    """Returns the config that `python src/<name>.py <overrides>` gets.
+
+    Composing takes as long as a few steps of training, so what options are chosen is composed once. Values are
+    overridden afterwards, as Hydra itself does.
+    """
+    chosen = [override for override in overrides if _chooses(override)]
+    config = copy.deepcopy(_composed(name, *chosen))
+    values = OverridesParser.create().parse_overrides([other for other in overrides if other not in chosen])
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    return config
+
+
+def _chooses(override: str) -> bool:
+    """Whether an override names an option of a group, or says where Hydra finds groups."""
+    key = override.lstrip("+~").split("=")[0]
+    return key.startswith("hydra") or "@" in key or (ROOT / "conf" / key).is_dir()
+
+
+@functools.cache
+def _composed(name: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose(name, list(overrides))
 
@@ -177,13 +202,16 @@ def next_free(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(corpus: Path, cache: Path, tmp_path: Path) -> Callable[..., Result]:
-    """A function that calls what `python src/train.py <overrides>` calls, on the small corpus with a tiny model."""
+    """A function that calls what `python src/train.py <overrides>` calls, on the small corpus with a tiny model.
+
+    `pictures=True` leaves the callbacks as they are, which draw pictures and measure the throughput.
+    """
 
     def run_tiny(*overrides: str, run_dir: Path | None = None, pictures: bool = False) -> Result:
         if run_dir is None and not any(override.startswith("ckpt_path=") for override in overrides):
             run_dir = next_free(tmp_path)
         settings = {"data": "data=text", "data.source": f"data.source={corpus}"}
-        settings |= {override.split("=")[0]: override for override in (*TINY, *(() if pictures else NO_PICTURES))}
+        settings |= {override.split("=")[0]: override for override in (*TINY, *(() if pictures else BARE))}
         if any(override.startswith("model/size=") for override in overrides):
             settings = {key: override for key, override in settings.items() if not key.startswith("model.")}
         dropped = [key for choice, keys in WITHOUT.items() if choice in overrides for key in keys]

@@ -52,7 +52,8 @@ def test_words_of_a_list_weigh_their_score_whatever_their_case(tokenizer, tmp_pa
     assert squared == [("terrible", 0.1), ("good", 4), ("film", 0.1)]
 
 
-def test_vader_contains_words_of_emotion(tokenizer, tmp_path):
+def test_vader_contains_words_of_emotion(tmp_path):
+    tokenizer = Trained("wordpiece", 200, lowercase=True).make(lambda: iter([TEXTS]))  # one: they are 7,500 words
     found = dict(weights(Lexicon(), tmp_path, tokenizer, "a wonderful film, good and terrible"))
     assert found["wonderful"] == pytest.approx(2.7)
     assert found["good"] == pytest.approx(1.9)

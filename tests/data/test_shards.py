@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +180,24 @@ def test_dask_prepares_the_same_bytes_and_the_same_errors(make, folder, tmp_path
         assert "b.jsonl" in said[0]
         with pytest.raises(UserError, match="A process that prepares the corpus was killed"):
             cluster.fill({tmp_path / "killed": lambda *_: os._exit(1)}, "Dying", None)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            cluster.fill({tmp_path / "stopped": lambda *_: time.sleep(60)}, "Waiting", None)
+        began = time.monotonic()
+    assert time.monotonic() - began < 20  # the worker that waits is ended, not waited for
+    assert not (tmp_path / "stopped").exists()
     assert not list(tmp_path.glob("three/.*-*/"))
+
+
+def test_an_address_where_no_cluster_answers_is_reported(tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    monkeypatch.setattr("maskwright.core.cluster._TIMEOUT", "0.5s")
+    with Preparation("dask", address="tcp://127.0.0.1:9").open() as engine:
+        engine.fill({}, "Nothing to do", None)  # which asks nobody
+        with pytest.raises(UserError, match=r"preparation\.address=tcp://127\.0\.0\.1:9: no scheduler of a Dask") as error:
+            engine.fill({tmp_path / "folder": lambda *_: None}, "Nobody", None)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_is_killed_is_reported(tmp_path):

@@ -15,7 +15,7 @@ from maskwright.run.init_from import starting_point
 from maskwright.run.train import Result, train
 from maskwright.settings.commands import TrainSettings
 from maskwright.text.tokenizer import Trained
-from tests.conftest import NO_PICTURES, compose_train, next_free
+from tests.conftest import BARE, compose_train, next_free
 from tests.integration.test_train import KEEP, Stop, StopAt, losses
 from tests.texts import make_text
 
@@ -31,7 +31,6 @@ SETTINGS = {
     "trainer.val_check_interval": "3",
     "trainer.log_every_n_steps": "1",
     "logger": "csv",
-    **dict(override.split("=") for override in NO_PICTURES),
 }
 SMALL = {
     "model.layers": "2",
@@ -45,7 +44,9 @@ SMALL = {
 def tune(reviews, names, cache, tmp_path) -> Callable[..., Result]:
     """A function that calls what `python src/train.py task=<task> <overrides>` calls."""
 
-    def run_task(task: str, *overrides: str, run_dir: Path | None = None, model: bool = True) -> Result:
+    def run_task(
+        task: str, *overrides: str, run_dir: Path | None = None, model: bool = True, pictures: bool = False
+    ) -> Result:
         data = (
             {"data": "conll", "data.source": names}
             if task.endswith("tagging")
@@ -56,6 +57,7 @@ def tune(reviews, names, cache, tmp_path) -> Callable[..., Result]:
         if task == "regression":
             data["data.label"] = "stars"
         settings = {"task": task, **data, **SETTINGS, **(SMALL if model else {})}
+        settings |= {} if pictures else dict(override.split("=") for override in BARE)
         given = {key: value for override in overrides for key, _, value in [override.partition("=")]}
         if run_dir is None:
             run_dir = tmp_path / "run" if "ckpt_path" in given else next_free(tmp_path)
@@ -80,12 +82,16 @@ def test_classification_learns_and_reports(tune, pooling, capsys):
     assert sum(correct) / len(rows) == pytest.approx(result.metrics["test/accuracy"])
     assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-4) for row in rows)
     assert (result.run_dir / "confusion.png").read_bytes().startswith(b"\x89PNG")
-    summary = json.loads((result.run_dir / "summary.json").read_text())
-    assert 0 < summary["utilization"] < 2
-    assert 0 <= summary["padding"] < 0.3
     shown = capsys.readouterr().out
     for part in ("entropy of the classes", "precision", "examples"):
         assert part in shown
+
+
+def test_the_share_of_padding_and_the_utilization_are_reported(tune):
+    result = tune("classification", "trainer.max_steps=3", pictures=True)
+    summary = json.loads((result.run_dir / "summary.json").read_text())
+    assert 0 < summary["utilization"] < 2
+    assert 0 <= summary["padding"] < 0.3
 
 
 def test_a_run_that_does_not_improve_stops_early_and_reports_it(tune, capsys):
@@ -194,20 +200,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tune, hub_model, tmp_path, ta
     tune = partial(tune, model=not overrides[0].startswith(("model=", "init_from=")))
     whole = tune(task, *settings, run_dir=tmp_path / "whole")
     assert whole.data.steps(1) < 20  # the run passes the end of an epoch
+    resuming: tuple[str, ...] = ()
     for stop in (4, 17):
         stopped = tmp_path / f"stopped-{stop}"
+        callback = f"+callbacks.stop={{_target_: {StopAt.__module__}.StopAt, step: {stop}}}"
         with pytest.raises(Stop):
-            tune(
-                task,
-                *settings,
-                f"+callbacks.stop={{_target_: {StopAt.__module__}.StopAt, step: {stop}}}",
-                run_dir=stopped,
-            )
-        resumed = tune(task, *settings, f"ckpt_path={stopped}", run_dir=tmp_path / f"resumed-{stop}")
-        assert losses(resumed) == {step: loss for step, loss in losses(whole).items() if step > stop}
-        for name, value in whole.metrics.items():
-            if name.startswith(("validation/", "test/")):
-                assert resumed.metrics[name] == value
+            tune(task, *settings, callback, *resuming, run_dir=stopped)
+        resuming = (f"ckpt_path={stopped}",)
+    resumed = tune(task, *settings, *resuming, run_dir=tmp_path / "resumed")
+    assert losses(resumed) == {step: loss for step, loss in losses(whole).items() if step > 17}
+    for name, value in whole.metrics.items():
+        if name.startswith(("validation/", "test/")):
+            assert resumed.metrics[name] == value
 
 
 def test_masks_hide_words_in_training_only(tune):

@@ -125,24 +125,20 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, overrides):
         "data.splits.validation=0.1",
         "data.splits.test=0.1",
         "trainer.val_check_interval=4",
+        "trainer.max_steps=20",
         *overrides,
     )
-    whole = run(*settings, "trainer.max_steps=20", run_dir=tmp_path / "whole")
+    whole = run(*settings, run_dir=tmp_path / "whole")
+    resuming: tuple[str, ...] = ()
     for stop in (7, 16):
         stopped = tmp_path / f"stopped-{stop}"
+        callback = f"+callbacks.stop={{_target_: {__name__}.StopAt, step: {stop}}}"
         with pytest.raises(Stop):
-            run(
-                *settings,
-                "trainer.max_steps=20",
-                f"+callbacks.stop={{_target_: {__name__}.StopAt, step: {stop}}}",
-                run_dir=stopped,
-            )
-        resumed = run(
-            *settings, "trainer.max_steps=20", f"ckpt_path={stopped}", run_dir=tmp_path / f"resumed-{stop}"
-        )
-        expected = {step: loss for step, loss in losses(whole).items() if step > stop}
-        assert losses(resumed) == expected
-        assert resumed.metrics["test/loss"] == whole.metrics["test/loss"]
+            run(*settings, callback, *resuming, run_dir=stopped)
+        resuming = (f"ckpt_path={stopped}",)
+    resumed = run(*settings, *resuming, run_dir=tmp_path / "resumed")
+    assert losses(resumed) == {step: loss for step, loss in losses(whole).items() if step > 16}
+    assert resumed.metrics["test/loss"] == whole.metrics["test/loss"]
     assert whole.trainer.global_step * whole.data.batch_size > len(whole.data.blocks["train"])
 
 

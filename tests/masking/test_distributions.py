@@ -1,5 +1,6 @@
 """Distributions match their definitions: lengths, weights, ratios, replacements."""
 
+import itertools
 import math
 
 import numpy as np
@@ -12,11 +13,13 @@ from maskwright.masking import Constant, Cosine, Linear, Ngrams, Sampled, Spans,
 
 def lengths_of_runs(units: torch.Tensor, words: torch.Tensor) -> np.ndarray:
     """(B, T) the number of words of the unit at each position; 0 for the last unit of a row, which may be cut."""
-    out = np.zeros(units.shape, int)
-    for row, (ids, numbers) in enumerate(zip(units.numpy(), words.numpy(), strict=True)):
-        for unit in range(ids.max()):
-            out[row, ids == unit] = len(np.unique(numbers[ids == unit]))
-    return out
+    ids, numbers = units.numpy(), words.numpy()
+    width = ids.max() + 1
+    own = np.where(ids >= 0, np.arange(len(ids))[:, None] * width + ids, len(ids) * width)
+    opens = np.ones(ids.shape, bool)
+    opens[:, 1:] = (numbers[:, 1:] != numbers[:, :-1]) | (ids[:, 1:] != ids[:, :-1])
+    counts = np.bincount(own[opens], minlength=len(ids) * width + 1)
+    return np.where((ids >= 0) & (ids < ids.max(1, keepdims=True)), counts[own], 0)
 
 
 def geometric(p: float, limit: int) -> np.ndarray:
@@ -123,24 +126,19 @@ class ByWord:
 @pytest.mark.parametrize("number", [1, 2, 4])
 @pytest.mark.parametrize("units", [Tokens(), Words()])
 def test_weights_are_those_of_sampling_without_replacement(units, number):
-    """Selection frequencies equal those of sequential draws of one unit after the other, by weight."""
+    """Selection frequencies are as likely as sequential draws of one unit after the other, by weight, make them."""
     weights, rows = [0.0, 1.0, 2.0, 5.0, 0.5, 1.0], 30_000
     words = np.tile([-1, 0, 1, 2, 3, 4, 5, -1], (rows, 1))
     masker = testing.make_masker(units=units, weights=ByWord(weights), ratio=number / 6)
     found = testing.chosen(masker(testing.batch_of_words(words)), 8)[:, 1:-1].sum(0).numpy()
 
-    draw = np.random.default_rng(0)
-    expected = np.zeros(6)
-    for _ in range(rows):
-        left = list(range(6))
-        for _ in range(number):
-            shares = np.array([weights[i] for i in left])
-            taken = draw.choice(len(left), p=shares / shares.sum())
-            expected[left.pop(taken)] += 1
-    assert found[0] == expected[0] == 0
-    for one, other in zip(found[1:], expected[1:], strict=True):
-        share = (one + other) / 2 / rows
-        assert abs(one - other) < 5 * math.sqrt(2 * rows * share * (1 - share)) + 1e-9
+    shares = np.zeros(6)
+    for order in itertools.permutations(range(1, 6), number):
+        left = sum(weights) - np.cumsum([0, *(weights[unit] for unit in order)])[:-1]
+        shares[list(order)] += np.prod([weights[unit] for unit in order] / left)
+    assert shares.sum() == pytest.approx(number)
+    assert found[0] == 0
+    assert (np.abs(found - rows * shares) <= 5 * np.sqrt(rows * shares * (1 - shares))).all()
 
 
 def test_a_unit_weighs_the_mean_of_its_positions():

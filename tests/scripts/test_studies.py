@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import programs
-from tests.conftest import ROOT
+from tests.conftest import BARE, ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "studies"))
 import figures
@@ -25,7 +25,8 @@ from maskwright.run import jobs
 
 SMALL = (
     "hardware=cpu preparation.workers=1 data.block_size=32 tokenizer.vocabulary_size=300 model.layers=1 "
-    "model.hidden_size=32 model.heads=2 model.intermediate_size=48 logger=csv trainer.log_every_n_steps=1"
+    "model.hidden_size=32 model.heads=2 model.intermediate_size=48 logger=csv trainer.log_every_n_steps=1 "
+    f"{' '.join(BARE)}"
 )
 
 
@@ -52,7 +53,7 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
         "evaluation_masks=[token,span]",
         f"finetuning.imdb=task=classification data=imdb data.source={films} data.published=null "
         f"data.cache_dir={cache} hardware=cpu preparation.workers=1 trainer.max_epochs=null "
-        "trainer.max_steps=2 data.block_size=32 logger=csv",
+        f"trainer.max_steps=2 data.block_size=32 logger=csv {' '.join(BARE)}",
     )
     shown = call("masking.py", *arguments)
     assert shown.count(": running; ") == 4

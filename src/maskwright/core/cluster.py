@@ -16,7 +16,7 @@ from maskwright.core.terminal import bar
 if TYPE_CHECKING:
     from distributed import Client
 
-_TIMEOUT = "30s"  # to find a scheduler
+_TIMEOUT = "10s"  # to find a scheduler
 _one_at_a_time = threading.Lock()  # a worker may run tasks in several threads, and the folder is the process's
 
 

@@ -114,19 +114,19 @@ def units_of(masker: Masker, batch: dict[str, Tensor], progress: float = 0.0) ->
     draws = masker.draws(batch)
     ratio = masker.ratio(progress, draws)
     budget = np.maximum(np.floor(np.asarray(ratio) * (batch["words"] >= 0).sum(1).numpy() + 0.5), 1).astype(int)
-    units = masker.units(batch, draws, torch.from_numpy(budget)[:, None]).numpy().copy()
+    units = masker.units(batch, draws, torch.from_numpy(budget)[:, None]).numpy()
     weight = masker.weights(batch)
     weights = np.ones(units.shape) if weight is None else weight.double().numpy()
-    for row, values, expected in zip(units, weights, budget, strict=True):
-        longest = masker.margin + expected // 8 if masker.margin else expected
-        own = [row == unit for unit in np.unique(row[row >= 0])]
-        taken = [unit for unit in own if unit.sum() <= longest and values[unit].mean() > 0]
-        if not taken:  # nothing fits: each token is a unit
-            row[row >= 0] = np.flatnonzero(row >= 0)
-            row[values <= 0] = -1
-        else:
-            row[~np.any(taken, axis=0)] = -1
-    return budget, units
+    longest = masker.margin + budget // 8 if masker.margin else budget
+    inside = units >= 0
+    row = np.nonzero(inside)[0]
+    pairs = row * (units.max(initial=0) + 1) + units[inside]
+    _, first, unit, size = np.unique(pairs, return_index=True, return_inverse=True, return_counts=True)
+    mean = np.bincount(unit, weights[inside], len(size)) / size
+    fits = np.zeros_like(inside)
+    fits[inside] = ((size <= longest[row[first]]) & (mean > 0))[unit]
+    alone = np.where(inside & (weights > 0), np.arange(units.shape[1]), -1)  # where nothing fits, each token is one
+    return budget, np.where(fits.any(1, keepdims=True), np.where(fits, units, -1), alone)
 
 
 def budgets_are_met_within_a_unit(make: Make, batches: MakeBatch = make_batch) -> None:
