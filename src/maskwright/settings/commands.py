@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from maskwright.core.types import PathText
+from maskwright.core.types import PathText, PositiveRate
 from maskwright.settings.base import Settings
 from maskwright.settings.component import Component
 from maskwright.settings.hardware import Hardware
@@ -125,10 +125,32 @@ class ScoreSettings(AskSettings):
     seed: Seed
 
 
+class GenerateSettings(AskSettings):
+    """`conf/generate.yaml`: text that a masked model writes."""
+
+    length: PositiveInt | None
+    method: Literal["gibbs", "metropolis", "mask_predict"]
+    chains: PositiveInt
+    temperature: PositiveRate
+    top_k: PositiveInt | None
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    burn_in: PositiveInt
+    samples: PositiveInt
+    thin: PositiveInt
+    block: PositiveInt
+    energy: Literal["local", "raw"]
+    energy_temperature: PositiveRate
+    passes: PositiveInt
+    decay: Literal["linear", "cosine"]
+    seed: Seed
+    plot: PathText | None
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "score": ScoreSettings,
+    "generate": GenerateSettings,
 }

@@ -12,10 +12,10 @@ class Diversity(NamedTuple):
     """How much texts differ; None where they are too few or too short to tell.
 
     Attributes:
-        distinct_1, distinct_2: the share of different words, and of different pairs of neighbouring words, among all
-            of them (Li et al., 2016): 1 if none is there twice.
-        self_bleu: the mean BLEU-4 of each text with all others as references (Zhu et al., 2018), between 0 and 1: lower
-            if they differ more. Of more than 100 texts, the first 100 are compared.
+        distinct_1, distinct_2: the share of different words, and of different pairs of neighbouring words, among
+            all of them (Li et al., 2016): 1 if none is there twice.
+        self_bleu: the mean BLEU-2 of each text with all others as references (Zhu et al., 2018), between 0 and 1:
+            lower if they differ more. Short texts hardly ever share longer n-grams, without which BLEU is 0. Of more than 100 texts, the first 100 are compared.
     """
 
     distinct_1: float | None
@@ -36,16 +36,11 @@ def distinct(texts: Sequence[Sequence[str]], n: int) -> float | None:
 
 
 def self_bleu(texts: Sequence[Sequence[str]]) -> float | None:
-    """Returns the mean BLEU-4 of each text with the others as references.
-
-    One is added to the counts of n-grams of more than one word (Lin and Och, 2004), as texts are short.
-    """
+    """Returns the mean BLEU-2 of each text with the others as references."""
     from torchmetrics.functional.text import bleu_score  # takes a second to import
 
     joined = [" ".join(words) for words in texts if words][:_BLEU_TEXTS]
     if len(joined) < 2:
         return None
-    scores = [
-        float(bleu_score([text], [joined[:i] + joined[i + 1 :]], smooth=True)) for i, text in enumerate(joined)
-    ]
+    scores = [float(bleu_score([text], [joined[:i] + joined[i + 1 :]], n_gram=2)) for i, text in enumerate(joined)]
     return sum(scores) / len(scores)

@@ -1,15 +1,16 @@
 """Text by Markov chains that draw a few tokens anew at each step, given all others.
 
-- `gibbs`: each draw is kept (Wang & Cho, 2019). The conditional distributions of a masked model are in general not those
-  of one joint distribution, so what the chains converge to depends on the order of the steps.
-- `metropolis`: a draw is kept with the probability of Metropolis and Hastings, so that the chains converge to a stated
-  distribution, p(row) proportional to exp(-energy(row) / temperature) (Goyal et al., 2022).
+- `gibbs`: each draw is kept (Wang & Cho, 2019). The conditional distributions of a masked model are in general not
+  those of one joint distribution, so what the chains converge to depends on the order of the steps.
+- `metropolis`: a draw is kept with the probability of Metropolis and Hastings, so that the chains converge to a
+  stated distribution, p(row) proportional to exp(-energy(row) / temperature) (Goyal et al., 2022).
 
 Shapes: C chains, T positions, N of them to be written, K drawn at once, S samples, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,9 +74,9 @@ class Chains:
     Attributes:
         rows: (C, S, T), the samples.
         energies: (C, W + 1) float64, before the first sweep and after each; None if nothing needed them.
-        accepted: (C, W) the share of the steps of a sweep whose draw was kept; those that drew what was there count.
+        accepted: (C, W) the share of the steps of a sweep whose draw was kept, also where it was what stood there.
         changed: (C, W) the share of the steps of a sweep that changed the row.
-        impossible: (C, W) the share of the steps whose way back `top_k` and `top_p` exclude, so that they are rejected.
+        impossible: (C, W) the share of the steps rejected because `top_k` or `top_p` exclude the way back.
     """
 
     rows: np.ndarray
@@ -83,6 +84,16 @@ class Chains:
     accepted: np.ndarray | None = None
     changed: np.ndarray | None = None
     impossible: np.ndarray | None = None
+
+
+def joined(groups: Sequence[Chains], number: int) -> Chains:
+    """Returns the first `number` chains of several groups, which wrote the same text in the same way."""
+
+    def first(name: str) -> Any:
+        values = [getattr(group, name) for group in groups]
+        return None if values[0] is None else np.concatenate(values)[:number]
+
+    return Chains(*(first(own.name) for own in fields(Chains)))
 
 
 class Sampler:
@@ -93,12 +104,16 @@ class Sampler:
         target: the distribution of Metropolis-Hastings; None keeps each draw, as Gibbs sampling does.
     """
 
-    def __init__(self, ask: Conditionals, randomness: Randomness, proposals: Proposals, target: Target | None = None):
+    def __init__(
+        self, ask: Conditionals, randomness: Randomness, proposals: Proposals, target: Target | None = None
+    ):
         self.ask, self.randomness, self.proposals, self.target = ask, randomness, proposals, target
 
     def begin(self, rows: np.ndarray, free: np.ndarray) -> np.ndarray:
-        """Returns rows (C, T) with a first token at each of `free` (N,): drawn one by one, in an order of its own for
-        each chain, while those that have none yet are masked."""
+        """Returns rows (C, T) with a first token at each of `free` (N,).
+
+        They are drawn one by one, in an order of its own for each chain, while those without one are masked.
+        """
         rows = rows.copy()
         rows[:, free] = self.ask.mask_id
         for positions in self.randomness.shuffled("order", 0, free).T:

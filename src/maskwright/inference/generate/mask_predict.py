@@ -1,4 +1,4 @@
-"""Text by predicting all masked tokens at once, and again those that were least certain (Ghazvininejad et al., 2019).
+"""Text by predicting all masked tokens at once, then the least certain ones again (Ghazvininejad et al., 2019).
 
 Shapes: C chains, T positions, N of them to be written, V vocabulary.
 """
@@ -41,8 +41,8 @@ def mask_predict(
 ) -> np.ndarray:
     """Returns rows (C, T) in which the positions `free` (N,) are written.
 
-    A token that is not masked again keeps the probability that it had when it was drawn, and is masked later if others
-    have become more certain. The paper takes the likeliest token each time, which is `top_k=1`.
+    A token that is not masked again keeps the probability that it had when it was drawn, and is masked later if
+    others have become more certain. The paper takes the likeliest token each time, which is `top_k=1`.
 
     Args:
         rows: (C, T), with anything at `free`.

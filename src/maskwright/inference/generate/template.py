@@ -26,7 +26,11 @@ def template_of(reader: MaskReader, text: str, length: int | None, room: int | N
         template = _continued(reader, text.rstrip(), length)
     tokens = len(template.ids)
     if room is not None and tokens > room:
-        what = f"length={length} is more" if length is not None else f"The text {shortened(text)} has {tokens:,} tokens"
+        what = (
+            f"length={length} is more"
+            if length is not None
+            else f"The text {shortened(text)} has {tokens:,} tokens"
+        )
         raise UserError(f"{what}, but the model reads rows of {room:,} tokens. Write a shorter text.")
     return template
 
@@ -35,15 +39,15 @@ def _continued(reader: MaskReader, prompt: str, length: int) -> MaskedText:
     """Returns a prompt with as many masks behind it as `length` leaves."""
     if reader.mask in prompt:
         raise UserError(
-            f"length={length} is given for the text {shortened(prompt)}, which has masks. Leave out one of them: masks "
-            "say how many tokens are missing; a length is for a prompt without masks, or for no text at all."
+            f"length={length} is given for the text {shortened(prompt)}, which has masks. Leave out one of "
+            "them: masks say how many tokens are missing; a length is for a prompt without masks, or for no text."
         )
     ids, starts, offsets = reader.tokenizer.encode([prompt], offsets=True)[0]
     missing = length - len(ids)
     if missing < 1:
         raise UserError(
-            f"length={length} leaves nothing to write: the text {shortened(prompt)} has {len(ids):,} tokens. Set it to "
-            f"{len(ids) + 1:,} or more."
+            f"length={length} leaves nothing to write: the text {shortened(prompt)} has {len(ids):,} tokens. Set "
+            f"it to {len(ids) + 1:,} or more."
         )
     before = f"{prompt} " if prompt else ""
     ends = len(before) + len(reader.mask) * np.arange(missing + 1)

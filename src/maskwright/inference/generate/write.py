@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from maskwright.inference.generate.conditionals import Conditionals, Energy
-from maskwright.inference.generate.markov import Chains, Plan, Sampler, Target, run_chains
+from maskwright.inference.generate.markov import Chains, Plan, Sampler, Target, joined, run_chains
 from maskwright.inference.generate.mask_predict import Decay, mask_predict
 from maskwright.inference.generate.proposals import Proposals
 from maskwright.inference.generate.randomness import Randomness
@@ -69,8 +69,8 @@ def write(
 ) -> Written:
     """Returns what chains write for a text.
 
-    The tokens of a chain are a function of model, text, recipe, seed and the number of the chain: the number of chains
-    and the size of batches do not change them.
+    The tokens of a chain are a function of model, text, recipe, seed and the number of the chain: the number of
+    chains and the size of batches do not change them.
 
     Args:
         progress: called with what has been done.
@@ -79,17 +79,17 @@ def write(
     row, free = model.row(template.ids), template.masks + 1
     found = []
     for first in range(0, chains, _TOGETHER):
-        numbers = np.arange(first, first + _TOGETHER)
+        end = first + _TOGETHER
+        of = f", chains {first + 1} to {min(end, chains)} of {chains}" if chains > _TOGETHER else ""
+        randomness = Randomness(seed, np.arange(first, end))
         rows = np.tile(row, (_TOGETHER, 1))
-        of = f", chains {first + 1} to {min(first + _TOGETHER, chains)} of {chains}" if chains > _TOGETHER else ""
-        found.append(_write(ask, rows, free, Randomness(seed, numbers), recipe, lambda said, of=of: progress(said + of)))
-    joined = {
-        name: None if values[0] is None else np.concatenate(values)[:chains]
-        for name in ("rows", "energies", "accepted", "changed", "impossible")
-        if (values := [getattr(chain, name) for chain in found])
-    }
-    whole = Chains(**joined)
+        found.append(_write(ask, rows, free, randomness, recipe, _followed_by(of, progress)))
+    whole = joined(found, chains)
     return Written(whole.rows[..., free], None if recipe.method == "mask_predict" else whole)
+
+
+def _followed_by(end: str, progress: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda said: progress(said + end)
 
 
 def _write(
@@ -101,9 +101,7 @@ def _write(
     progress: Callable[[str], None],
 ) -> Chains:
     if recipe.method == "mask_predict":
-        written = mask_predict(
-            ask, rows, free, randomness, recipe.proposals, recipe.passes, recipe.decay, progress
-        )
+        written = mask_predict(ask, rows, free, randomness, recipe.proposals, recipe.passes, recipe.decay, progress)
         return Chains(written[:, None])
     target = Target(range(1, rows.shape[1] - 1), recipe.energy, recipe.energy_temperature)
     moves = target if recipe.method == "metropolis" else None
