@@ -7,7 +7,7 @@ from maskwright.inference.generate.mask_predict import Decay, mask_predict, stil
 from maskwright.inference.generate.proposals import Proposals, draw
 from maskwright.inference.generate.randomness import Randomness
 from maskwright.inference.generate.template import template_of
-from maskwright.inference.generate.write import Method, Recipe, Written, write
+from maskwright.inference.generate.writing import Method, Recipe, Written, write
 
 __all__ = [
     "Chains",
