@@ -15,6 +15,8 @@ import pytest
 
 from maskwright.cli import known
 from maskwright.run.evaluate import compare, evaluate
+from maskwright.run.fill import run_fill
+from maskwright.run.generate import run_generate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
 from maskwright.run.score import run_score
@@ -204,6 +206,24 @@ def test_documented_prediction_commands_run(run, predicting_run, tmp_path, monke
         rows = [json.loads(line) for line in printed.splitlines()]
     assert [row["text"] for row in rows] == texts
     assert all(row["predicted"] for row in rows)
+
+
+@pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/fill\.py run="))
+def test_documented_fills_are_made(hub_model, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("the [MASK] river\n")
+    monkeypatch.setattr("sys.stdin", Path("texts.txt").open())
+    typed = re.fullmatch(r"(?:cat \S+ \| )?(.*?)(?: > \S+)?", command)[1]
+    given = [part if part != "-" else "text=-" for part in shlex.split(typed)[2:] if not part.startswith("run=")]
+    given = [
+        "candidates=the" if part.startswith("candidates=") else part for part in given
+    ]  # of a small vocabulary
+    run_fill(
+        compose_command("fill", f"run={hub_model}", "hardware=cpu", *quoted(given, str(ROOT / "conf"), "fill"))
+    )
+    printed = capsys.readouterr().out
+    rows = Path("fills.jsonl").read_text() if "output=fills.jsonl" in command else printed
+    assert "probability" in rows
 
 
 def test_the_documents_contain_training_commands():

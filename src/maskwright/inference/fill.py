@@ -29,6 +29,11 @@ class Choice(NamedTuple):
     ids: np.ndarray
     log_probabilities: np.ndarray
 
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(k,) float32."""
+        return np.exp(self.log_probabilities)
+
 
 @dataclass(frozen=True)
 class Fill:
@@ -80,9 +85,10 @@ def fill(
     - `best_first`: the next mask is the one whose best token is the most probable. One fill.
     - `beam`: left to right, keeping the `beams` most probable fills so far. Up to `top_k` fills.
 
-    In the last three, the probability of a fill is that of the chain rule along the order of filling: the product of
-    p(token | text, tokens filled before), where the masks that are filled later are masked. The conditionals of a
-    masked model need not belong to one joint distribution, so another order can give another product.
+    In the last three, the probability of a fill follows the chain rule along the order of filling. It is the
+    product of p(token | text, tokens filled before), where the masks that are filled later are masked. The
+    conditionals of a masked model need not belong to one joint distribution, so another order can give another
+    product.
 
     A text longer than a row is read, for each mask, in the window around that mask.
 

@@ -5,19 +5,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import tokenizers
 from tokenizers import AddedToken, models
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.inference.masked_model import MaskedModel
+from maskwright.inference.masked_model import Long, MaskedModel, shortened
 from maskwright.inference.text_rows import Encoded
 from maskwright.text.tokenizer import Tokenizer
 
 _SPELLINGS = ("[MASK]", "<mask>")  # of a mask, in texts for tokenizers of any kind
 _MARKS = ("\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}", "▁")  # a blank before a token: byte-level BPE, SentencePiece
-_SHOWN = 60  # characters of a text in a message
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class MaskedText:
 class MaskReader:
     """Reads texts in which tokens are masked.
 
-    A mask token in a text is read as `transformers` reads it; other special tokens that are spelled out are text, as
-    everywhere in this project.
+    A mask token in a text is read as `transformers` reads it; other special tokens that are spelled out are text,
+    as everywhere in this project.
 
     Args:
         model: what the texts are for.
@@ -55,15 +55,16 @@ class MaskReader:
         self.mask = model.tokenizer.special["mask"]
         self._model = replace(model, tokenizer=_reading_masks(model.tokenizer))
 
-    def read(self, texts: Sequence[str], hide: Sequence[str] = ()) -> list[MaskedText]:
+    def read(self, texts: Sequence[str], hide: Sequence[str] = (), long: Long = "windows") -> list[MaskedText]:
         """Returns texts with their masks; an empty text has none.
 
         Args:
             hide: words, or several words in a row, all tokens of which are masked wherever they stand.
+            long: `refuse` raises an error for a text that does not fit in a row.
         Raises:
-            UserError: a text has no mask, or does not contain what is to be hidden.
+            UserError: a text has no mask, does not contain what is to be hidden, or is too long.
         """
-        found = self._model.encode([self._in_own_spelling(text) for text in texts])
+        found = self._model.encode([self._in_own_spelling(text) for text in texts], long)
         return [self._masked(*pair, hide) for pair in zip(texts, found, strict=True)]
 
     def _in_own_spelling(self, text: str) -> str:
@@ -76,24 +77,24 @@ class MaskReader:
         masked = encoded.ids == self.mask_id
         starts, ends = encoded.offsets.T
         for word in hide if text else ():
-            spans = _occurrences(word, encoded.text)
             inside = np.zeros(len(masked), dtype=bool)
-            for first, end in spans:
+            for first, end in _occurrences(word, encoded.text):
                 inside |= (starts < end) & (ends > first)
             if not inside.any():
                 near = nearest(word, re.findall(r"\w+", encoded.text))
-                raise UserError(f"hide={word!r} is no word of the text {_shortened(text)}.{near}")
+                raise UserError(f"hide={word!r} is no word of the text {shortened(text)}.{near}")
             masked |= inside
         if text.strip() and not masked.any():
             raise UserError(
-                f"The text {_shortened(text)} has no mask. Write {self.mask} where a token is missing, or name words "
-                'to mask: hide="word"'
+                f"The text {shortened(text)} has no mask. Write {self.mask} where a token is missing, or name its words: "
+                'hide="word"'
             )
         return MaskedText(text, encoded, np.where(masked, self.mask_id, encoded.ids), np.flatnonzero(masked))
 
     def filled(self, text: MaskedText, tokens: Sequence[int]) -> str:
         """Returns the text with tokens (M,) in place of its masks; what stands between them is left as it is."""
-        parts, at = [], 0
+        parts: list[str] = []
+        at = 0
         for first, end in _runs(text.masks):
             run = list(tokens[first:end])
             begins, ends = text.encoded.offsets[text.masks[[first, end - 1]], [0, 1]]
@@ -107,8 +108,8 @@ class MaskReader:
         return "".join([*parts, text.encoded.text[at:]])
 
     def _blank_before(self, token: int) -> bool | None:
-        """Returns whether a token says that a blank stands before it, or that none does; None if it says neither."""
-        spelling = self.tokenizer.backend.id_to_token(token)
+        """Returns whether a blank stands before a token, as its spelling says; None where it does not say."""
+        spelling = self.spelling(token)
         if self._prefix is not None:
             return False if spelling.startswith(self._prefix) else None
         return spelling.startswith(_MARKS) if self._has_marks else None
@@ -127,6 +128,10 @@ class MaskReader:
     def _has_marks(self) -> bool:
         return any(token.startswith(_MARKS) for token in self.tokenizer.backend.get_vocab())
 
+    def spelling(self, token: int) -> str:
+        """Returns a token as the vocabulary spells it."""
+        return self.tokenizer.backend.id_to_token(token) or ""
+
     def candidate(self, word: str) -> int:
         """Returns the token that a word is, behind a blank if there is such a one, or that is spelled like this.
 
@@ -139,10 +144,10 @@ class MaskReader:
                 return int(ids[0])
         token = self.tokenizer.backend.token_to_id(word)
         if token is None or token in self.tokenizer.special_ids:
-            pieces = [self.tokenizer.backend.id_to_token(int(i)) for i in self.tokenizer.encode([word])[0][0]]
+            pieces = [self.spelling(int(i)) for i in self.tokenizer.encode([word])[0][0]]
             raise UserError(
-                f"candidates: {word!r} is not one token of this model but {len(pieces)}: {', '.join(pieces)}. A mask "
-                "stands for one token."
+                f"candidates: {word!r} is not one token of this model but {len(pieces)}: {', '.join(pieces)}. A "
+                "mask stands for one token."
             )
         return token
 
@@ -150,7 +155,7 @@ class MaskReader:
 def _reading_masks(tokenizer: Tokenizer) -> Tokenizer:
     """Returns a tokenizer that reads the mask token in texts, and no other special token.
 
-    `encode_special_tokens` skips tokens that are marked as special, so in a copy the mask is an ordinary added token.
+    `encode_special_tokens` skips tokens that are marked as special, so the mask of the copy is not.
     """
     mask, content = tokenizer.special["mask"], json.loads(tokenizer.backend.to_str())
     for token in content["added_tokens"]:
@@ -162,17 +167,14 @@ def _reading_masks(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _occurrences(word: str, text: str) -> list[tuple[int, int]]:
-    """Returns the first and last characters of a word wherever it stands in a text as a whole word."""
-    found = re.finditer(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text) if word.strip() else ()
-    return [match.span() for match in found]
+    """Returns the first character of a word, and the one after its last, where it is no part of a longer one."""
+    word = word.strip()
+    before, behind = r"(?<!\w)" * bool(re.match(r"\w", word)), r"(?!\w)" * bool(re.search(r"\w$", word))
+    return [match.span() for match in re.finditer(before + re.escape(word) + behind, text)] if word else []
 
 
 def _runs(masks: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yields the first of masks whose tokens are neighbours, and the one after their last."""
     cuts = np.flatnonzero(np.diff(masks) > 1) + 1
     bounds = [0, *cuts.tolist(), len(masks)]
-    yield from ((a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a)
-
-
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    yield from ((a, b) for a, b in pairwise(bounds) if b > a)

@@ -158,6 +158,16 @@ class ScoreSettings(AskSettings):
     seed: Seed
 
 
+class FillSettings(AskSettings):
+    """`conf/fill.yaml`: the best tokens for masks in texts."""
+
+    hide: Prose
+    method: Literal["independent", "left_to_right", "best_first", "beam"]
+    top_k: PositiveInt
+    beams: PositiveInt
+    candidates: Prose
+
+
 class GenerateSettings(AskSettings):
     """`conf/generate.yaml`: text that a masked model writes."""
 
@@ -185,5 +195,6 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "score": ScoreSettings,
+    "fill": FillSettings,
     "generate": GenerateSettings,
 }
