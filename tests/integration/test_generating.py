@@ -1,6 +1,7 @@
 """Text that `src/generate.py` writes, as users ask for it."""
 
 import json
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -46,11 +47,12 @@ def test_rows_say_what_was_written_and_how_good_it_is(hub_model, capsys):
 
 def test_people_get_texts(hub_model, capsys, tmp_path):
     picture = tmp_path / "trace.png"
-    generate(hub_model, f"text='{TEXT}'", *SHORT, "method=metropolis", "top_k=1", f"plot={picture}")
+    generate(hub_model, f"text='{TEXT}'", *SHORT, "method=metropolis", f"plot={picture}")
     printed = capsys.readouterr().out
     assert f"{TEXT}\n  the old" in printed
     assert "3 texts: pseudo-perplexity" in printed
-    assert "rejected because top_k or top_p exclude the way back" in printed
+    assert "of the steps accepted" in printed
+    assert "rejected" not in printed
     assert picture.read_bytes().startswith(b"\x89PNG")
     generate(hub_model, "length=6", *SHORT, f"plot={tmp_path}/gibbs.png")
     printed = capsys.readouterr().out
@@ -59,8 +61,15 @@ def test_people_get_texts(hub_model, capsys, tmp_path):
     assert (tmp_path / "gibbs.png").is_file()
 
 
+def test_people_are_told_of_steps_without_a_way_back(capsys):
+    shares = {"accepted": 0.5, "changed": 0.25, "impossible": 0.125}
+    row = {"text": "", "written": "a b", "pseudo_perplexity": 1.0, "energy": 1.0, "pseudo_perplexity_of_all": 1.0}
+    generating.show([row | shares | dict.fromkeys(["distinct_1", "distinct_2", "self_bleu"])], sys.stdout)
+    assert "12.5% rejected because top_k or top_p exclude the way back" in capsys.readouterr().out
+
+
 def test_a_run_of_its_own_continues_prompts(run, tmp_path):
-    result = run("trainer.max_steps=1", "callbacks=none", "model=lstm")
+    result = run("trainer.max_steps=1", "model=lstm")
     (tmp_path / "texts.txt").write_text("the river\nthe old sailor\n")
     output = tmp_path / "written.parquet"
     asked = [f"file={tmp_path}/texts.txt", "length=9", "method=mask_predict", "decay=cosine", "chains=2"]
@@ -114,7 +123,7 @@ def test_a_stopped_file_is_continued(hub_model, tmp_path, monkeypatch):
         (["length=5", "top_p=0"], "top_p=0"),
         (["length=5", "top_p=1.1"], "top_p=1.1"),
         (["length=0"], "length=0"),
-        (["length=5", "method=beam"], "method=beam"),
+        (["length=5", "method=beam"], "method='beam'"),
         (["length=5", "long=windows"], "long=windows, but what is written together has to fit in one row"),
         (
             ["length=5", "method=mask_predict", "samples=2"],

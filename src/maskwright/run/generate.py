@@ -119,12 +119,11 @@ def _plot(asked: GenerateSettings, texts: Texts) -> Path | None:
 
 
 def _checked(writer: "Writer", texts: Texts) -> Iterator[MaskedText]:
-    """Yields the templates; where they can be read twice, all are checked before anything is written."""
+    """Returns the templates; where they can be read twice, all are checked before anything is written."""
     if texts.number is not None:
         for text in texts.read():
             writer.template(text)
-    for text in texts.read():
-        yield writer.template(text)
+    return map(writer.template, texts.read())
 
 
 class Writer:

@@ -15,8 +15,8 @@ class Diversity(NamedTuple):
         distinct_1, distinct_2: the share of different words, and of different pairs of neighbouring words, among
             all of them (Li et al., 2016): 1 if none is there twice.
         self_bleu: the mean BLEU-2 of each text with all others as references (Zhu et al., 2018), between 0 and 1:
-            lower if they differ more. Short texts hardly ever share longer n-grams, without which BLEU is 0. Of more
-            than 100 texts, the first 100 are compared.
+            lower if they differ more. Short texts hardly ever share longer n-grams, without which BLEU is 0. Of
+            more than 100 texts, the first 100 are compared.
     """
 
     distinct_1: float | None
