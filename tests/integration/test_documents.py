@@ -16,6 +16,7 @@ import pytest
 from maskwright.cli import known
 from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.fill import run_fill
+from maskwright.run.generate import run_generate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
 from maskwright.run.score import run_score
@@ -223,6 +224,21 @@ def test_documented_fills_are_made(hub_model, tmp_path, monkeypatch, capsys, com
     printed = capsys.readouterr().out
     rows = Path("fills.jsonl").read_text() if "output=fills.jsonl" in command else printed
     assert "probability" in rows
+
+
+@pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/generate\.py run="))
+def test_documented_texts_are_written(hub_model, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the [MASK] river\n"))
+    typed = re.fullmatch(r"(?:cat \S+ \| )?(.*?)(?: > \S+)?", command)[1]
+    given = [part if part != "-" else "text=-" for part in shlex.split(typed)[2:] if not part.startswith("run=")]
+    given = [*quoted(given, str(ROOT / "conf"), "generate"), "burn_in=1", "thin=1"]
+    count = run_generate(compose_command("generate", f"run={hub_model}", "hardware=cpu", *given))
+    assert count in (8, 16)
+    printed = capsys.readouterr().out
+    rows = Path("texts.jsonl").read_text() if "output=texts.jsonl" in command else printed
+    assert "self_bleu" in rows or "self-bleu" in rows
+    assert Path("trace.png").is_file() == ("plot=trace.png" in command)
 
 
 def test_the_documents_contain_training_commands():

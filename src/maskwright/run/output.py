@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar
 
-from maskwright.core.terminal import bar, console
+from maskwright.core.terminal import Bar, bar, console
 from maskwright.reports.prediction_file import PredictionFile, check_ending, line
 
 STDOUT = "-"
@@ -40,6 +40,7 @@ class Rows(Generic[W]):
     ):
         self.windows, self.make, self.texts = windows, make, texts
         self.size, self.total, self.doing = size, total, doing
+        self.bar: Bar | None = None  # while rows are made
 
     def print(self, show: Callable[[Sequence[Row], TextIO], None], stdout: TextIO) -> int:
         """Prints the rows of one window after the other; ends where nobody reads them any more.
@@ -52,6 +53,7 @@ class Rows(Generic[W]):
             stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the locale is
         try:
             with bar(self.doing, self.total) as progress:
+                self.bar = progress
                 for window in self.windows:
                     rows = self.make(window)
                     show(rows, stdout)
@@ -72,6 +74,7 @@ class Rows(Generic[W]):
         with PredictionFile(output, identity, overwrite, self.size) as file:
             kept, held = file.windows, file.held()
             with bar(self.doing, self.total) as progress, _told(output):
+                self.bar = progress
                 for number, window in enumerate(self.windows):
                     texts = self.texts(window)
                     if number >= kept:

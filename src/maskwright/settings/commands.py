@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
-from maskwright.core.types import PathText
+from maskwright.core.types import PathText, PositiveRate
 from maskwright.settings.base import Settings, broken, broken_value
 from maskwright.settings.component import Component
 from maskwright.settings.hardware import Hardware
@@ -168,6 +168,27 @@ class FillSettings(AskSettings):
     candidates: Prose
 
 
+class GenerateSettings(AskSettings):
+    """`conf/generate.yaml`: text that a masked model writes."""
+
+    length: PositiveInt | None
+    method: Literal["gibbs", "metropolis", "mask_predict"]
+    chains: PositiveInt
+    temperature: PositiveRate
+    top_k: PositiveInt | None
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    burn_in: PositiveInt
+    samples: PositiveInt
+    thin: PositiveInt
+    block: PositiveInt
+    energy: Literal["local", "raw"]
+    energy_temperature: PositiveRate
+    passes: PositiveInt
+    decay: Literal["linear", "cosine"]
+    seed: Seed
+    plot: PathText | None
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
@@ -175,4 +196,5 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "predict": PredictSettings,
     "score": ScoreSettings,
     "fill": FillSettings,
+    "generate": GenerateSettings,
 }
