@@ -33,7 +33,8 @@ def test_rows_have_fills_of_the_text_and_tokens_of_each_mask(hub_model, capsys, 
     assert len(row["fills"]) == (3 if method in ("independent", "beam") else 1)
     best = row["fills"][0]
     assert len(best["tokens"]) == len(row["masks"]) == 2
-    assert best["text"].startswith("the old") and best["text"].endswith("at night.")
+    assert best["text"].startswith("the old")
+    assert best["text"].endswith("at night.")
     assert "[MASK]" not in best["text"]
     assert [mask["tokens"][0] for mask in row["masks"]] == best["tokens"]
     assert [len(mask["probabilities"]) for mask in row["masks"]] == [3, 3]

@@ -86,7 +86,11 @@ def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
         return call(
             ROOT / "src" / "train.py",
             *("-m", "sweep=rate", "optimizer.lr=1e-3,1e-6", *common, "trainer.val_check_interval=2"),
-            *(f"hydra.sweep.dir={sweep}", f"hydra.sweeper.n_trials={trials}", "hydra.sweeper.pruner.n_startup_trials=1"),
+            *(
+                f"hydra.sweep.dir={sweep}",
+                f"hydra.sweeper.n_trials={trials}",
+                "hydra.sweeper.pruner.n_startup_trials=1",
+            ),
             "hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler",
             cwd=tmp_path,
             limit=300,

@@ -86,8 +86,8 @@ class MaskReader:
             masked |= inside
         if text.strip() and not masked.any():
             raise UserError(
-                f"The text {shortened(text)} has no mask. Write {self.mask} where a token is missing, or name its words: "
-                'hide="word"'
+                f"The text {shortened(text)} has no mask. Write {self.mask} where a token is missing, or name its "
+                'words: hide="word"'
             )
         return MaskedText(text, encoded, np.where(masked, self.mask_id, encoded.ids), np.flatnonzero(masked))
 
