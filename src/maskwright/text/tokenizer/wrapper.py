@@ -83,6 +83,10 @@ class Tokenizer:
 
     def __len__(self) -> int:
         """One more than the largest id: the number of rows that an embedding needs."""
+        return self._length
+
+    @cached_property
+    def _length(self) -> int:
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
