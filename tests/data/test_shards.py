@@ -194,10 +194,8 @@ def test_an_address_where_no_cluster_answers_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr("maskwright.core.cluster._TIMEOUT", "0.5s")
     with Preparation("dask", address="tcp://127.0.0.1:9").open() as engine:
         engine.fill({}, "Nothing to do", None)  # which asks nobody
-        with pytest.raises(
-            UserError, match=r"preparation\.address=tcp://127\.0\.0\.1:9: no scheduler of a Dask"
-        ) as error:
-            engine.fill({tmp_path / "folder": lambda *_: None}, "Nobody", None)
+        with pytest.raises(UserError, match=r"preparation\.address=.*:9: no scheduler of a Dask") as error:
+            engine.fill({tmp_path / "folder": print}, "Nobody", None)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
 

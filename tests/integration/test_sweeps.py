@@ -91,7 +91,8 @@ def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
                 f"hydra.sweeper.n_trials={trials}",
                 "hydra.sweeper.pruner.n_startup_trials=1",
             ),
-            "hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler",
+            # 1e-6 and 1e-3, and in the second command 1e-6 again, which is worse than their median
+            *("hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler", "hydra.sweeper.sampler.seed=0"),
             cwd=tmp_path,
             limit=300,
             PYTHONPATH=str(ROOT),
