@@ -36,10 +36,11 @@ def test_rows_have_fills_of_the_text_and_tokens_of_each_mask(hub_model, capsys, 
     assert best["text"].startswith("the old")
     assert best["text"].endswith("at night.")
     assert "[MASK]" not in best["text"]
-    assert [mask["tokens"][0] for mask in row["masks"]] == best["tokens"]
     assert [len(mask["probabilities"]) for mask in row["masks"]] == [3, 3]
-    product = row["masks"][0]["probabilities"][0] * row["masks"][1]["probabilities"][0]
-    assert best["probability"] == pytest.approx(product, rel=1e-4)
+    if method != "beam":  # which need not begin with the best token
+        product = row["masks"][0]["probabilities"][0] * row["masks"][1]["probabilities"][0]
+        assert best["probability"] == pytest.approx(product, rel=1e-4)
+        assert [mask["tokens"][0] for mask in row["masks"]] == best["tokens"]
 
 
 def test_people_get_tables(hub_model, capsys):
@@ -51,7 +52,7 @@ def test_people_get_tables(hub_model, capsys):
 
 
 def test_a_run_of_its_own_fills_files(run, tmp_path):
-    result = run("trainer.max_steps=1", "callbacks=none")
+    result = run("trainer.max_steps=1")
     texts = [f"{make_text(seed, 1)} [MASK]" for seed in range(3)] + [""]
     (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n")
     fill(result.run_dir, f"file={tmp_path}/texts.txt", f"output={tmp_path}/fills.parquet")

@@ -36,7 +36,7 @@ def run_fill(cfg: DictConfig) -> int:
     def make(some: list[str]) -> list[Row]:
         masked = reader.read(some, hide, asked.long)
         found = fill(model, masked, asked.method, asked.top_k, asked.beams, ids)
-        return [_row(reader, text, fills) for text, fills in zip(masked, found, strict=True)]
+        return [_row(reader, text, fills, asked.top_k) for text, fills in zip(masked, found, strict=True)]
 
     settings = [asked.method, asked.top_k, asked.beams, asked.long, hide, only]
     return answer(asked, saved, texts, make, show, "Filling", settings)
@@ -55,7 +55,7 @@ def _words(asked: FillSettings, key: str) -> list[str]:
     return words
 
 
-def _row(reader: MaskReader, text: MaskedText, fills: list[Fill]) -> Row:
+def _row(reader: MaskReader, text: MaskedText, fills: list[Fill], top_k: int) -> Row:
     masks = []
     for number, position in enumerate(text.masks):
         hidden = int(text.encoded.ids[position])
@@ -63,8 +63,8 @@ def _row(reader: MaskReader, text: MaskedText, fills: list[Fill]) -> Row:
         masks.append(
             {
                 "hidden": None if hidden == reader.mask_id else reader.spelling(hidden),
-                "tokens": list(map(reader.spelling, choice.ids.tolist())),
-                "probabilities": _rounded(choice),
+                "tokens": list(map(reader.spelling, choice.ids[:top_k].tolist())),
+                "probabilities": _rounded(choice)[:top_k],
             }
         )
     joint = [
