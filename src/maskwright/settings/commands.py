@@ -125,10 +125,30 @@ class ScoreSettings(AskSettings):
     seed: Seed
 
 
+class UnitSettings(Settings):
+    """The group `mask/units` alone."""
+
+    units: Component
+
+
+class ExplainSettings(AskSettings):
+    """`conf/explain.yaml`: which words decided a prediction."""
+
+    method: Literal["all", "occlusion", "integrated_gradients", "rollout"]
+    target: str | None
+    word: str | None
+    words: Literal["punctuation", "blanks"]
+    mask: UnitSettings
+    steps: PositiveInt
+    width: Annotated[int, Field(ge=20)]
+    seed: Seed
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
     "score": ScoreSettings,
+    "explain": ExplainSettings,
 }
