@@ -1,4 +1,4 @@
-"""Evaluate a finished run. See `python src/evaluate.py --help`."""
+"""Evaluate finished runs. See `python src/evaluate.py --help`."""
 
 from omegaconf import DictConfig
 
@@ -7,9 +7,9 @@ from maskwright.cli import Invocation, command
 
 @command("evaluate")
 def main(cfg: DictConfig, invocation: Invocation) -> None:
-    from maskwright.run.evaluate import evaluate  # takes seconds to import, which --help does not need
+    from maskwright.run.evaluate import compare, compares, evaluate  # takes seconds, which --help does not need
 
-    evaluate(cfg, invocation.overrides, invocation.multirun)
+    (compare if compares(cfg) else evaluate)(cfg, invocation.overrides, invocation.multirun)
 
 
 if __name__ == "__main__":

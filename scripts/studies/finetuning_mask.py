@@ -16,9 +16,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from figures import Metric, Study, Values
 from omegaconf import DictConfig, OmegaConf
+from outcomes import Outcomes, over_seeds_and_texts
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-from studies import Metric, Values, check_settings, keep_settings, parts, run, settings_of, write_report
+from studies import check_settings, keep_settings, parts, run, settings_of, write_report
 
 from maskwright.annotations.lexicon import Lexicon
 from maskwright.cli import Invocation, command
@@ -44,13 +47,34 @@ def main(cfg: DictConfig, _: Invocation) -> None:
     text = json.dumps(scores(part / "finetuning", study["positive"], study["few"]), indent=1)
     write_file(part / SCORED, lambda path: path.write_text(text))
     keep_settings(folder, common)
-    write_report(folder, study["title"], lambda: figures(folder), study["baseline"])
+
+    def collect() -> Study:
+        baseline = study["baseline"]
+        over_texts = over_seeds_and_texts(outcomes(folder), baseline)
+        return Study(study["title"], baseline, figures(folder, study["margin"]), over_texts)
+
+    write_report(folder, collect)
 
 
-def figures(folder: Path) -> dict[Metric, Values]:
+def outcomes(folder: Path) -> dict[str, Outcomes]:
+    """Returns which texts the finished parts got right, for the accuracies on all texts and on the hard ones."""
+    found: dict[str, Outcomes] = {}
+    for arm, seeds in parts(folder).items():
+        for seed, path in seeds.items():
+            kept = json.loads((path / SCORED).read_text()).get("right", {}) if (path / SCORED).is_file() else {}
+            for title, texts in kept.items():
+                found.setdefault(title, {}).setdefault(arm, {})[seed] = np.array([*map(int, texts)], bool)
+    return found
+
+
+def figures(folder: Path, margin: float | None) -> dict[Metric, Values]:
     """Returns the results of the finished parts of the study."""
     metrics = [Metric("tokens hidden", main=False)]
-    metrics += [Metric(f"{score}, {of}", main=score == "accuracy") for of in ("all", "hard") for score in SCORES]
+    metrics += [
+        Metric(f"{score}, {of}", main=score == "accuracy", margin=margin)
+        for of in ("all", "hard")
+        for score in SCORES
+    ]
     found: dict[Metric, Values] = {metric: {} for metric in metrics}
     for arm, seeds in parts(folder).items():
         for seed, path in seeds.items():
@@ -61,8 +85,10 @@ def figures(folder: Path) -> dict[Metric, Values]:
     return found
 
 
-def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
+def scores(folder: Path, positive: str, few: float) -> dict[str, Any]:
     """Returns the scores of a run on all texts and on the hard ones, and the share of tokens hidden in training.
+
+    Under "right", it has a digit for each text: 1 where the prediction is right.
 
     A text is hard if less than the share `few` of its words are in the lexicon, or if the sum of their valences
     does not have the sign of its label.
@@ -78,12 +104,13 @@ def scores(folder: Path, positive: str, few: float) -> dict[str, float]:
         raise UserError(
             f"few={few}: none of the {len(rows):,} texts of the test split is hard. Set a larger share."
         )
-    found = {"tokens hidden": hidden(folder), "hard texts": len(hard) / len(rows)}
+    found: dict[str, Any] = {"tokens hidden": hidden(folder), "hard texts": len(hard) / len(rows), "right": {}}
     for name, chosen in (("all", rows), ("hard", hard)):
         labels, predicted = ([row[key] for row in chosen] for key in ("label", "predicted"))
         of_classes = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
         values = (accuracy_score(labels, predicted), *of_classes[:3])
         found |= {f"{score}, {name}": float(value) for score, value in zip(SCORES, values, strict=True)}
+        found["right"][f"accuracy, {name}"] = "".join("01"[row["label"] == row["predicted"]] for row in chosen)
     return found
 
 

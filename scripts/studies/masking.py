@@ -5,21 +5,27 @@
     python scripts/studies/masking.py hydra.mode=RUN arm=span seed=1          # one part of it
 
 See `conf/study_masking.yaml` for the arms, the budget and the fine-tuning tasks, and `studies.py` for how parts are
-run and resumed. All runs are evaluated with the same masks at a ratio of 0.15, whatever they were trained with.
+run and resumed. All runs are evaluated with the same masks at a ratio of 0.15, whatever they were trained with, and
+under each of `evaluation_masks`, which makes the loss matrix (docs/evaluation.md); parts that finished without it
+get it when the command is repeated.
 """
 
+import itertools
+import json
 import shlex
 from pathlib import Path
 from typing import Any
 
+from figures import Metric, Study, Values
 from omegaconf import DictConfig, OmegaConf
+from outcomes import over_seeds_and_texts, right
 from studies import (
-    Metric,
-    Values,
+    call,
     check_settings,
     collect,
     keep_settings,
     objective,
+    parts,
     run,
     settings_of,
     write_report,
@@ -45,18 +51,62 @@ def main(cfg: DictConfig, _: Invocation) -> None:
     ]
     run(part / "pretraining", pretraining)
     keep_settings(folder, common)
+    masks, ratios = study["evaluation_masks"], study["evaluation_ratios"]
+    if any(f"{mask} {ratio:g}/loss" not in matrix(part) for mask, ratio in itertools.product(masks, ratios)):
+        hardware = [own for own in shlex.split(study["pretraining"]) if own.startswith(("hardware", "preparation"))]
+        evaluate_under(part, [f"masks={','.join(masks)}", f"ratios={','.join(map(str, ratios))}", *hardware])
     for name, settings in finetuning.items():
         run(part / name, [*shlex.split(settings), f"init_from='{part / 'pretraining'}'", seed])
         keep_settings(folder, {f"finetuning.{name}": settings})
 
-    def figures() -> dict[Metric, Values]:
-        found = {Metric("MLM loss at 0.15", percent=False): collect(folder, "pretraining", "test/loss")}
+    def figures() -> Study:
+        loss = Metric("MLM loss at 0.15", percent=False, margin=study["loss_margin"])
+        found, outcomes = {loss: collect(folder, "pretraining", "test/loss")}, {}
+        for mask, ratio in itertools.product(masks, ratios):
+            title = f"loss under {mask} {ratio:g}"
+            found[Metric(title, percent=False, main=False)] = of_matrix(folder, f"{mask} {ratio:g}/loss")
         for name in finetuning:
             key = objective(part / name).removeprefix("test/")
-            found[Metric(f"{name} {key}", percent=key != "loss")] = collect(folder, name)
-        return found
+            margin = study["loss_margin"] if key == "loss" else study["margin"]
+            metric = Metric(f"{name} {key}", percent=key != "loss", margin=margin)
+            found[metric] = collect(folder, name)
+            if key == "accuracy":
+                outcomes[metric.title] = {
+                    arm: {seed: right(folder / f"{arm}-{seed}" / name) for seed in seeds}
+                    for arm, seeds in found[metric].items()
+                }
+        baseline = study["baseline"]
+        return Study(study["title"], baseline, found, over_seeds_and_texts(outcomes, baseline))
 
-    write_report(folder, study["title"], figures, study["baseline"])
+    write_report(folder, figures)
+
+
+def evaluate_under(part: Path, settings: list[str]) -> None:
+    """Evaluates the pretrained model of a part under several masks.
+
+    Raises:
+        RuntimeError: the evaluation has failed.
+    """
+    folder = part / "matrix"
+    job = call(folder, "evaluate.py", [f"run={part / 'pretraining'}", f"output={folder}", *settings])
+    if job.status:
+        raise RuntimeError(f"{folder} failed with status {job.status}: {job.error()}")
+
+
+def matrix(part: Path) -> dict[str, float]:
+    """Returns the metrics of a part under several masks; empty if there are none."""
+    path = part / "matrix" / "matrix.json"
+    return json.loads(path.read_text())["rows"][0]["metrics"] if path.is_file() else {}
+
+
+def of_matrix(folder: Path, metric: str) -> Values:
+    """Returns a metric of the loss matrix, by arm and seed."""
+    found: Values = {}
+    for arm, seeds in parts(folder).items():
+        for seed, part in seeds.items():
+            if metric in (metrics := matrix(part)):
+                found.setdefault(arm, {})[seed] = metrics[metric]
+    return found
 
 
 def budget(study: dict[str, Any]) -> list[str]:

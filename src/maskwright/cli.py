@@ -27,6 +27,7 @@ from maskwright.core.signals import ENDING, of_submitit
 from maskwright.run.jobs import PRUNED, sweep_name
 from maskwright.run.overrides import composed, config_dirs, quoted
 from maskwright.run.requeue import requeue
+from maskwright.run.several import expanded
 from maskwright.settings.options import listing
 
 USER_ERROR = 2  # exit status, as argparse has it
@@ -87,7 +88,7 @@ def command(
             if stdin is not None:
                 sys.argv[1:] = [f"{stdin}=-" if argument == "-" else argument for argument in sys.argv[1:]]
             if not _HELP & {*sys.argv}:
-                sys.argv[1:] = quoted(sys.argv[1:], conf, config_name, prose)
+                sys.argv[1:] = expanded(quoted(sys.argv[1:], conf, config_name, prose), config_name)
             os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra hand its errors to us
             # the groups in the help texts of conf/hydra/help
             OmegaConf.register_new_resolver("options", lambda: listing(Path(conf), config_name), replace=True)

@@ -1,19 +1,24 @@
 """The commands and keys in the documentation work."""
 
+import io
 import json
+import math
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from maskwright.cli import known
-from maskwright.run.evaluate import evaluate
+from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
+from maskwright.run.score import run_score
+from maskwright.run.several import expanded
 from tests.conftest import ROOT, compose_command
 from tests.programs import call
 
@@ -66,7 +71,7 @@ def with_splits(labelled: dict[str, list[str]], folder: Path) -> Path:
 
 @pytest.mark.parametrize("command", TRAIN)
 def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, command):
-    overrides = command.split()[2:]
+    overrides = expanded(command.split()[2:], "train")
     if start := next((o for o in overrides if o.startswith("init_from=")), None):
         of_run = start.startswith("init_from=logs/")
         folder = run("trainer.max_steps=1", run_dir=tmp_path / "start").run_dir if of_run else hub_model
@@ -85,7 +90,11 @@ def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, co
     assert result.metrics["test/loss"] > 0
 
 
-@pytest.mark.parametrize("command", shown(r"python src/evaluate\.py run=\S+( [\w.]+=\S+)*$"))
+EVALUATE = shown(r"python src/evaluate\.py run=\S+( [\w.]+=\S+)*$")
+COMPARE = [command for command in EVALUATE if re.search(r" masks=| data=\w+,", command)]
+
+
+@pytest.mark.parametrize("command", [command for command in EVALUATE if command not in COMPARE])
 def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     data = next((choice for choice in labelled if choice in command), "data=imdb")
     task = "tagging" if data == "data=conll" else "classification"
@@ -97,6 +106,58 @@ def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     for name, value in metrics.items():
         assert value == pytest.approx(trained.metrics[name], rel=1e-5)
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
+
+
+def test_documented_comparisons_run(run, corpus, labelled, tmp_path):
+    folder = tmp_path / "runs"
+    brief = ["trainer.max_steps=1", "trainer.val_check_interval=1", "data.evaluation_limit=2"]
+    for name in ("one", "two"):
+        run(*brief, run_dir=folder / name)
+    local = [f"data.imdb.{own.removeprefix('data.')}" for own in labelled["data=imdb"]]
+    local += [f"data.wikipedia.source={corpus}", "data.wikipedia.document=row"]
+    assert len(COMPARE) >= 5
+    for command in COMPARE:
+        asked, *given = command.split()[2:]
+        runs = f"{folder}/one,{folder}/two" if "," in asked else str(folder / "one")
+        given += local if " data=" in command else []
+        overrides = expanded(
+            quoted(
+                [f"run={runs}", "hardware=cpu", "preparation.workers=1", *given], str(ROOT / "conf"), "evaluate"
+            ),
+            "evaluate",
+        )
+        rows = compare(compose_command("evaluate", *overrides), overrides)
+        assert len(rows) == (2 if "," in asked else 1) * (2 if " data=" in command else 1)
+        assert all(math.isfinite(value) for row in rows for value in row.metrics.values())
+
+
+@pytest.fixture(scope="module")
+def masked_run(tmp_path_factory):
+    """A function that returns the directory of a run of masked language modelling, trained once."""
+    folder = tmp_path_factory.mktemp("masked") / "run"
+
+    def trained(run):
+        return folder if folder.exists() else run("trainer.max_steps=1", run_dir=folder).run_dir
+
+    return trained
+
+
+@pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/score\.py run="))
+def test_documented_scoring_commands_run(run, masked_run, tmp_path, monkeypatch, capsys, command):
+    run_dir = masked_run(run)
+    monkeypatch.chdir(tmp_path)
+    text = "The cat sat on the mat."
+    Path("texts.txt").write_text(f"{text}\n")
+    for folder in ("Zorro/sentences/babyberta", "blimp/data"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "agreement-simple.txt").write_text("the cats sits\nthe cat sits\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{text}\n"))
+    typed = ["text=-" if part == "-" else part for part in shlex.split(command.rpartition("| ")[2])[2:]]
+    overrides = quoted([o for o in typed if not o.startswith("run=")], str(ROOT / "conf"), "score")
+    run_score(compose_command("score", f"run={run_dir}", "hardware=cpu", *overrides))
+    output = next((Path(o.partition("=")[2]) for o in typed if o.startswith("output=") and o != "output=-"), None)
+    printed = capsys.readouterr().out if output is None else output.read_text()
+    assert ("agreement-simple" if "pairs=" in command else text) in printed.replace("  simple", "agreement-simple")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +244,7 @@ def test_make_without_a_target_lists_the_targets():
         assert re.search(rf"make {target}\s+\w", listed)
 
 
-@pytest.mark.parametrize("command", shown(r"python scripts/studies/(?!baselines)\w+\.py(?!.*submitit)"))
+@pytest.mark.parametrize("command", shown(r"python scripts/studies/(?!baselines|reporting)\w+\.py(?!.*submitit)"))
 def test_documented_studies_compose(command):
     """One part of each: the first value of what is swept over."""
     _, script, *overrides = shlex.split(command)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskwright.core.errors import UserError
-from maskwright.run.evaluate import _folder, evaluate
+from maskwright.run.evaluate import evaluate
+from maskwright.run.evaluated_data import folder_of
 from tests.conftest import compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 
@@ -228,4 +229,4 @@ def test_each_limit_of_a_source_has_a_folder_of_its_own(data, folder, tmp_path, 
     for name in ("x.csv", "y.csv"):
         (tmp_path / name).write_text("text,label\na,1\n")
     own = {"sources": {"a": {"source": "x.csv", "limit": 5}, "b": {"source": "y.csv"}}}
-    assert _folder("test", data, own, "best") == folder
+    assert folder_of("test", data, own, "best") == folder

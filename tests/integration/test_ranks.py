@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from lightning import Callback
 
 from maskwright.core.errors import UserError
 from maskwright.run import follow, ranks
-from maskwright.run.evaluate import evaluate
+from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.ranks import find_place
+from maskwright.run.several import expanded
 from maskwright.settings.hardware import Hardware
 from tests.conftest import ROOT, TINY, compose_command
 from tests.programs import Fork, wait_for
@@ -192,3 +194,17 @@ def test_torchrun_and_srun_say_where_a_process_stands():
         find_place(hardware(devices=4, nodes=2), torchrun, multirun=True)
     with pytest.raises(UserError, match=r"hardware\.nodes=2, but nothing has started.*torchrun --nnodes=2"):
         find_place(hardware(devices=4, nodes=2), {})
+
+
+def test_two_devices_compare_runs_as_one_does(run, tmp_path):
+    folder = tmp_path / "runs"
+    masks = expanded(["evaluation_masks=span"], "train")
+    one = run(*masks, "trainer.max_steps=2", "trainer.val_check_interval=2", run_dir=folder / "one")
+    shutil.copytree(one.run_dir, folder / "two")
+    asked = expanded([f"run={folder}", "masks=token,span", "hardware=cpu", TWO], "evaluate")
+    rows = compare(compose_command("evaluate", *asked))
+    assert [row.name for row in rows] == ["one", "two"]
+    for row in rows:
+        assert row.metrics["token 0.15/loss"] == pytest.approx(one.metrics["test/loss"], rel=1e-5)
+        for name in ("loss", "bits_per_byte", "accuracy"):
+            assert row.metrics[f"span 0.15/{name}"] == pytest.approx(one.metrics[f"test/span/{name}"], rel=1e-5)

@@ -10,7 +10,7 @@ import yaml
 
 from maskwright.core.errors import UserError
 from maskwright.reports.comparison import report
-from maskwright.reports.comparison.compare import differing, group, half_width
+from maskwright.reports.comparison.compare import differing, group
 from maskwright.reports.comparison.gather import gather
 from tests.programs import call
 
@@ -73,10 +73,11 @@ def test_the_curve_of_a_resumed_run_is_one(tmp_path):
     assert read.curves["train/loss"][-1] == (30, 1)
 
 
-def test_intervals_are_those_of_student():
-    assert half_width([1.0, 3.0]) == pytest.approx(12.706, abs=1e-3)
-    assert half_width([0.0, 1.0] * 20) == pytest.approx(0.16194, abs=2e-4)  # t = 2.0227
-    assert math.isnan(half_width([1.0]))
+def test_a_single_seed_has_no_interval(logs):
+    [alone] = group(gather([logs / "sweep" / "0"]), [])
+    n, mean, half = alone.interval("test/loss")
+    assert (n, mean) == (1, pytest.approx(3.25))
+    assert math.isnan(half)
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,21 @@ import fcntl
 import json
 import sys
 
+import numpy as np
 import pytest
-from scipy import stats
 
 from tests import programs
 from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "studies"))
+import figures
 import finetuning_mask
 import masking
+import outcomes
+import reporting
 import studies
-from studies import Metric
+from figures import Metric, Study
+from findings import findings
 
 from maskwright.core.errors import UserError
 from maskwright.run import jobs
@@ -45,6 +49,7 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
         f"folder={folder}",
         f"pretraining=data=text data.source={corpus} data.cache_dir={cache} {SMALL}",
         "finetuning.conll=null",
+        "evaluation_masks=[token,span]",
         f"finetuning.imdb=task=classification data=imdb data.source={films} data.published=null "
         f"data.cache_dir={cache} hardware=cpu preparation.workers=1 trainer.max_epochs=null "
         "trainer.max_steps=2 data.block_size=32 logger=csv",
@@ -54,9 +59,14 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
     report = (folder / "study.md").read_text()
     assert "| `token` | 1 |" in report
     assert "| `no_pretraining` | 1 |" in report
-    losses = json.loads((folder / "study.json").read_text())["MLM loss at 0.15"]
-    assert losses["token"]["1"] < losses["no_pretraining"]["1"]
+    assert "- `no_pretraining`, imdb accuracy: there is one seed" in report
+    losses = figures.read(folder / "study.json").values[Metric("MLM loss at 0.15", percent=False, margin=0.05)]
+    assert losses["token"][1] < losses["no_pretraining"][1]
     assert (folder / "study.svg").read_text().count("no_pretraining")
+    metrics = json.loads((folder / "token-1" / "matrix" / "matrix.json").read_text())["rows"][0]["metrics"]
+    values = json.loads((folder / "study.json").read_text())["values"]
+    assert values["loss under span 0.15"]["token"]["1"] == metrics["span 0.15/loss"]
+    assert values["loss under token 0.15"]["token"]["1"] == pytest.approx(losses["token"][1], rel=1e-6)
     begun = json.loads((folder / "token-1" / "imdb" / "summary.json").read_text())["command"]
     assert f"init_from='{folder}/token-1/pretraining'" in begun
 
@@ -82,12 +92,13 @@ def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_pat
         f"folder={folder}",
         f"finetuning={settings} trainer.max_steps=2 {SMALL}",
     )
-    figures = json.loads((folder / "study.json").read_text())
-    assert figures["tokens hidden"]["none"]["1"] == 0
-    assert 0 < figures["tokens hidden"]["lexicon_all"]["1"] < 0.5
+    study = figures.read(folder / "study.json")
+    found = {metric.title: values for metric, values in study.values.items()}
+    assert found["tokens hidden"]["none"][1] == 0
+    assert 0 < found["tokens hidden"]["lexicon_all"][1] < 0.5
     summary = json.loads((folder / "none-1" / "finetuning" / "summary.json").read_text())
-    assert figures["accuracy, all"]["none"]["1"] == pytest.approx(summary["metrics"]["test/accuracy"])
-    assert figures["f1, all"]["none"]["1"] == pytest.approx(summary["metrics"]["test/f1"], abs=1e-6)
+    assert found["accuracy, all"]["none"][1] == pytest.approx(summary["metrics"]["test/accuracy"])
+    assert found["f1, all"]["none"][1] == pytest.approx(summary["metrics"]["test/f1"], abs=1e-6)
 
 
 def test_the_error_of_a_refused_run_is_passed_on(tmp_path):
@@ -142,23 +153,109 @@ def test_texts_are_hard_if_their_words_say_little_or_the_opposite(text, praises,
     assert finetuning_mask.is_hard(text, praises, 0.1, valence) == hard
 
 
-def test_intervals_equal_those_of_the_paired_test():
-    own, baseline = {1: 0.91, 2: 0.93, 3: 0.90}, {1: 0.90, 2: 0.90, 3: 0.89, 4: 0.5}
-    mean, half = studies.compare(own, baseline)
-    expected = stats.ttest_rel([own[s] for s in (1, 2, 3)], [baseline[s] for s in (1, 2, 3)]).confidence_interval()
-    assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
-    assert studies.compare({1: 0.5}, baseline) is None
+ACCURACY, LOSS = Metric("accuracy", margin=0.01), Metric("loss", percent=False)
+STUDY = Study(
+    "Arms",
+    "b",
+    {
+        ACCURACY: {
+            "b": {1: 0.500, 2: 0.700, 3: 0.600, 4: 0.1},
+            "c": {1: 0.501, 2: 0.700, 3: 0.602},
+            "d": {1: 0.301, 2: 0.500, 3: 0.402},
+            "e": {1: 0.600, 2: 0.600, 3: 0.900},
+        },
+        LOSS: {"b": {1: 1.0, 2: 1.1}, "c": {1: 1.2}, "d": {1: 1.5, 2: 1.6}},
+        Metric("recall", main=False): {"b": {2: 0.5}},
+    },
+)
 
 
-def test_the_table_shows_means_spreads_and_differences():
-    found = {
-        Metric("accuracy"): {"b": {1: 0.5, 2: 0.7}, "a": {1: 0.6, 2: 0.9}, "c": {2: 0.4}},
-        Metric("loss", percent=False, main=False): {"a": {1: 1.5}},
-    }
-    lines = studies.table(found, "b").splitlines()
-    assert lines[2] == "| `b` | 2 | 60.00 ± 14.14 |  |  |"
-    assert lines[3] == "| `a` | 2 | 75.00 ± 21.21 | +15.00 [-48.53, +78.53] | 1.500 |"
-    assert lines[4] == "| `c` | 1 | 40.00 |  |  |"
+def test_arms_are_compared_over_the_seeds_they_share():
+    found, problems = findings(STUDY)
+    assert [(one.arm, one.found.n, one.verdict) for one in found] == [
+        ("c", 3, "equivalent"),
+        ("d", 3, "lower"),
+        ("e", 3, "open"),
+    ]
+    assert found[2].found.difference == pytest.approx((0.1, -0.39683, 0.59683), abs=1e-5)
+    assert found[1].p == pytest.approx(3 * found[1].found.p)  # the smallest of three, by Holm's method
+    assert problems == [
+        "`c`, loss: there is one seed, which says nothing about how seeds vary; at least two are needed.",
+        "`d`, loss: all 2 differences are 0.5, so that nothing is known of how seeds vary. Do the runs follow the seed?",
+        "`e`, loss: it has no seed in common with `b`.",
+    ]
+
+
+def test_the_report_says_what_is_found_and_what_is_open():
+    text = reporting.written("", STUDY)
+    lines = text.splitlines()
+    assert lines[2] == "| `b` | 4 | 47.50 ± 26.30 | 1.050 ± 0.071 | 50.00 |"
+    assert "| accuracy | `c` | 3 | +0.10 | [-0.15, +0.35] | 0.451 | 0.006 | equivalent |" in lines
+    assert "| accuracy | `e` | 3 | +10.00 | [-39.68, +59.68] | 0.478 | 1.000 | open |" in lines
+    flowing = " ".join(text.split())
+    assert "3 seeds find a true difference of 37.69 in 80 % of cases if it is the only one tested" in flowing
+    assert "Open: `e`; their intervals exclude differences beyond -39.68 and +59.68." in flowing
+    assert "- `c`, loss: there is one seed" in flowing
+
+
+def test_texts_are_resampled_with_seeds_where_parts_say_which_they_got_right(tmp_path):
+    draws = np.random.default_rng(1)
+    for arm, rate in (("a", 0.9), ("b", 0.5)):
+        for seed in (1, 2, 3):
+            path = tmp_path / f"{arm}-{seed}"
+            path.mkdir()
+            texts = draws.random(100) < rate
+            rows = [{"label": "x", "predicted": "x" if found else "y"} for found in texts]
+            (path / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            assert outcomes.right(path).tolist() == texts.tolist()
+            kept = {"right": {"accuracy": "".join(map(str, texts.astype(int)))}}
+            (path / finetuning_mask.SCORED).write_text(json.dumps(kept))
+    found = finetuning_mask.outcomes(tmp_path)
+    assert (found["accuracy"]["b"][3] == outcomes.right(tmp_path / "b-3")).all()
+    values = {arm: {seed: row.mean() for seed, row in seeds.items()} for arm, seeds in found["accuracy"].items()}
+    study = Study("Arms", "b", {ACCURACY: values}, outcomes.over_seeds_and_texts(found, "b"))
+    value, low, high = study.over_texts["accuracy"]["a"]
+    assert value == pytest.approx(np.mean(list(values["a"].values())) - np.mean(list(values["b"].values())))
+    text = reporting.written("", study)
+    assert "| over seeds and texts |" in text
+    assert f"[{100 * low:+.2f}, {100 * high:+.2f}]" in text
+    (tmp_path / "study.json").write_text(study.json())
+    assert figures.read(tmp_path / "study.json") == study
+    (tmp_path / "predictions.jsonl").write_text(json.dumps({"tags": ["O"], "predicted": ["O"]}))
+    assert not len(outcomes.right(tmp_path))  # labelled words, not texts
+    assert not outcomes.over_seeds_and_texts({"accuracy": {"a": found["accuracy"]["a"]}}, "b")
+
+
+def test_a_report_is_written_again_from_its_values_and_into_a_document(tmp_path):
+    path = tmp_path / "study.json"
+    path.write_text(STUDY.json())
+    assert figures.read(path) == STUDY
+    (tmp_path / "study.md").write_text("# Arms\n<!-- study -->\nold\n<!-- end -->\nBy hand.\n")
+    done = programs.call(ROOT / "scripts" / "studies" / "reporting.py", str(path), cwd=ROOT, limit=60)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "study.md").read_text()
+    assert text == f"# Arms\n<!-- study -->\n{reporting.written('', STUDY)}<!-- end -->\nBy hand.\n"
+    picture = (tmp_path / "study.svg").read_text()
+    reporting.draw(tmp_path / "again.svg", STUDY)
+    assert (tmp_path / "again.svg").read_text() == picture
+    path.write_text('{"metrics": 3')
+    done = programs.call(ROOT / "scripts" / "studies" / "reporting.py", str(path), cwd=ROOT, limit=60)
+    assert done.returncode == 2
+    assert "is not the study.json of a study (JSONDecodeError" in done.stderr
+    path.write_text('{"MLM loss at 0.15": {}}')  # as code before 2026-11-26 wrote it
+    with pytest.raises(UserError, match="KeyError: 'metrics'"):
+        figures.read(path)
+    with pytest.raises(UserError, match="No such file or directory. Name the study.json"):
+        figures.read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["masking", "finetuning_mask"])
+def test_documents_have_the_report_of_their_values(name):
+    """`python scripts/studies/reporting.py docs/studies/masking.json docs/studies/finetuning_mask.json` writes it."""
+    path = ROOT / "docs" / "studies" / f"{name}.md"
+    text = path.read_text()
+    assert reporting.BLOCK.search(text)
+    assert reporting.written(text, figures.read(path.with_suffix(".json"))) == text
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,21 @@ def test_a_unigram_vocabulary_below_its_alphabet_is_refused():
         Trained("unigram", 64, lowercase=True).make(lambda: iter([[text]]))
 
 
+def test_the_tokens_of_a_text_have_its_bytes(tokenizer):
+    text = TEXTS[0].lower()
+    [(ids, _)] = tokenizer.encode([text])
+    assert tokenizer.byte_lengths[ids].sum() == len(text.replace(" ", "").encode())
+    assert not tokenizer.byte_lengths[tokenizer.special_ids].any()
+
+
+@pytest.mark.parametrize(("kind", "fallback"), [("bpe", False), ("unigram", True)])
+def test_tokens_of_parts_of_a_character_have_its_bytes(kind, fallback):
+    own = Trained(kind, 600, lowercase=False, byte_fallback=fallback).make(lambda: iter([TEXTS]))
+    text = "naïve 書 of 🙂"
+    [(ids, _)] = own.encode([text])
+    assert own.byte_lengths[ids].sum() == len(text.replace(" ", "").encode())
+
+
 def test_long_texts_are_cut_and_have_the_same_tokens(tokenizer):
     text = "\n".join(make_text(seed) for seed in range(500)) + "  and so on"
     assert len(text) > 2 * LONG

@@ -115,19 +115,20 @@ def from_main(value: Value) -> Value:
 
 
 @contextmanager
-def one_first(node: int, is_first: bool) -> Iterator[None]:
+def one_first(node: int, is_first: bool, block: str = "") -> Iterator[None]:
     """Lets one process of each node go through a block before the others of its node.
 
     Args:
         node: the number of the node.
         is_first: whether this process is the one that goes first.
+        block: the name of the block, where a run has several.
     """
-    store = _store()
+    store, key = _store(), f"first of {node} {block}"
     if store is not None and not is_first:
-        store.wait([f"first of {node}"], _LONG)
+        store.wait([key], _LONG)
     yield
     if store is not None and is_first:
-        store.set(f"first of {node}", "done")
+        store.set(key, "done")
 
 
 def tell_failure(error: BaseException) -> None:

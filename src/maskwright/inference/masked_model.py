@@ -6,16 +6,19 @@ Shapes: B rows, T positions, K of them, N asked positions of a batch, V vocabula
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskwright.core.errors import UserError
 from maskwright.data.batching import cut_by_budget
 from maskwright.inference.text_rows import Encoded
 from maskwright.models import Encoder
 from maskwright.text.tokenizer import Tokenizer
+
+Long = Literal["refuse", "windows"]  # what is done with a text that does not fit in a row
 
 TOKENS_PER_BATCH = 4096
 _LOGITS_AT_ONCE = 2**25  # numbers: 128 MiB
@@ -62,10 +65,25 @@ class MaskedModel:
         """The most tokens of a text in a row."""
         return None if self.max_length is None else self.max_length - 2
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Returns texts as tokens."""
-        found = self.tokenizer.encode(texts, offsets=True)
-        return [Encoded(text, *arrays) for text, arrays in zip(texts, found, strict=True)]
+    def encode(self, texts: Sequence[str], long: Long = "windows") -> list[Encoded]:
+        """Returns texts as tokens.
+
+        Args:
+            long: `refuse` raises an error for a text that does not fit in a row.
+        Raises:
+            UserError: there is one.
+        """
+        found = [
+            Encoded(text, *arrays)
+            for text, arrays in zip(texts, self.tokenizer.encode(texts, offsets=True), strict=True)
+        ]
+        most = max((text for text in found), key=lambda text: len(text.ids), default=None)
+        if long == "refuse" and most is not None and self.room is not None and len(most.ids) > self.room:
+            raise UserError(
+                f"The text {shortened(most.text)} has {len(most.ids):,} tokens, but the model reads rows of "
+                f"{self.room:,}. Shorten it, or set long=windows, which reads it in overlapping windows."
+            )
+        return found
 
     def row(self, ids: np.ndarray) -> np.ndarray:
         """Returns tokens between the special tokens at both ends of a row; the first of them is at position 1."""
@@ -118,3 +136,8 @@ class MaskedModel:
                 torch.from_numpy(ids).to(self.device), mask, torch.from_numpy(positions).to(self.device)
             )
         return found[torch.from_numpy(valid).to(self.device)]
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """Returns the beginning of a text in quotes, for messages."""
+    return repr(text if len(text) <= length else f"{text[:length]}…")

@@ -144,7 +144,8 @@ class WandbLogger(LightningWandbLogger):
             run.define_metric(name)
             return
         split, _, metric = name.partition("/")
-        better = self.description.better.get(metric.partition("/")[0]) if split == "validation" else None
+        known = self.description.better if split == "validation" else {}
+        better = known.get(metric, known.get(metric.partition("/")[0]))
         run.define_metric(name, step_metric=TOKENS, summary=f"{better},last" if better else None)
 
     def _init(self) -> Any:

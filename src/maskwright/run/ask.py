@@ -13,7 +13,7 @@ import torch
 from maskwright.core.atomic import fingerprint
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.terminal import console
-from maskwright.corpora.decoding import open_bytes
+from maskwright.corpora.lines import decoded, lines_of
 from maskwright.inference import MaskedModel
 from maskwright.run.output import STDOUT, Row, Rows, checked_output, lines, stdout_for_rows
 from maskwright.run.predictor import one_device
@@ -105,39 +105,6 @@ def texts_of(asked: AskSettings) -> Texts:
 
 def _stdin() -> Iterable[bytes | str]:
     return sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else sys.stdin
-
-
-def lines_of(path: Path, key: str) -> Iterator[str]:
-    """Yields the lines of a file in UTF-8, without their ends.
-
-    Args:
-        key: the config key that names the file, for messages.
-    Raises:
-        UserError: it cannot be read.
-    """
-    if not path.is_file():
-        raise UserError(f"{key}={path} {'is no file' if path.exists() else 'does not exist'}.")
-    try:
-        with open_bytes(path) as file:
-            yield from decoded(file, f"{key}={path}")
-    except (OSError, EOFError) as error:
-        raise UserError(f"{key}={path} cannot be read: {error}.") from error
-
-
-def decoded(lines: Iterable[bytes | str], name: str) -> Iterator[str]:
-    """Yields lines as text, without their ends.
-
-    Raises:
-        UserError: a line is not in UTF-8.
-    """
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = line.decode("utf-8") if isinstance(line, bytes) else line
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{name}, line {number}: the byte {error.start + 1} is not UTF-8. Convert it, as by iconv."
-            ) from None
-        yield text.removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
 
 
 def answer(

@@ -16,12 +16,13 @@ from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masker, Vocabulary
 from maskwright.models import Encoder, complete, masked_lm_head
 from maskwright.settings.build import build, check_type, find_target, takes, verify
-from maskwright.settings.commands import PreviewSettings, TrainSettings
+from maskwright.settings.commands import EVALUATION_MASKS, PreviewSettings, TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.convert import converted
 from maskwright.settings.declared import check_model
 from maskwright.settings.signature import parameters, type_hints
 from maskwright.tasks import Task, TaskSpec
+from maskwright.tasks.evaluation_masks import EvaluationMasks
 from maskwright.text.tokenizer import Tokenizer
 
 TOKENIZER = "maskwright.text.tokenizer.Pretrained"
@@ -42,6 +43,7 @@ class TaskInputs(TypedDict):
     head: nn.Module | None  # for masked tokens, where the task predicts them
     masker: Masker
     evaluation_masker: Masker | None  # where the task predicts masked tokens
+    evaluation_masks: EvaluationMasks | None  # likewise, where there are any
     labels: LabelSpec | None
     optimizer: Any
     schedule: Any
@@ -261,7 +263,8 @@ def make_task(
         "encoder": encoder,
         "head": masked_lm_head(encoder, **head_settings) if spec.predicts_tokens else None,
         "masker": maskers["mask"],
-        "evaluation_masker": maskers["evaluation_mask"] if spec.predicts_tokens else None,
+        "evaluation_masker": maskers.get("evaluation_mask") if spec.predicts_tokens else None,
+        "evaluation_masks": _further(maskers, tokenizer) if spec.predicts_tokens else None,
         "labels": labels,
         "optimizer": build(settings.optimizer, "optimizer"),
         "schedule": build(settings.schedule, "schedule"),
@@ -276,6 +279,25 @@ def make_task(
     }
     named, _ = parameters(find_target(settings.task, "task"))
     return build(settings.task, "task", **{name: value for name, value in inputs.items() if name in named})
+
+
+def _further(maskers: dict[str, Masker], tokenizer: Tokenizer) -> EvaluationMasks | None:
+    """Returns the further masks of an evaluation; None if there are none.
+
+    Raises:
+        UserError: a mask hides nothing, or learns.
+    """
+    prefix = f"{EVALUATION_MASKS}."
+    own = {name.removeprefix(prefix): masker for name, masker in maskers.items() if name.startswith(prefix)}
+    for name, masker in own.items():
+        if not masker.masks:
+            raise UserError(f"The mask {name} hides no token, so that nothing can be evaluated. Leave it out.")
+        if masker.learns:
+            raise UserError(
+                f"The mask {name} follows what a model predicts while it is trained, and has seen nothing in an "
+                "evaluation. Leave it out, or take token."
+            )
+    return EvaluationMasks(own, tokenizer.byte_lengths) if own else None
 
 
 def _check_rows(data: Component, encoder: Encoder) -> None:

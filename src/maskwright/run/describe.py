@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from maskwright.loggers import Description, flat, group, tags
 from maskwright.run.assemble import task_spec
 from maskwright.run.lifecycle import Run
+from maskwright.tasks.evaluation_masks import METRICS
 
 
 def describe(run: Run, choices: Mapping[str, str], sweep: str | None) -> Description:
@@ -21,5 +22,6 @@ def describe(run: Run, choices: Mapping[str, str], sweep: str | None) -> Descrip
         group=group(sweep),
         tags=tags(choices),
         config=flat({"choices": dict(choices), **run.settings.plain(), "resumed_from": resumed}),
-        better={metric.name: metric.better for metric in task_spec(run.settings.task).metrics},
+        better={metric.name: metric.better for metric in task_spec(run.settings.task).metrics}
+        | {f"{mask}/{own.name}": own.better for mask in run.settings.evaluation_masks for own in METRICS},
     )

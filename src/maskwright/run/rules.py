@@ -15,6 +15,7 @@ from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
 from maskwright.settings.signature import parameters
+from maskwright.tasks.evaluation_masks import METRICS as MASKED_METRICS
 
 _SPLITS = ("validation", "test")
 # arguments of the trainer that have no effect here, or another than they say, and what to use instead
@@ -68,17 +69,40 @@ def metrics_exist(settings: TrainSettings) -> None:
             _check_metric(settings, key, metric, mode_key, mode, splits.get(key, _SPLITS[:1]))
 
 
+def further_masks_have_a_task(settings: TrainSettings) -> None:
+    task = settings.task
+    if settings.evaluation_masks and not (
+        task_spec(task).predicts_tokens and takes(task, "task", "evaluation_masks")
+    ):
+        raise UserError(
+            f"evaluation_masks={','.join(settings.evaluation_masks)}, but "
+            f"task={find_target(task, 'task').__name__} predicts no masked tokens. Leave them out, or take "
+            "task=mlm."
+        )
+
+
+def _of_masks(settings: TrainSettings, splits: Sequence[str]) -> dict[str, str]:
+    """Returns the metrics under each of `evaluation_masks`, with their better directions."""
+    return {
+        f"{split}/{name}/{own.name}": own.better
+        for split in splits
+        for name in settings.evaluation_masks
+        for own in MASKED_METRICS
+    }
+
+
 def _check_metric(
     settings: TrainSettings, key: str, metric: str, mode_key: str, mode: str, splits: Sequence[str]
 ) -> None:
     spec = task_spec(settings.task)
     known = [f"{split}/{own.name}" for split in splits for own in spec.metrics]
-    name = metric.partition("/")[2]
-    if "/".join(metric.split("/")[:2]) not in known:  # the name of a class may follow
+    of_masks = _of_masks(settings, splits)
+    name, known = metric.partition("/")[2], [*known, *of_masks]
+    if "/".join(metric.split("/")[:2]) not in known and metric not in of_masks:  # the name of a class may follow
         raise UserError(
             f"{key}='{metric}' is no metric.{nearest(metric, known)} The metrics are: {', '.join(known)}."
         )
-    better = next(own.better for own in spec.metrics if own.name == name.split("/")[0])
+    better = of_masks.get(metric) or next(own.better for own in spec.metrics if own.name == name.split("/")[0])
     if mode != better:
         raise UserError(
             f"{mode_key}={mode}, but a {'lower' if better == 'min' else 'higher'} {metric} is better. Set "
@@ -93,9 +117,10 @@ def metrics_of_labels_exist(settings: TrainSettings, labels: Sequence[str]) -> N
         labels: the names of the classes, or of the kinds of entities.
     """
     scores = [metric.name for metric in task_spec(settings.task).metrics if metric.of_labels]
+    of_masks = _of_masks(settings, _SPLITS)
     for key, metric, _, _ in watched(settings):
         _, score, *label = metric.split("/", 2)
-        if label and (label[0] not in labels or score not in scores):
+        if metric not in of_masks and label and (label[0] not in labels or score not in scores):
             raise UserError(
                 f"{key}='{metric}' is no metric.{nearest(label[0], labels)} precision, recall and f1 are reported "
                 f"for: {', '.join(labels) or 'no classes'}."
@@ -206,6 +231,7 @@ def lightning_takes_the_arguments(settings: TrainSettings) -> None:
 RULES = (
     tokens_are_those_of_the_model,
     data_suits_the_task,
+    further_masks_have_a_task,
     metrics_exist,
     patience_is_a_number_of_validations,
     a_batch_can_be_shared,

@@ -67,9 +67,13 @@ def broken_value(message: str) -> PydanticCustomError:
 def _explain(error: ErrorDetails, cls: type[Settings], path: str) -> str:
     """Returns a message that names the key, and what is wrong with it."""
     owner, names = cls, [path] if path else []
+    kind: Any = cls
     for name in map(str, error["loc"]):
         names.append(name)
-        kind = owner.model_fields[name].annotation if name in owner.model_fields else None
+        if typing.get_origin(kind) is dict:
+            kind = typing.get_args(kind)[1]
+        else:
+            kind = owner.model_fields[name].annotation if name in owner.model_fields else None
         if isinstance(kind, type) and issubclass(kind, Settings):
             owner = kind
         elif typing.get_origin(kind) is not dict:

@@ -1,19 +1,21 @@
 """The complete config of each command."""
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from maskwright.core.types import PathText
-from maskwright.settings.base import Settings
+from maskwright.settings.base import Settings, broken, broken_value
 from maskwright.settings.component import Component
 from maskwright.settings.hardware import Hardware
-from maskwright.settings.mask import MaskSettings
+from maskwright.settings.mask import MaskedShare, MasksByName, MaskSettings
 from maskwright.settings.preparation import PreparationSettings
 from maskwright.settings.texts import Prose, Takes
 from maskwright.settings.trainer import TrainerSettings
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+EVALUATION_MASKS = "evaluation_masks"  # the key of the further masks of a run
 # checked together with the settings of the run
 OtherData = Annotated[dict[str, Any], Takes("maskwright.data.corpus.Corpus")]
 
@@ -32,6 +34,7 @@ class TrainSettings(Settings):
     tokenizer: Component
     mask: MaskSettings
     evaluation_mask: MaskSettings
+    evaluation_masks: MasksByName = Field(default_factory=dict)  # older runs have none
     model: Component
     optimizer: Component
     schedule: Component
@@ -50,7 +53,8 @@ class TrainSettings(Settings):
 
     @property
     def masks(self) -> dict[str, MaskSettings]:
-        return {"mask": self.mask, "evaluation_mask": self.evaluation_mask}
+        further = {f"{EVALUATION_MASKS}.{name}": mask for name, mask in self.evaluation_masks.items()}
+        return {"mask": self.mask, "evaluation_mask": self.evaluation_mask, **further}
 
 
 class PreviewSettings(Settings):
@@ -75,15 +79,44 @@ class PreviewSettings(Settings):
 
 
 class EvaluateSettings(Settings):
-    """`conf/evaluate.yaml`: the evaluation of a finished run, on its own data or on other data."""
+    """`conf/evaluate.yaml`: the evaluation of finished runs, on their own data or on other data.
 
-    run: PathText
+    Attributes:
+        runs: the directories, as typed; text with commas is several, unless there is a folder of that name.
+    """
+
+    run: Annotated[Any, Takes(PathText | list[PathText])]
     checkpoint: str
     split: str
-    data: OtherData
+    data: Annotated[dict[str, Any], Takes("maskwright.data.corpus.Corpus", named=True)]
+    masks: MasksByName
+    ratios: Annotated[
+        list[MaskedShare] | None,
+        BeforeValidator(lambda given: [given] if isinstance(given, float | int) else given),
+    ]
     hardware: Hardware
     preparation: PreparationSettings = PreparationSettings()
     output: PathText | None
+
+    @field_validator("run", "masks", "ratios", mode="before")
+    @classmethod
+    def _is_not_empty(cls, given: Any) -> Any:
+        if given == [] or given == "":
+            raise broken_value("is empty; name one or more, separated by commas")
+        return given
+
+    @model_validator(mode="after")
+    def _ratios_are_of_masks(self) -> Self:
+        if self.ratios and not self.masks:
+            raise broken(f"ratios={self.ratios} are of masks, but none is named. Name some: masks=token,span")
+        return self
+
+    @property
+    def runs(self) -> list[str]:
+        if isinstance(self.run, list):
+            return [str(run) for run in self.run]
+        run = str(self.run)
+        return [run] if "," not in run or Path(run).expanduser().exists() else run.split(",")
 
 
 class PredictSettings(Settings):

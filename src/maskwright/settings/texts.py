@@ -19,10 +19,12 @@ class Takes:
     Args:
         what: the annotation, or the dotted path of a class whose arguments are the keys below the field.
         prose: whether commas, quotes, brackets and `${` mean nothing in its texts.
+        named: of a class, whether other keys below the field are names, each with these arguments below it.
     """
 
     what: Any
     prose: bool = False
+    named: bool = False
 
 
 Prose = Annotated[Any, Takes(str | list[str], prose=True)]
@@ -98,6 +100,8 @@ def _below(owner: Any, name: str, config: Any) -> Any:
             hints = _arguments(config[TARGET]) if is_node(config) else {}
         elif isinstance(member, Takes) and isinstance(member.what, str):
             hints = _arguments(member.what)
+            if member.named and name not in hints:
+                return Takes(member.what)
         elif isinstance(member, type):
             hints = typing.get_type_hints(member, include_extras=True)
         if name in hints:

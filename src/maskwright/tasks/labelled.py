@@ -15,6 +15,7 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masked, Masker
 from maskwright.models.flops import forward_flops
+from maskwright.tasks.evaluation_masks import EvaluationMasks
 from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.means import Means
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
@@ -36,7 +37,8 @@ class LabelledTask(Task):
         masker: masks the training batches; evaluation batches are not masked for labels.
         finetuning: which parameters are trained, and how fast; None trains all of them alike.
         mlm_weight: the weight of the loss of masked tokens; None does not predict them.
-        head, evaluation_masker: for masked tokens, see `MaskedLanguageModeling`; None without `mlm_weight`.
+        head, evaluation_masker, evaluation_masks: for masked tokens, see `MaskedLanguageModeling`; None without
+            `mlm_weight`.
         task: see `Task`.
     Raises:
         ValueError: more layers are to be frozen than there are; the mask learns from predicted tokens, but none are
@@ -61,6 +63,7 @@ class LabelledTask(Task):
         mlm_weight: Rate | None = None,
         head: nn.Module | None = None,
         evaluation_masker: Masker | None = None,
+        evaluation_masks: EvaluationMasks | None = None,
         **task: Any,
     ):
         super().__init__(masker=masker, **task)
@@ -70,6 +73,7 @@ class LabelledTask(Task):
         if "mlm" in self.weights:
             self._check_tokens()
             self.head, self.evaluation_masker = head, evaluation_masker
+            self.evaluation_masks = evaluation_masks
             self.token_means = Means(MEANS)
         elif masker.learns:
             raise ValueError(
@@ -240,6 +244,8 @@ class LabelledTask(Task):
             assert self.evaluation_masker is not None
             loss, right, count = self._token_loss(batch, self.evaluation_masker(batch))
             self.token_means.update({"loss": loss, "accuracy": share(right, count)}, count)
+            if self.evaluation_masks is not None:
+                self.evaluation_masks.update(batch, self._token_loss)
 
     def evaluation_metrics(self, split: str) -> dict[str, Any]:
         columns = [np.concatenate(column) for column in zip(*self._seen, strict=True)]
@@ -248,6 +254,7 @@ class LabelledTask(Task):
         if "mlm" in self.weights:
             of_tokens = token_metrics(self.token_means.compute())
             metrics |= {f"mlm_{name}": value for name, value in of_tokens.items()}
+            metrics |= {} if self.evaluation_masks is None else self.evaluation_masks.compute()
         return metrics
 
     def baseline(self, data: Corpus) -> Baseline:

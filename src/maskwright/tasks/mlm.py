@@ -14,6 +14,8 @@ from maskwright.loggers import table
 from maskwright.masking import Masked, Masker
 from maskwright.models.flops import forward_flops
 from maskwright.reports import fills
+from maskwright.tasks.evaluation_masks import METRICS as FURTHER
+from maskwright.tasks.evaluation_masks import EvaluationMasks
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.task import Task
 from maskwright.tasks.token_prediction import MEANS, METRICS, head_flops, share, token_loss, token_metrics
@@ -27,7 +29,9 @@ class MaskedLanguageModeling(Task):
     Args:
         head: `forward(hidden) -> (B, K, V)` and `loss(hidden, targets, valid)`.
         masker: masks the training batches.
-        evaluation_masker: masks validation and test batches, in the same way in every epoch and run.
+        evaluation_masker: masks validation and test batches, in the same way in every epoch and run; None
+            evaluates under `evaluation_masks` alone.
+        evaluation_masks: further masks for these batches; None for no others.
         task: see `Task`.
     """
 
@@ -35,9 +39,17 @@ class MaskedLanguageModeling(Task):
     averaged = MEANS
     head: nn.Module
 
-    def __init__(self, head: nn.Module, masker: Masker, evaluation_masker: Masker, **task: Any):
+    def __init__(
+        self,
+        head: nn.Module,
+        masker: Masker,
+        evaluation_masker: Masker | None,
+        evaluation_masks: EvaluationMasks | None = None,
+        **task: Any,
+    ):
         super().__init__(masker=masker, **task)
         self.head, self.evaluation_masker = head, evaluation_masker
+        self.evaluation_masks = evaluation_masks
         self._shape: tuple[int, int, int] | None = None  # B, T and K of the last training step
         self._forward_flops: dict[tuple[int, int], tuple[int, int]] = {}  # with 1 and with 2 masked tokens per row
 
@@ -54,13 +66,16 @@ class MaskedLanguageModeling(Task):
 
     def loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         """Returns mean cross-entropy in nats, accuracy and number of the masked tokens; see `token_loss`."""
-        loss, right, count = token_loss(self.head, self._hidden(batch, masked), masked)
+        loss, right, count = self._token_loss(batch, masked)
         return loss, share(right, count), count
+
+    def _token_loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
+        return token_loss(self.head, self._hidden(batch, masked), masked)
 
     def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         assert self.masker is not None
         masked = self.masker(batch, self.progress())
-        loss, right, count = token_loss(self.head, self._hidden(batch, masked), masked)
+        loss, right, count = self._token_loss(batch, masked)
         self.masker.observe(masked, right)
         self._shape = (*masked.input_ids.shape, masked.positions.shape[1])
         weight = self.weigh("tokens", count)
@@ -70,12 +85,20 @@ class MaskedLanguageModeling(Task):
         assert self.masker is not None
         return {"tokens": self.masker.select(step, self.progress()).valid.sum()}
 
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        if self.evaluation_masker is not None:
+            super().validation_step(batch, batch_idx)
+        if self.evaluation_masks is not None:
+            self.evaluation_masks.update(batch, self._token_loss)
+
     def evaluate(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        assert self.evaluation_masker is not None
         loss, accuracy, count = self.loss(batch, self.evaluation_masker(batch))
         return {"loss": loss, "accuracy": accuracy}, count
 
     def evaluation_metrics(self, split: str) -> dict[str, Tensor]:
-        return token_metrics(self.means.compute())
+        own = {} if self.evaluation_masker is None else token_metrics(self.means.compute())
+        return own | ({} if self.evaluation_masks is None else self.evaluation_masks.compute())
 
     def baseline(self, data: Corpus) -> Baseline:
         entropy = data.tokens["train"].unigram_entropy
@@ -89,6 +112,9 @@ class MaskedLanguageModeling(Task):
             f"perplexity {metrics[f'{split}/perplexity']:.2f}, "
             f"masked accuracy {metrics[f'{split}/accuracy']:.2%}   (baseline: {name} {value:.4f})"
         )
+        for mask in () if self.evaluation_masks is None else self.evaluation_masks.names:
+            loss, bits, accuracy = (metrics[f"{split}/{mask}/{metric.name}"] for metric in FURTHER)
+            console().print(f"  {mask}: loss {loss:.4f} nats, {bits:.4f} bits per byte, accuracy {accuracy:.2%}")
         documents = data.documents[split]
         texts = (row["text"] for row in documents)
         each = -(-_SENTENCES // len(documents))

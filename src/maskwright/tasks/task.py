@@ -30,7 +30,7 @@ from maskwright.optim.gradients import clip_gradients
 from maskwright.tasks.means import Means
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 
-MASKERS = ("masker.", "evaluation_masker.")  # prefixes of the state of maskers in a state_dict
+MASKERS = ("masker.", "evaluation_masker.", "evaluation_masks.")  # prefixes of the state of maskers in a state_dict
 
 
 class Task(LightningModule):

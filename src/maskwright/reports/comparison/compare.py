@@ -1,12 +1,12 @@
 """What differs among runs, and means over seeds with intervals."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from maskwright.reports.comparison.gather import Run
+from maskwright.reports.statistics import t_interval
 
 SEED = "seed"
 
@@ -27,17 +27,10 @@ class Group:
     def interval(self, metric: str) -> tuple[int, float, float] | None:
         """Returns n, the mean and half the width of its 95 % interval (nan if n = 1) of the completed runs."""
         found = [run.metrics[metric] for run in self.runs if run.status == "completed" and metric in run.metrics]
-        return (len(found), statistics.fmean(found), half_width(found)) if found else None
-
-
-def half_width(values: Sequence[float]) -> float:
-    """Returns half the width of the 95 % interval of a mean, by Student's t; nan for a single value."""
-    if len(values) < 2:
-        return math.nan
-    from scipy import stats  # takes a second to import
-
-    quantile = float(stats.t.ppf(0.975, len(values) - 1))
-    return quantile * statistics.stdev(values) / math.sqrt(len(values))
+        if len(found) < 2:
+            return (1, found[0], math.nan) if found else None
+        value, _, high = t_interval(found)
+        return len(found), value, high - value
 
 
 def shown(value: Any) -> str:

@@ -19,6 +19,7 @@ LONG = 100_000  # characters; a tokenizer takes 170 times the memory of its text
 _CUT = re.compile(r"(?<=[A-Za-z0-9.,]) (?=[A-Za-z0-9])")  # where no normalizer joins both sides
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # a token for a byte of a character that a vocabulary does not hold
 _BYTE_LEVEL = decoders.ByteLevel()
+_BYTE_LEVEL_BLANK = "Ġ"
 
 
 def cut(text: str, length: int = LONG) -> Iterator[str]:
@@ -38,6 +39,8 @@ class Tokenizer:
         special: the spelling of `pad`, `unk`, `cls`, `sep` and `mask`; `unk` and `mask` may be missing.
     Raises:
         UserError: a special token that every row needs is missing.
+    Attributes:
+        unk_id: the id of the token for what the vocabulary does not hold; None if there is none.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, special: dict[str, str]):
@@ -55,6 +58,7 @@ class Tokenizer:
                 )
         self.pad_id, self.cls_id, self.sep_id = (ids[r] for r in ("pad", "cls", "sep"))
         self._mask_id = ids.get("mask")
+        self.unk_id = ids.get("unk")
         added = {i for i, token in backend.get_added_tokens_decoder().items() if token.special}
         self.special_ids = sorted(added | set(ids.values()))
 
@@ -172,13 +176,37 @@ class Tokenizer:
 
     def _property(self, holds: Callable[[str], bool]) -> np.ndarray:
         """(V,) bool: what holds for the text that each token stands for, its word mark left out."""
+        table = np.zeros(len(self), dtype=bool)
+        for i, _, text in self._texts():
+            table[i] = text is not None and holds(text)
+        return table
+
+    @cached_property
+    def byte_lengths(self) -> np.ndarray:
+        """(V,) int64: the bytes of UTF-8 of the text that each token stands for, its word mark left out.
+
+        0 for special tokens. What a tokenizer changes before it cuts a text, such as capitals, counts as it is
+        after that.
+        """
+        table = np.zeros(len(self), dtype=np.int64)
+        for i, token, text in self._texts():
+            if text is not None:
+                table[i] = len(text.encode())
+            else:  # part of a character: a piece is one byte, and in byte-level tokens each letter is one
+                table[i] = 1 if _BYTE.fullmatch(token) else len(token.removeprefix(_BYTE_LEVEL_BLANK))
+        return table
+
+    def _texts(self) -> Iterator[tuple[int, str, str | None]]:
+        """Yields each ordinary token: its id, its spelling, and the text that it stands for without its word mark.
+
+        The text is None where the token holds only a part of a character.
+        """
         bytewise = '"type":"ByteLevel"' in self.backend.to_str()
         special = set(self.special_ids)
-        table = np.zeros(len(self), dtype=bool)
         for token, i in self.backend.get_vocab(with_added_tokens=True).items():
-            text = _from_bytes(token) if bytewise else _from_piece(token)
-            table[i] = i not in special and text is not None and holds(text.strip(" "))
-        return table
+            if i not in special:
+                text = _from_bytes(token) if bytewise else _from_piece(token)
+                yield i, token, None if text is None else text.strip(" ")
 
     @cached_property
     def is_special(self) -> np.ndarray:
