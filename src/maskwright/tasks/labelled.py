@@ -123,6 +123,10 @@ class LabelledTask(Task):
         """
         raise NotImplementedError
 
+    def decided(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns the number of the output that is predicted, (B,) or (B, K): the most likely one."""
+        return self.outputs(batch).argmax(-1)
+
     def read_from(self, batch: dict[str, Tensor]) -> Tensor:
         """Returns how much each output is read from each hidden state: (B, T), or (B, K, T), which add up to 1."""
         raise NotImplementedError

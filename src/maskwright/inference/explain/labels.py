@@ -116,10 +116,10 @@ class Labels:
         if not spans:
             return
         with torch.no_grad():
-            outputs, read_from = self.task.outputs(batch)[0], self.task.read_from(batch)[0]
-        for place in self._places(batch, outputs, words):
+            decided, read_from = self.task.decided(batch)[0], self.task.read_from(batch)[0]
+        for place in self._places(batch, decided, words):
             at = () if place is None else (place,)
-            output = int(outputs[at].argmax()) if target is None else target
+            output = int(decided[at]) if target is None else target
             prediction = Prediction(
                 batch["input_ids"][0],
                 units,
@@ -135,13 +135,13 @@ class Labels:
                 of = item.clean_words[int(batch["places"][0, place])]
             yield Question(prediction, self.labels.names[output] if self.labels.names else "value", of, spans)
 
-    def _places(self, batch: dict[str, Tensor], outputs: Tensor, words: set[int] | None) -> Iterator[int | None]:
-        """Yields which outputs of a row are explained: of tags, indices of words; else None, the only one."""
+    def _places(self, batch: dict[str, Tensor], decided: Tensor, words: set[int] | None) -> Iterator[int | None]:
+        """Yields which outputs of a row are explained: of tags, the indices of words; else None, the only one."""
         if self.labels.kind != "tags":
             yield None
             return
         for place in range(int(batch["valid"][0].sum())):
-            entity = self.labels.names[int(outputs[place].argmax())] != "O"
+            entity = self.labels.names[int(decided[place])] != "O"
             if entity if words is None else int(batch["places"][0, place]) in words:
                 yield place
 
