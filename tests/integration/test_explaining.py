@@ -47,7 +47,9 @@ def test_a_class_is_explained_by_the_word_that_gives_it_away(tune, tmp_path, cap
         assert scores["occlusion"]["comprehensiveness"] > scores["random"]["comprehensiveness"]
 
     other = tmp_path / "other.jsonl"
-    explained(run, "text=a horrible disaster", "target=pos", "method=occlusion", "mask/units=tokens", f"output={other}")
+    explained(
+        run, "text=a horrible disaster", "target=pos", "method=occlusion", "mask/units=tokens", f"output={other}"
+    )
     (found,) = lines(other)[0]["explanations"]
     assert found["score"] == pytest.approx(1 - of_bad["score"], abs=1e-5)
     assert [*found["values"]] == ["occlusion"]
@@ -120,7 +122,13 @@ def test_fills_of_a_model_of_the_hub_are_explained(hub_model, tmp_path, capsys):
     assert (first["of"], second["of"]) == ([4, 10], [18, 24])
     assert first["units"] == ["the", "of", "the", "."]
     assert [*first["values"]] == ALL
-    explained(hub_model, "text=the [MASK] of the [MASK].", f"target={second['target']}", f"output={output}", "overwrite=true")
+    explained(
+        hub_model,
+        "text=the [MASK] of the [MASK].",
+        f"target={second['target']}",
+        f"output={output}",
+        "overwrite=true",
+    )
     assert lines(output)[0]["explanations"][1] == second
     capsys.readouterr()
     explained(hub_model, "text=the [MASK] of the sea", "method=rollout")

@@ -35,7 +35,7 @@ def run_explain(cfg: DictConfig) -> int:
     """Explains what a composed `conf/explain.yaml` describes; returns the number of texts.
 
     Raises:
-        UserError: there is no such model, it predicts nothing that can be explained, it does not allow the method, or
+        UserError: there is no such model, it predicts nothing that can be explained or does not allow the method, or
             there are no such texts.
     """
     quiet()
@@ -52,7 +52,7 @@ def run_explain(cfg: DictConfig) -> int:
     picture = None if asked.output in (None, STDOUT) else Path(asked.output).expanduser()
     if picture is not None and picture.suffix in WRITERS:
         return _draw(explainer, texts, picture)
-    settings = [asked.method, asked.target, asked.word, asked.words, asked.steps, asked.seed, asked.long]
+    settings: list[Any] = [asked.method, asked.target, asked.word, asked.words, asked.steps, asked.seed, asked.long]
     settings.append(asked.mask.units.to_node())
     count = answer(asked, saved, texts, explainer.rows, show, "Explaining", settings)
     if explainer.means.count > 1:
@@ -97,7 +97,9 @@ def _units(asked: ExplainSettings) -> Any:
                 "mask/units=words, tokens, spans, ngrams or entities."
             )
     if not getattr(units, "masks", True):
-        raise UserError("mask/units=none hides nothing, so nothing can be explained by it. Choose mask/units=words.")
+        raise UserError(
+            "mask/units=none hides nothing, so nothing can be explained by it. Choose mask/units=words."
+        )
     return units
 
 
@@ -123,7 +125,11 @@ class Explainer:
     def _row(self, text: str) -> Row:
         asked = self.asked
         read, questions = self._questions(text, asked.target, asked.word, asked.long == "windows")
-        row = {"text": text, "read": read, "explanations": [self._explain(read, own) for own in questions if own.spans]}
+        row = {
+            "text": text,
+            "read": read,
+            "explanations": [self._explain(read, own) for own in questions if own.spans],
+        }
         self.means.add(row)
         return row
 
@@ -134,8 +140,8 @@ class Explainer:
         except NoAttention:
             others = " or ".join(name for name in METHODS if name not in self.methods)
             raise UserError(
-                f"method={self.asked.method} needs a model with attention, which run='{self.asked.run}' does not have, "
-                f"or does not show. Choose {others}."
+                f"method={self.asked.method} needs a model with attention, which run='{self.asked.run}' does not "
+                f"have, or does not show. Choose {others}."
             ) from None
         return {
             "target": question.target,

@@ -127,7 +127,9 @@ class Tagging(LabelledTask):
 
     def outputs(self, batch: dict[str, Tensor]) -> Tensor:
         scores = self.forward(batch)
-        return scores.softmax(-1) if self.crf is None else self.crf.marginals(scores, batch["valid"], batch["opens"])
+        return (
+            scores.softmax(-1) if self.crf is None else self.crf.marginals(scores, batch["valid"], batch["opens"])
+        )
 
     def decided(self, batch: dict[str, Tensor]) -> Tensor:
         """See `LabelledTask`. With a CRF, the tags of the most likely sequence."""

@@ -12,7 +12,7 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
 from maskwright.inference.masked_model import MaskedModel
-from maskwright.inference.text_rows import Encoded, Window, windows
+from maskwright.inference.text_rows import Encoded, windows
 from maskwright.text.tokenizer import Tokenizer
 
 

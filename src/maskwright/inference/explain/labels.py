@@ -71,7 +71,11 @@ class Labels:
             )
         rows = rows_of_inputs([item], self.labels.kind, self.tokenizer, {**self.data, "truncate": "windows"})
         words = self._words(item, word)
-        found = [question for row in range(len(rows)) for question in self._of_row(rows, row, encoded, item, words, chosen)]
+        found = [
+            question
+            for row in range(len(rows))
+            for question in self._of_row(rows, row, encoded, item, words, chosen)
+        ]
         return item.clean, found
 
     def _target(self, target: str | None) -> int | None:
@@ -83,7 +87,9 @@ class Labels:
         if target not in names:
             listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
             what = "tag" if self.labels.kind == "tags" else "class"
-            raise UserError(f"target={target} is no {what} of this run.{nearest(target, names)} They are: {listed}.")
+            raise UserError(
+                f"target={target} is no {what} of this run.{nearest(target, names)} They are: {listed}."
+            )
         return names.index(target)
 
     def _words(self, item: Input, word: str | None) -> set[int] | None:

@@ -52,7 +52,9 @@ class Prediction:
         Args:
             hidden: (B, U) bool.
         """
-        positions = np.append(hidden, np.zeros((len(hidden), 1), bool), axis=1)[:, self.units]  # unit -1 is the last
+        positions = np.append(hidden, np.zeros((len(hidden), 1), bool), axis=1)[
+            :, self.units
+        ]  # unit -1 is the last
         return self.ids.where(~torch.from_numpy(positions).to(self.ids.device), self.mask_id)
 
     @torch.no_grad()

@@ -58,7 +58,9 @@ class Cutter:
         special[list(fixed)] = True
 
         def row(opens: np.ndarray) -> torch.Tensor:
-            units = number_units(opens[None, shown], special[None, shown], np.zeros((1, window.end - window.begin), bool))
+            units = number_units(
+                opens[None, shown], special[None, shown], np.zeros((1, window.end - window.begin), bool)
+            )
             return torch.from_numpy(np.pad(units, ((0, 0), (1, 1)), constant_values=-1))
 
         batch = {"words": row(encoded.starts)}

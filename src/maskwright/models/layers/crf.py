@@ -80,8 +80,8 @@ class LinearChainCRF(nn.Module):
     def marginals(self, emissions: Tensor, valid: Tensor, opens: Tensor) -> Tensor:
         """(B, K, C) the probability of each tag at each word over all sequences of the text. See `loss`.
 
-        It is the derivative of the logarithm of that sum by the emission. It has gradients itself where the emissions
-        have.
+        It is the derivative of the logarithm of that sum by the emission. It has gradients itself where the
+        emissions have.
         """
         follow = torch.is_grad_enabled() and emissions.requires_grad
         with torch.inference_mode(False), torch.enable_grad():

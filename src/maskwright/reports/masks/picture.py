@@ -11,6 +11,8 @@ from maskwright.reports.picture import GREY
 
 COLOURS: dict[str, str] = {"mask": "#ffd54d", "random": "#e7a6f0", "keep": "#a8e0a0"}
 _NAMES = {"mask": "[MASK]", "random": "random token", "keep": "kept, yet predicted"}
+
+
 @dataclass(frozen=True)
 class Picture:
     """Texts under a mask, each with a title, in lines of `width` characters."""
