@@ -69,7 +69,7 @@ class Encoder(Protocol):
         """The head for masked tokens that was pretrained with the encoder; None if there is none."""
 
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
-        """The attention weights (B, N, T, T) of each layer for input_ids (B, T); an empty list if there are none."""
+        """The attention weights (B, N, T, T) of each layer for input_ids (B, T); empty if there are none."""
 
     def save_architecture(self, run_dir: Path) -> None:
         """Writes what is needed, besides a checkpoint and the settings, to build the encoder again."""

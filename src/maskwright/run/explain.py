@@ -35,8 +35,8 @@ def run_explain(cfg: DictConfig) -> int:
     """Explains what a composed `conf/explain.yaml` describes; returns the number of texts.
 
     Raises:
-        UserError: there is no such model, it predicts nothing that can be explained or does not allow the method, or
-            there are no such texts.
+        UserError: there is no such model, it predicts nothing that can be explained or does not allow the method,
+            or there are no such texts.
     """
     quiet()
     asked = ExplainSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))

@@ -42,7 +42,7 @@ class Fills:
     def questions(
         self, text: str, target: str | None = None, word: str | None = None, in_windows: bool = False
     ) -> tuple[str, list[Question]]:
-        """Returns a text, and what of it is explained: the fill of each of its mask tokens; nothing of an empty one.
+        """Returns a text, and what of it is explained: the fill at each mask token; nothing of an empty one.
 
         Args:
             target: a token; None takes the most likely one.
@@ -59,8 +59,8 @@ class Fills:
         self.model.tokenizer.mask_id  # noqa: B018  raises where there is none
         if spelled not in text:
             raise UserError(
-                f"The text {text[:60]!r} has no {spelled}, so there is no fill to explain. Write one where a word is "
-                f"missing: text='Paris is the {spelled} of France.'"
+                f"The text {text[:60]!r} has no {spelled}, so there is no fill to explain. Write one where a "
+                f"word is missing: text='Paris is the {spelled} of France.'"
             )
         encoded = encode_masks(self.model.tokenizer, text)
         room = self.model.room
@@ -111,7 +111,8 @@ class Fills:
         found = [token for name in names for token in self._tokens.get(name, ())]
         if not found:
             raise UserError(
-                f"target={target} is no single token of this model.{nearest(target, self._tokens)} A fill is one token."
+                f"target={target} is no single token of this model.{nearest(target, self._tokens)} "
+                "A fill is one token."
             )
         return max(found, key=lambda token: float(shares[token]))
 

@@ -1,6 +1,6 @@
 """Occlusion: how far a prediction falls when a unit is hidden (Zeiler and Fergus, 2014; Li et al., 2016).
 
-A masked language model has been trained with hidden words, so that a row with the mask token in it is no strange one.
+A masked language model has been trained with hidden words, so that a row with mask tokens is no strange one.
 """
 
 import numpy as np

@@ -20,8 +20,8 @@ class Prediction:
 
     Attributes:
         ids: (T,) int64, on the device of the model.
-        units: (T,) int64, the unit that each position belongs to, numbered from 0; -1 where nothing is hidden, as at
-            special tokens.
+        units: (T,) int64, the unit that each position belongs to, numbered from 0; -1 where nothing is hidden, as
+            at special tokens.
         compute: returns the number (B,) of each of the rows (B, T), through `encoder.embedding`.
         encoder: the encoder that `compute` calls, in evaluation mode.
         mask_id: what hides a token.
