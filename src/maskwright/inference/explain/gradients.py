@@ -1,10 +1,10 @@
 """Integrated gradients (Sundararajan et al., 2017), by captum.
 
 They are taken along the straight line from the embeddings of the row with all units hidden to those of the row.
-What a unit gets is the sum over its tokens; all units together get the difference of the two predictions (completeness).
-The baseline is the mask token, not padding or zero: a model has learned what the mask token says, that
-something unknown stands here, and no other embedding means that. It is also what occlusion and the scores of faithfulness hide
-units by, so that all speak of the same difference.
+What a unit gets is the sum over its tokens; all units together get the difference of the two predictions
+(completeness). The baseline is the mask token, not padding or zero: a model has learned what the mask token says,
+that something unknown stands here, and no other embedding means that. It is also what occlusion and the scores of
+faithfulness hide units by, so that all speak of the same difference.
 """
 
 from typing import Any
