@@ -15,6 +15,7 @@ import pytest
 
 from maskwright.cli import known
 from maskwright.run.evaluate import compare, evaluate
+from maskwright.run.explain import run_explain
 from maskwright.run.fill import run_fill
 from maskwright.run.generate import run_generate
 from maskwright.run.overrides import quoted
@@ -239,6 +240,18 @@ def test_documented_texts_are_written(hub_model, tmp_path, monkeypatch, capsys, 
     rows = Path("texts.jsonl").read_text() if "output=texts.jsonl" in command else printed
     assert "self_bleu" in rows or "self-bleu" in rows
     assert Path("trace.png").is_file() == ("plot=trace.png" in command)
+
+
+@pytest.mark.parametrize("command", shown(r"python src/explain\.py run="))
+def test_documented_explanations_run(run, predicting_run, hub_model, tmp_path, monkeypatch, command):
+    given = [part for part in shlex.split(command)[2:] if not part.startswith("run=")]
+    task = next((name for name in ("tagging", "classification") if f"logs/{name}" in command), None)
+    folder = predicting_run(run, task) if task else hub_model
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("A wonderful film.\nA bad one.\n")
+    overrides = quoted(given, str(ROOT / "conf"), "explain")
+    assert run_explain(compose_command("explain", f"run={folder}", "hardware=cpu", *overrides)) in (1, 2)
+    assert Path("explained.html").is_file() == ("output=" in command)
 
 
 def test_the_documents_contain_training_commands():

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from maskwright.models.attention_weights import recorded_attention
 from maskwright.models.encoder import Encoder
 from maskwright.models.pretrained.layers import find_depths, find_layers
 
@@ -33,6 +34,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "layers_in_order": lambda: partial(find_layers, encoder),
         "parameter_depths": lambda: partial(find_depths, encoder),
         "own_head": lambda: _nothing,
+        "attention_weights": lambda: partial(recorded_attention, encoder),
         "save_architecture": lambda: _nothing,
     }
     for name, make in lacking.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
+from maskwright.models.attention_weights import recorded_attention
 from maskwright.models.layers.attention_mask import AttentionMask
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Encoder(Protocol):
 
     def own_head(self) -> "MaskedLMHead | None":
         """The head for masked tokens that was pretrained with the encoder; None if there is none."""
+
+    def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
+        """The attention weights (B, N, T, T) of each layer for input_ids (B, T); empty if there are none."""
 
     def save_architecture(self, run_dir: Path) -> None:
         """Writes what is needed, besides a checkpoint and the settings, to build the encoder again."""
@@ -137,6 +141,9 @@ class BaseEncoder(nn.Module):
 
     def own_head(self) -> "MaskedLMHead | None":
         return None
+
+    def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
+        return recorded_attention(self, input_ids)
 
     def save_architecture(self, run_dir: Path) -> None:
         """Writes nothing: settings and weights are sufficient."""

@@ -48,7 +48,7 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     given, chosen = other_data(asked.data), is_option(asked.data)
     if asked.text is not None and (chosen or given.get("source") is not None):
         raise UserError("text and data are both given. Name the texts by one of them.")
-    steps = _cleaning(given if any(o.lstrip("+").startswith("data.cleaning=") for o in overrides) else own)
+    steps = cleaning_of(given if any(o.lstrip("+").startswith("data.cleaning=") for o in overrides) else own)
     assert saved.labels is not None
     rule = asked.words if saved.labels.kind == "tags" else None
     made = partial(inputs, clean=Cleaner(steps), rule=rule)
@@ -74,7 +74,7 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     )
 
 
-def _cleaning(data: Mapping[str, Any]) -> list[str]:
+def cleaning_of(data: Mapping[str, Any]) -> list[str]:
     """Returns the cleaning steps of a config group `data`; of several sources, those of the first."""
     return list(next(iter(sources_of(data).values())).get("cleaning") or ())
 

@@ -189,6 +189,25 @@ class GenerateSettings(AskSettings):
     plot: PathText | None
 
 
+class UnitSettings(Settings):
+    """The group `mask/units` alone."""
+
+    units: Component
+
+
+class ExplainSettings(AskSettings):
+    """`conf/explain.yaml`: which words decided a prediction."""
+
+    method: Literal["all", "occlusion", "integrated_gradients", "rollout"]
+    target: str | None
+    word: str | None
+    words: Literal["punctuation", "blanks"]
+    mask: UnitSettings
+    steps: PositiveInt
+    width: Annotated[int, Field(ge=20)]
+    seed: Seed
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
@@ -197,4 +216,5 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "score": ScoreSettings,
     "fill": FillSettings,
     "generate": GenerateSettings,
+    "explain": ExplainSettings,
 }

@@ -58,8 +58,11 @@ class Classification(TextTask):
         weights: Tensor | None = self.class_weights  # type: ignore[assignment]
         return super().label_weight(batch) if weights is None else weights[batch["targets"]].sum()
 
+    def outputs(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.forward(batch).float().softmax(dim=1)
+
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return batch["texts"], self.forward(batch).float().softmax(dim=1), batch["targets"]
+        return batch["texts"], self.outputs(batch), batch["targets"]
 
     def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
         texts, outputs, targets = seen

@@ -115,6 +115,22 @@ class LabelledTask(Task):
         """Returns the predictions for a batch, as `measure` takes them."""
         raise NotImplementedError
 
+    def outputs(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns what is predicted for each text, or each word of it, with gradients.
+
+        Returns:
+            (B, C), or (B, K, C): the probability of each class or tag; a value as it is, C = 1.
+        """
+        raise NotImplementedError
+
+    def decided(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns the number of the output that is predicted, (B,) or (B, K): the most likely one."""
+        return self.outputs(batch).argmax(-1)
+
+    def read_from(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns how much each output is read from each hidden state: (B, T), or (B, K, T), which add up to 1."""
+        raise NotImplementedError
+
     def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
         """Returns the metrics of a split.
 

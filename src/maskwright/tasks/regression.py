@@ -40,10 +40,13 @@ class Regression(TextTask):
         loss = F.mse_loss(self.forward(batch, input_ids)[:, 0].float(), targets)
         return loss, targets.new_zeros(0)
 
+    def outputs(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.forward(batch).float() * self.deviation + self.mean
+
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         # a run in bf16-true rounds the floats of a batch, but not their bits
         targets = batch["target_bits"].view(torch.float32)
-        return batch["texts"], self.forward(batch).float() * self.deviation + self.mean, targets
+        return batch["texts"], self.outputs(batch), targets
 
     def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
         return per_text(*seen)

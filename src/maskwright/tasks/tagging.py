@@ -125,6 +125,21 @@ class Tagging(LabelledTask):
             return super().label_weight(batch)
         return weights[batch["targets"][batch["valid"]]].sum()
 
+    def outputs(self, batch: dict[str, Tensor]) -> Tensor:
+        scores = self.forward(batch)
+        return (
+            scores.softmax(-1) if self.crf is None else self.crf.marginals(scores, batch["valid"], batch["opens"])
+        )
+
+    def decided(self, batch: dict[str, Tensor]) -> Tensor:
+        """See `LabelledTask`. With a CRF, the tags of the most likely sequence."""
+        if self.crf is None:
+            return super().decided(batch)
+        return self.crf.decode(self.forward(batch), batch["valid"], batch["opens"])
+
+    def read_from(self, batch: dict[str, Tensor]) -> Tensor:
+        return F.one_hot(batch["positions"], batch["input_ids"].shape[1]).float()
+
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         scores, valid = self.forward(batch), batch["valid"]
         texts = batch["texts"][:, None].expand_as(valid)

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from maskwright.core.types import Share
@@ -38,6 +39,13 @@ class TextTask(LabelledTask):
         first = input_ids.new_zeros(len(input_ids), 1) if self.pool.kind == "cls" else None
         hidden = self.encoder(input_ids, batch.get("attention_mask"), first)
         return self.output(self.dropout(self.pool(hidden, batch.get("attention_mask"))))
+
+    def read_from(self, batch: dict[str, Tensor]) -> Tensor:
+        """See `LabelledTask`. What `max` and `attention` choose depends on the text; they count as the mean."""
+        seen = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).float()
+        if self.pool.kind == "cls":
+            return torch.eye(seen.shape[1], device=seen.device)[0].expand_as(seen)
+        return seen / seen.sum(1, keepdim=True)
 
 
 def per_text(texts: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:

@@ -80,13 +80,15 @@ class LinearChainCRF(nn.Module):
     def marginals(self, emissions: Tensor, valid: Tensor, opens: Tensor) -> Tensor:
         """(B, K, C) the probability of each tag at each word over all sequences of the text. See `loss`.
 
-        It is the derivative of the logarithm of that sum by the emission.
+        It is the derivative of the logarithm of that sum by the emission. It has gradients itself where the
+        emissions have.
         """
+        follow = torch.is_grad_enabled() and emissions.requires_grad
         with torch.inference_mode(False), torch.enable_grad():
-            leaf = emissions.detach().float().clone().requires_grad_()
+            leaf = emissions.float() if follow else emissions.detach().float().clone().requires_grad_()
             begin, transition = (part.detach() for part in self._scores(opens.clone()))
             total = self._total(leaf, valid.clone(), begin, transition)
-            return torch.autograd.grad(total.sum(), leaf)[0]
+            return torch.autograd.grad(total.sum(), leaf, create_graph=follow)[0]
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, valid: Tensor, opens: Tensor) -> Tensor:

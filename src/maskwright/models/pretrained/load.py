@@ -182,6 +182,18 @@ class Pretrained(BaseEncoder):
     def own_head(self) -> MaskedLMHead | None:
         return None if self._head is None else PretrainedHead(*self._head)
 
+    def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
+        """See `Encoder`. A fused attention returns no weights, so the model attends step by step meanwhile."""
+        used = self.model.config._attn_implementation
+        try:
+            self.model.set_attn_implementation("eager")
+            found = self.model(input_ids=input_ids, output_attentions=True)
+            return [weights for weights in getattr(found, "attentions", None) or () if weights is not None]
+        except (ValueError, TypeError, NotImplementedError):  # models without attention, or with one kind alone
+            return []
+        finally:
+            self.model.set_attn_implementation(used)
+
     def save_architecture(self, run_dir: Path) -> None:
         """Writes the model's configuration; see `saved_architecture`."""
         self.model.config.save_pretrained(run_dir / ARCHITECTURE)

@@ -1,47 +1,16 @@
-"""Texts under a mask, to look at: on the terminal, as HTML, SVG and PNG."""
+"""Texts under a mask, to look at."""
 
-import io
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
-from rich.segment import Segment as Stretch
-from rich.style import Style
-from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from maskwright.core.atomic import write_file
 from maskwright.reports.masks.segments import Segment
+from maskwright.reports.picture import GREY
 
 COLOURS: dict[str, str] = {"mask": "#ffd54d", "random": "#e7a6f0", "keep": "#a8e0a0"}
 _NAMES = {"mask": "[MASK]", "random": "random token", "keep": "kept, yet predicted"}
-_GREY = "#777777"
-_THEME = TerminalTheme((255, 255, 255), (0, 0, 0), [(0, 0, 0)] * 8)  # black on white
-# rich's own formats load a font from the network, and draw the frame of a window
-_HTML = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><style>
-pre {{ font: 15px/1.6 ui-monospace, Menlo, Consolas, monospace; margin: 2em }}
-{stylesheet}
-</style></head>
-<body style="color: {foreground}; background: {background}"><pre>{code}</pre></body></html>
-"""
-_SVG = """<svg viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http://www.w3.org/2000/svg">
-<style>
-.{unique_id}-matrix {{ font: {char_height}px ui-monospace, Menlo, Consolas, monospace; white-space: pre }}
-{styles}
-</style>
-<defs>{lines}</defs>
-<rect width="100%" height="100%" fill="#ffffff"/>
-{backgrounds}
-<g class="{unique_id}-matrix">
-{matrix}
-</g>
-</svg>
-"""
 
 
 @dataclass(frozen=True)
@@ -60,7 +29,7 @@ class Picture:
             for segment in segments:
                 shown = f"{segment.text}→{segment.shown}" if segment.kind == "random" else segment.text
                 text.append("".join(c if c.isprintable() else " " for c in shown), _style(segment.kind))
-            blocks += [Text(title, _GREY), text]
+            blocks += [Text(title, GREY), text]
         return Padding(Text("\n\n").join(blocks), (0, 1))
 
 
@@ -79,71 +48,3 @@ def legend() -> Text:
 
 def _style(kind: str) -> str:
     return f"black on {COLOURS[kind]}" if kind in COLOURS else ""
-
-
-def write(picture: Picture, path: Path) -> None:
-    """Writes a picture in the format that its file is named for, `.html`, `.png` or `.svg`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, lambda temporary: WRITERS[path.suffix](picture, temporary))
-
-
-def _save_html(picture: Picture, path: Path) -> None:
-    page = _recorded(picture).export_html(theme=_THEME, code_format=_HTML)
-    path.write_text(page, encoding="utf-8")
-
-
-def _save_svg(picture: Picture, path: Path) -> None:
-    drawing = _recorded(picture).export_svg(theme=_THEME, code_format=_SVG, unique_id="mask")
-    path.write_text(drawing, encoding="utf-8")
-
-
-def _console(picture: Picture) -> Console:
-    # what is recorded must not depend on the terminal
-    settings: dict[str, Any] = {"force_terminal": True, "color_system": "truecolor", "legacy_windows": False}
-    return Console(file=io.StringIO(), width=picture.width + 2, record=True, _environ={}, **settings)
-
-
-def _recorded(picture: Picture) -> Console:
-    console = _console(picture)
-    console.print(picture)
-    return console
-
-
-def _save_png(picture: Picture, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
-
-    console = _console(picture)
-    lines = console.render_lines(picture, pad=False)
-    size, character = 10.0, 0.602 * 10.0 / 72  # points; inches of a character of the font
-    figure = Figure(figsize=((picture.width + 2) * character, (len(lines) + 1) * 1.6 * size / 72))
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(0, picture.width + 2)
-    axes.set_ylim(len(lines) + 0.5, -0.5)
-    axes.axis("off")
-    font: dict[str, Any] = {"family": "DejaVu Sans Mono", "size": size, "va": "center"}
-    for number, line in enumerate(lines):
-        for column, stretch in _columns(line):
-            style = stretch.style or Style.null()
-            if style.bgcolor is not None:
-                colour = style.bgcolor.name
-                axes.add_patch(Rectangle((column, number + 0.1), stretch.cell_length, 0.8, color=colour, lw=0))
-            colour = _GREY if style.color is not None and style.color.name == _GREY else "#000000"
-            # a dollar would begin a formula
-            axes.text(column, number + 0.5, stretch.text.replace("$", r"\$"), color=colour, **font)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # shown as boxes
-        figure.savefig(path, format="png", dpi=110)
-
-
-def _columns(line: list[Stretch]) -> Iterator[tuple[int, Stretch]]:
-    """The stretches of a line, each with the column that it begins in."""
-    column = 0
-    for stretch in line:
-        yield column, stretch
-        column += stretch.cell_length
-
-
-WRITERS: dict[str, Callable[[Picture, Path], None]] = {".html": _save_html, ".png": _save_png, ".svg": _save_svg}
