@@ -6,6 +6,7 @@ from maskwright.models.cnn.model import CNN
 from maskwright.models.complete import complete
 from maskwright.models.encoder import BaseEncoder, Encoder
 from maskwright.models.heads import MaskedLMHead, masked_lm_head
+from maskwright.models.hmm.model import HMM
 from maskwright.models.lstm.model import LSTM
 from maskwright.models.mlp.model import MLP
 from maskwright.models.pretrained.load import Pretrained
@@ -13,6 +14,7 @@ from maskwright.models.transformer.model import Transformer
 
 __all__ = [
     "CNN",
+    "HMM",
     "LSTM",
     "MLP",
     "BaseEncoder",
@@ -25,4 +27,4 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # mypy checks each against the protocol
-    _FULFIL: list[type[Encoder]] = [CNN, LSTM, MLP, Pretrained, Transformer]
+    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, Pretrained, Transformer]

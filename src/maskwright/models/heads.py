@@ -63,8 +63,8 @@ class MaskedLMHead(nn.Module):
         return self.norm(F.gelu(self.dense(hidden_BKH)))
 
 
-def masked_lm_head(encoder: Encoder, **settings: Any) -> MaskedLMHead:
-    """Returns the pretrained head of an encoder for masked tokens if it has one, else a new head on its embeddings.
+def masked_lm_head(encoder: Encoder, **settings: Any) -> nn.Module:
+    """Returns the encoder's own head for masked tokens if it has one, else a new head on its embeddings.
 
     Args:
         settings: the settings of a new head, see `MaskedLMHead`.
