@@ -58,6 +58,7 @@ WITHOUT = {
     "model=cnn": _TRANSFORMERS,
     "model=mlp": _TRANSFORMERS,
     "model=hmm": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
+    "model=ngram": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "model=pretrained": (*_TRANSFORMERS, "model.layers", "model.hidden_size", "tokenizer.vocabulary_size"),
     "task=classification": _PACKED,
     "task=multitask": _PACKED,

@@ -13,6 +13,7 @@ from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.loggers import table
 from maskwright.masking import Masked, Masker
+from maskwright.models import CountsTokens
 from maskwright.models.flops import forward_flops
 from maskwright.reports import fills
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
@@ -71,6 +72,10 @@ class MaskedLanguageModeling(Task):
         if own is not None:  # all models show the loss of masked tokens, whatever they learn from
             loss = loss + (own - own.detach())
         return loss, share(right, count) * weight
+
+    def count(self, data: Corpus) -> None:
+        if isinstance(self.head, CountsTokens):
+            self.head.count(data.training_rows())
 
     def step_totals(self, step: dict[str, Tensor]) -> dict[str, Tensor]:
         assert self.masker is not None
