@@ -98,7 +98,9 @@ class NGramHead(nn.Module):
         numbers, totals = self._look_up(around)
         seen, of_target = around[:, -1], self._counts(numbers, targets)
         of_seen = self._counts(numbers, seen.clamp(min=0))
-        own = (deleted[:, None] & (of_target > 0)).float()  # not where a neighbour is a random token
+        # a target was not counted in a context that has a random token in place of a neighbour
+        counted = torch.cat([of_target[:, :-1] > 0, of_target[:, -1:] > 1], 1)
+        own = (deleted[:, None] & counted).float()
         totals = totals - own
         weights = self._interpolation(totals)
         shares = weights / totals.clamp(min=1)
