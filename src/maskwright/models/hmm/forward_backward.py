@@ -7,7 +7,7 @@ Shapes: B rows, T positions, S states. The functions take
   about those after it;
 - initial (S,) and transitions (S, S): log-probabilities of the first state, and of the next one given each state.
 
-Products with the matrix of transitions are computed on probabilities, which are relative to the largest of their row.
+Products with the matrix of transitions are computed on probabilities, which sum to 1 at each position.
 """
 
 from typing import NamedTuple
@@ -42,34 +42,34 @@ class Chain(NamedTuple):
 
 def forward_backward(evidence: Tensor, initial: Tensor, transitions: Tensor, starts: Tensor | None = None) -> Chain:
     """Returns the distributions over states at each position, from both sides."""
-    length, moves = evidence.shape[1], transitions.exp()
-    fresh = initial - initial.logsumexp(-1)
-    befores, forwards, totals = [fresh.expand_as(evidence[:, 0])], [], []
-    for at in range(length):
-        joint = befores[-1] + evidence[:, at]
-        totals.append(joint.logsumexp(-1, keepdim=True))
-        forwards.append(joint - totals[-1])
-        if at + 1 < length:
-            following = _product(forwards[-1], moves)
-            if starts is not None:
-                following = torch.where(starts[:, at + 1, None], fresh, following)
-            befores.append(following)
-    afters = [torch.zeros_like(evidence[:, 0])]
-    for at in range(length - 1, 0, -1):
-        told = _product(evidence[:, at] + afters[-1], moves.T)
-        if starts is not None:
-            told = told.masked_fill(starts[:, at, None], 0.0)
-        afters.append(told)
-    likelihood = torch.cat(totals, 1).sum(1)
-    return Chain(likelihood, torch.stack(befores, 1), torch.stack(afters[::-1], 1), torch.stack(forwards, 1))
+    moves = transitions.exp()
+    fresh = initial.log_softmax(-1)
+    known = evidence.transpose(0, 1).contiguous().unbind()  # T of (B, S)
+    begins = [None] * len(known) if starts is None else starts.T[..., None].unbind()
+    before = fresh.expand_as(known[0])
+    befores = [before]
+    for own, begin in zip(known[:-1], begins[1:], strict=True):
+        before = _product(before + own, moves)
+        if begin is not None:
+            before = torch.where(begin, fresh, before)
+        befores.append(before)
+    after = torch.zeros_like(known[0])
+    afters = [after]
+    for own, begin in zip(known[:0:-1], begins[:0:-1], strict=True):
+        after = _product(own + after, moves.T)
+        if begin is not None:
+            after = after.masked_fill(begin, 0.0)
+        afters.append(after)
+    stacked = torch.stack(befores, 1)
+    joint = stacked + evidence
+    totals = joint.logsumexp(-1, keepdim=True)
+    return Chain(totals.sum((1, 2)), stacked, torch.stack(afters[::-1], 1), joint - totals)
 
 
 def _product(log_BS: Tensor, matrix_SS: Tensor) -> Tensor:
-    """log(exp(log_BS) @ matrix), up to a constant of each row if the largest of it is far from 0."""
-    largest = log_BS.amax(-1, keepdim=True)
-    product = (log_BS - largest).exp() @ matrix_SS
-    log = product.clamp_min(torch.finfo(product.dtype).tiny).log()
-    return log + largest
+    """log(exp(log_BS) @ matrix), up to a constant of each row: that by which exp(log_BS) sums to 1."""
+    product = log_BS.softmax(-1) @ matrix_SS
+    return product.clamp_min(torch.finfo(product.dtype).tiny).log()
 
 
 def expected_moves(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from maskwright.models.layers.log_probabilities import LogProbabilities
 from maskwright.models.layers.visible_token import score_with_seen, with_seen
 
-_CHUNK = 512  # positions whose distributions over the vocabulary exist at the same time
+_CHUNK = 256  # positions whose distributions over the vocabulary exist at the same time
 
 
 class HMMHead(nn.Module):
