@@ -20,7 +20,7 @@ def test_it_trains_resumes_exactly_opens_and_is_evaluated(run, model, tmp_path):
     assert config["optimizer"]["_target_"] == "maskwright.optim.em"
     first = run(*overrides, "trainer.max_steps=2", run_dir=tmp_path / "part")
     resumed = run(*overrides, "trainer.max_steps=4", f"ckpt_path={first.run_dir}", run_dir=tmp_path / "resumed")
-    assert resumed.metrics == whole.metrics
+    assert resumed.metrics["test/loss"] == whole.metrics["test/loss"]
     for name, weight in whole.task.state_dict().items():
         assert torch.equal(weight, resumed.task.state_dict()[name]), name
 

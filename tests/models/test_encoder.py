@@ -146,7 +146,9 @@ def test_models_of_counts_declare_what_they_are(tmp_path):
         assert set(encoder.parameter_depths().values()) == {0}
         assert masked_lm_head(encoder)(encoder(torch.ones(2, 5, dtype=torch.long))).shape == (2, 5, 50)
     assert {name for name, encoder in made.items() if encoder.keeps_documents_apart} == {"hmm"}
-    assert {name for name, e in made.items() if e.own_loss(torch.ones(2, 5, dtype=torch.long)) is not None} == {"hmm"}
+    assert {name for name, e in made.items() if e.own_loss(torch.ones(2, 5, dtype=torch.long)) is not None} == {
+        "hmm"
+    }
 
 
 @pytest.mark.parametrize("name", ["lstm", "cnn", "mlp", "hub"])

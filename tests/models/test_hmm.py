@@ -1,6 +1,6 @@
 """The hidden Markov model, compared with sums over all sequences of states."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -129,7 +129,7 @@ def test_steps_of_em_on_one_batch_never_lower_its_likelihood(hmm):
         hmm.own_loss(ids).backward()
         optimizer.step()
         values.append(hmm.log_likelihood(ids).mean().item())
-    assert all(after >= before - 1e-9 for before, after in zip(values, values[1:], strict=False))
+    assert all(after >= before - 1e-9 for before, after in pairwise(values))
     assert values[-1] > values[0] + 0.1
     for table in (hmm.initial, hmm.transitions):
         torch.testing.assert_close(table.probabilities().sum(1).detach(), torch.ones(len(table.weight)).double())

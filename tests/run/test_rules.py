@@ -45,14 +45,23 @@ def test_the_transformer_can_be_sharded(optimizer):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=hmm", "optimizer=adamw"], r"HMM learns probabilities from counts, which excludes .*adamw; leave the"),
-        (["model=ngram", "trainer.gradient_clip_val=1.0"], r"NGram .* trainer\.gradient_clip_val=1\.0; set it to null"),
+        (
+            ["model=hmm", "optimizer=adamw"],
+            r"HMM learns probabilities from counts, which excludes .*adamw; leave the",
+        ),
+        (
+            ["model=ngram", "trainer.gradient_clip_val=1.0"],
+            r"NGram .* trainer\.gradient_clip_val=1\.0; set it to null",
+        ),
         (["model=hmm", "hardware.precision=bf16-true"], r"hardware\.precision=bf16-true; set 32-true"),
         (
             ["model=hmm", "task=classification", "optimizer=em", "data=csv", "data.source=x"],
             r"excludes task=Classification; set task=mlm",
         ),
-        (["model=lstm", "optimizer=em"], r"optimizer=em learns models of counts alone, and LSTM learns from gradients"),
+        (
+            ["model=lstm", "optimizer=em"],
+            r"optimizer=em learns models of counts alone, and LSTM learns from gradients",
+        ),
     ],
 )
 def test_models_of_counts_and_em_belong_together(overrides, message):

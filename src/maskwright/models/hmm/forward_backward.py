@@ -72,9 +72,7 @@ def _product(log_BS: Tensor, matrix_SS: Tensor) -> Tensor:
     return product.clamp_min(torch.finfo(product.dtype).tiny).log()
 
 
-def expected_moves(
-    chain: Chain, evidence: Tensor, transitions: Tensor, counted: Tensor | None = None
-) -> Tensor:
+def expected_moves(chain: Chain, evidence: Tensor, transitions: Tensor, counted: Tensor | None = None) -> Tensor:
     """Returns how often each state follows each other one, expected over all rows, (S, S).
 
     Args:

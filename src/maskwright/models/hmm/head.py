@@ -36,9 +36,7 @@ class HMMHead(nn.Module):
             emissions_VS = self.emissions.probabilities()
             likeliest = [(part @ emissions_VS.T).max(-1) for part in states.split(_CHUNK)]
             best, token = (torch.cat(parts) for parts in zip(*likeliest, strict=True))
-            of_target, of_seen = (
-                _log((states * emissions_VS[ids]).sum(-1)) for ids in (asked, seen.clamp(min=0))
-            )
+            of_target, of_seen = (_log((states * emissions_VS[ids]).sum(-1)) for ids in (asked, seen.clamp(min=0)))
         score, takes_seen = score_with_seen(
             of_target, _log(best), of_seen, seen == asked, seen, self.kept, len(emissions_VS)
         )
