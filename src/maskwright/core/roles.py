@@ -13,8 +13,8 @@ class Role(NamedTuple):
 
     Attributes:
         kind: `embedding`, one row per token, including a decoder that is tied to it; `matrix`, a linear map between
-            hidden states; `readout`, a linear map from hidden states to classes, tags or numbers; or `distribution`,
-            a table of log-probabilities.
+            hidden states; `readout`, a linear map from hidden states to classes, tags or numbers; or
+            `distribution`, a table of log-probabilities.
         stacked: how many matrices are stored in the weight, stacked along the first dimension.
         outcomes: of a distribution, the dimension along which the probabilities sum to 1.
     """

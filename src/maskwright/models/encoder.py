@@ -65,7 +65,7 @@ class Encoder(Protocol):
         """The depth of each parameter by its name: 0 below the first layer, n in the n-th layer or after it."""
 
     def own_head(self) -> nn.Module | None:
-        """The head for masked tokens that belongs to the encoder, pretrained with it or not; None if there is none."""
+        """The head for masked tokens that belongs to the encoder, pretrained or not; None if there is none."""
 
     def own_loss(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor | None:
         """A scalar of tokens that are not masked, whose gradient the encoder and its head learn from; None for an

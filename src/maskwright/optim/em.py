@@ -19,7 +19,7 @@ class EM(Optimizer):
     """Stepwise expectation maximization (Cappé and Moulines, 2009; Liang and Klein, 2009).
 
     A step moves the mean of the counts by a share of `lr` times (steps + 1)^-power towards those of its batch, and
-    sets the probabilities to the shares in that mean. With lr=1 and power=0, it is one iteration of EM on the batch.
+    sets the probabilities to the shares in that mean. With lr=1 and power=0, it is an iteration of EM on the batch.
 
     Args:
         groups: tables of log-probabilities, with the dimension along which they sum to 1 as `outcomes`.

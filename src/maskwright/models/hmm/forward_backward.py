@@ -92,7 +92,7 @@ def expected_moves(chain: Chain, evidence: Tensor, transitions: Tensor, counted:
 def viterbi(
     evidence: Tensor, initial: Tensor, transitions: Tensor, starts: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Returns the likeliest states (B, T) of each row, and the log-probability (B,) of these and the row together."""
+    """Returns the likeliest states (B, T) of each row, and their log-probability (B,) together with the row."""
     fresh, length = initial.expand_as(evidence[:, 0]), evidence.shape[1]
     best, origins = fresh + evidence[:, 0], []
     for at in range(1, length):

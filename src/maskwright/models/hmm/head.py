@@ -29,7 +29,7 @@ class HMMHead(nn.Module):
         return with_seen(log, seen, self.kept).unflatten(0, hidden_BKH.shape[:2])
 
     def loss(self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns mean cross-entropy in nats of the valid targets (B, K), and which are predicted correctly (B, K)."""
+        """Returns mean cross-entropy in nats of the valid targets (B, K), and which are predicted right (B, K)."""
         states, seen = _parts(hidden_BKH)
         asked = targets.flatten()
         with torch.autocast(states.device.type, enabled=False):

@@ -19,13 +19,13 @@ from maskwright.models.layers.visible_token import Kept
 class HMM(BaseEncoder):
     """Tokens -> distributions over states; its head turns these into distributions over tokens.
 
-    A row is a chain of states, each of which emits a token; [CLS] and [SEP] are tokens as others are. The mask token
-    and padding are not: nothing is known of what the states emit there. Where the documents of a row are kept apart,
-    a new chain begins with each.
+    A row is a chain of states, each of which emits a token; [CLS] and [SEP] are tokens as others are. The mask
+    token and padding are not: nothing is known of what the states emit there. Where the documents of a row are
+    kept apart, a new chain begins with each.
 
     The hidden state of a position, (S + 1), is p(state | all other tokens of the row), and the id of the token that
-    stands there, -1 where it is hidden. From it the head computes exactly p(token | all other tokens), however many of
-    these are masked.
+    stands there, -1 where it is hidden. From it the head computes exactly p(token | all other tokens), however
+    many of these are masked.
 
     It learns from `own_loss`, by optimizer=em: the gradient with respect to each log-probability is minus how often
     it is expected to be used. That is of the tokens before they are masked. A likelihood needs no masks, and with
@@ -118,7 +118,7 @@ class HMM(BaseEncoder):
 
 
 def _real_and_starts(attention_mask: AttentionMask) -> tuple[Tensor | None, Tensor | None]:
-    """Returns where there is no padding, and where chains begin, (B, T) each; None for everywhere, and nowhere else."""
+    """Returns where there is no padding, and where chains begin, (B, T) each; None for everywhere, and nowhere."""
     if isinstance(attention_mask, Tensor) and attention_mask.ndim == 3:
         starts = torch.ones_like(attention_mask[:, 0])
         starts[:, 1:] = ~attention_mask.diagonal(-1, 1, 2)

@@ -1,8 +1,8 @@
 """What a token that stands at a predicted position says about the true one.
 
 A corruption does not always hide a masked token: BERT's leaves some and replaces others by random tokens (Devlin et
-al., 2019). A network learns how much to trust what it sees there. The models of counts are told: with a share `kept`
-it is the true token, else one that was drawn at random, so that p(token | seen) is proportional to
+al., 2019). A network learns how much to trust what it sees there. The models of counts are told: with a share
+`kept` it is the true token, else one that was drawn at random, so that p(token | seen) is proportional to
 p(token) (kept [token = seen] + (1 - kept) / V).
 
 Shapes: N positions, V vocabulary. `seen` (N,) is the token that stands there, -1 where it is hidden.
@@ -44,7 +44,7 @@ def score_with_seen(
 
 
 def _terms(of_seen: Tensor, size: int, kept: float) -> tuple[float, Tensor, Tensor]:
-    """Returns the factor of other tokens, the product of the token that is seen, and the sum over all; their logs."""
+    """Returns the factor of other tokens, the product of the token that is seen, and the sum; their logs."""
     changed = math.log((1 - kept) / size)
     same = of_seen + math.log(kept + (1 - kept) / size)
     total = (kept * of_seen.exp() + (1 - kept) / size).log()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def with_neighbours(ids: Tensor, left: int, right: int) -> Tensor:
-    """Returns (B, T, left + right + 1) of ids (B, T): those before each, from the nearest, those after it, and it."""
+    """Returns (B, T, left + right + 1) of ids (B, T): those before each, nearest first, those after it, and it."""
     length = ids.shape[1]
     padded = F.pad(ids, (left, right), value=-1)
     shifts = [*range(-1, -left - 1, -1), *range(1, right + 1), 0]
@@ -17,10 +17,10 @@ def with_neighbours(ids: Tensor, left: int, right: int) -> Tensor:
 
 
 def context_keys(context: Tensor, vocabulary_size: int) -> tuple[Tensor, Tensor]:
-    """Returns a number for each context of n tokens (N, n) int64, and whether all of its tokens are known, (N,) each.
+    """Returns a number for each context of n tokens (N, n) int64, and whether all its tokens are known, (N,) each.
 
-    Its digits to the base V are the tokens. Numbers of more than 64 bits wrap, so that two contexts can have the same;
-    of those in one corpus, only chance could bring two together.
+    Its digits to the base V are the tokens. Numbers of more than 64 bits wrap, so that two contexts can have the
+    same; of those in one corpus, only chance could bring two together.
     """
     keys = context.new_zeros(len(context))
     for column in context.T:

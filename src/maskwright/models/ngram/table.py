@@ -34,8 +34,7 @@ class CountTable(nn.Module):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64 if long else torch.int32))
 
     def fill(self, keys: Tensor, tokens: Tensor, minimum: int) -> None:
-        """Counts tokens (N,) in the contexts with these keys (N,); contexts that are rarer than the minimum are left
-        out."""
+        """Counts tokens (N,) in the contexts with these keys (N,); rarer contexts than the minimum are left out."""
         contexts, number, totals = keys.unique(return_inverse=True, return_counts=True)
         pairs, counts = (number * self.vocabulary_size + tokens).unique(return_counts=True)
         if minimum > 1:
@@ -65,7 +64,7 @@ class CountTable(nn.Module):
         return torch.where(self.pairs[at] == wanted, self.counts[at], 0)
 
     def add(self, onto: Tensor, numbers: Tensor, weights: Tensor) -> None:
-        """Adds the counts of the tokens in contexts (N,), times weights (N,), to `onto` (N, V), where these are not 0."""
+        """Adds the counts in contexts (N,), times weights (N,), to `onto` (N, V), where these are not 0."""
         (rows,) = weights.nonzero(as_tuple=True)
         first = torch.searchsorted(self.pairs, numbers[rows] * self.vocabulary_size)
         end = torch.searchsorted(self.pairs, (numbers[rows] + 1) * self.vocabulary_size)
