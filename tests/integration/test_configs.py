@@ -52,6 +52,7 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         # for the small excerpt that is the default data.source
         ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
         ("model", "pretrained"): [f"model.name={hub_model}"],
+        ("optimizer", "em"): ["model=hmm"],
         ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=400"],
         ("experiment", "imdb_lstm"): ["data=imdb", *from_films],
         ("experiment", "imdb_mini"): ["data=imdb", *from_films],

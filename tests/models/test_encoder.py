@@ -10,10 +10,12 @@ from torch import nn
 
 from maskwright.models import (
     CNN,
+    HMM,
     LSTM,
     MLP,
     Encoder,
     MaskedLMHead,
+    NGram,
     Pretrained,
     Transformer,
     complete,
@@ -47,10 +49,19 @@ ENCODERS = {
 MEMBERS = [name for name in {*Encoder.__annotations__, *vars(Encoder)} if not name.startswith("_")]
 
 
+COUNTS = {"hmm": lambda folder: HMM(50, 3), "ngram": lambda folder: NGram(50)}
+
+
 @pytest.fixture(params=ENCODERS, ids=str)
 def encoder(request, tmp_path):
     torch.manual_seed(0)
     return ENCODERS[request.param](tmp_path).eval()
+
+
+@pytest.fixture(params=ENCODERS | COUNTS, ids=str)
+def any_encoder(request, tmp_path):
+    torch.manual_seed(0)
+    return (ENCODERS | COUNTS)[request.param](tmp_path).eval()
 
 
 class Own(nn.Module):
@@ -70,7 +81,8 @@ class Own(nn.Module):
         return self.norm(hidden if positions is None else hidden[torch.arange(len(hidden))[:, None], positions])
 
 
-def test_every_encoder_has_the_members_of_the_protocol(encoder):
+def test_every_encoder_has_the_members_of_the_protocol(any_encoder):
+    encoder = any_encoder
     assert "parameter_depths" in MEMBERS
     assert [name for name in MEMBERS if not hasattr(encoder, name)] == []
     assert complete(encoder) is encoder
@@ -80,7 +92,8 @@ def test_every_encoder_has_the_members_of_the_protocol(encoder):
         assert [*inspect.signature(getattr(encoder, name)).parameters] == declared
 
 
-def test_forward_equals_embed_followed_by_encode(encoder):
+def test_forward_equals_embed_followed_by_encode(any_encoder):
+    encoder = any_encoder
     ids, positions = torch.randint(1, 50, (3, 9)), torch.tensor([[0, 3], [2, 1], [5, 0]])
     seen = torch.arange(9) < torch.tensor([9, 4, 6])[:, None]
     for mask in (None, seen):
@@ -123,6 +136,19 @@ def test_declared_members_of_encoders(tmp_path):
     assert {name: encoder.max_length for name, encoder in made.items() if encoder.max_length} == {"hub": 32}
     assert {name for name, encoder in made.items() if encoder.brings_tokenizer} == {"hub"}
     assert {name for name, encoder in made.items() if encoder.own_head() is not None} == {"hub"}
+
+
+def test_models_of_counts_declare_what_they_are(tmp_path):
+    made = {name: make(tmp_path) for name, make in COUNTS.items()}
+    for encoder in made.values():
+        assert encoder.learns_from_counts
+        assert encoder.layers_in_order() == []
+        assert set(encoder.parameter_depths().values()) == {0}
+        assert masked_lm_head(encoder)(encoder(torch.ones(2, 5, dtype=torch.long))).shape == (2, 5, 50)
+    assert {name for name, encoder in made.items() if encoder.keeps_documents_apart} == {"hmm"}
+    assert {name for name, e in made.items() if e.own_loss(torch.ones(2, 5, dtype=torch.long)) is not None} == {
+        "hmm"
+    }
 
 
 @pytest.mark.parametrize("name", ["lstm", "cnn", "mlp", "hub"])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskwright.models import CNN, LSTM, MLP, Transformer
+from maskwright.models import CNN, HMM, LSTM, MLP, Transformer
 from maskwright.models.layers.pooling import Pool
 
 ENCODERS = {
@@ -11,6 +11,7 @@ ENCODERS = {
     "lstm": lambda: LSTM(50, 2, 16),
     "cnn": lambda: CNN(50, 3, 16),
     "mlp": lambda: MLP(50, 2, 16),
+    "hmm": lambda: HMM(50, 15),
 }
 
 

@@ -42,6 +42,38 @@ def test_the_transformer_can_be_sharded(optimizer):
     rules.weights_can_be_sharded(settings(*FSDP, f"optimizer={optimizer}"))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["model=hmm", "optimizer=adamw"],
+            r"HMM learns probabilities from counts, which excludes .*adamw; leave the",
+        ),
+        (
+            ["model=ngram", "trainer.gradient_clip_val=1.0"],
+            r"NGram .* trainer\.gradient_clip_val=1\.0; set it to null",
+        ),
+        (["model=hmm", "hardware.precision=bf16-true"], r"hardware\.precision=bf16-true; set 32-true"),
+        (
+            ["model=hmm", "task=classification", "optimizer=em", "data=csv", "data.source=x"],
+            r"excludes task=Classification; set task=mlm",
+        ),
+        (
+            ["model=lstm", "optimizer=em"],
+            r"optimizer=em learns models of counts alone, and LSTM learns from gradients",
+        ),
+    ],
+)
+def test_models_of_counts_and_em_belong_together(overrides, message):
+    with pytest.raises(UserError, match=message):
+        rules.counts_are_learned_by_em(settings(*overrides))
+
+
+@pytest.mark.parametrize("model", ["hmm", "ngram", "transformer"])
+def test_a_model_chooses_how_it_learns(model):
+    rules.counts_are_learned_by_em(settings(f"model={model}"))
+
+
 def test_a_batch_is_shared_by_the_devices_of_all_nodes():
     rules.a_batch_can_be_shared(settings("data.batch_size=8", "hardware.devices=2", "hardware.nodes=4"))
     numbers = r"data\.batch_size=8 blocks.*by 6 devices \(hardware\.devices=2, hardware\.nodes=3\).*multiple of 6"

@@ -13,12 +13,15 @@ class Role(NamedTuple):
 
     Attributes:
         kind: `embedding`, one row per token, including a decoder that is tied to it; `matrix`, a linear map between
-            hidden states; or `readout`, a linear map from hidden states to classes, tags or numbers.
+            hidden states; `readout`, a linear map from hidden states to classes, tags or numbers; or
+            `distribution`, a table of log-probabilities.
         stacked: how many matrices are stored in the weight, stacked along the first dimension.
+        outcomes: of a distribution, the dimension along which the probabilities sum to 1.
     """
 
-    kind: Literal["embedding", "matrix", "readout"]
+    kind: Literal["embedding", "matrix", "readout", "distribution"]
     stacked: int = 1
+    outcomes: int = -1
 
 
 @runtime_checkable
@@ -38,10 +41,10 @@ def roles_of(module: nn.Module) -> dict[Tensor, Role]:
     """
     roles: dict[Tensor, Role] = {}
     for layer in module.modules():
-        if isinstance(layer, nn.Embedding):
-            roles[layer.weight] = Role("embedding")
-        elif isinstance(layer, DeclaresRole):
+        if isinstance(layer, DeclaresRole):
             roles.setdefault(layer.weight, layer.weight_role)
+        elif isinstance(layer, nn.Embedding):
+            roles[layer.weight] = Role("embedding")
         elif isinstance(layer, nn.Linear):
             roles.setdefault(layer.weight, Role("matrix"))
     return roles

@@ -182,6 +182,10 @@ class Corpus(LightningDataModule):
         """The cleaned documents, memory-mapped, with the column `text`."""
         return open_documents(self.documents_folder)
 
+    def training_rows(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the ids of the training split (B, T), -1 at padding, and which may be masked (B, T), once each."""
+        raise NotImplementedError
+
     def texts(self, split: str) -> list[str]:
         """Returns the cleaned texts of a split, in order."""
         return open_table(self.documents_folder, split).column("text").to_pylist()

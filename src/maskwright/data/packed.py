@@ -1,6 +1,7 @@
 """Plain text for masked language modelling: a corpus as batches of packed blocks."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from maskwright.data.loader import STEP, Batched, Collate, to_tensors
 from maskwright.models.layers.varlen_attention import sequence_ends
 from maskwright.text.packing import PackedBlocks
 
-_AHEAD = 1024  # positions of the shuffled stream that are computed at once
+_AHEAD = 1024  # positions of the shuffled stream that are computed at once, or blocks that are read
 
 
 class TextData(Corpus):
@@ -71,6 +72,12 @@ class TextData(Corpus):
         blocks = self.blocks["train"]
         number = min(number, len(blocks))
         return to_tensors(_InOrder(blocks).__getitems__(np.arange(number) * len(blocks) // number))
+
+    def training_rows(self) -> Iterator[tuple[Tensor, Tensor]]:
+        blocks = self.blocks["train"]
+        for first in range(0, len(blocks), _AHEAD):
+            read = to_tensors(blocks.read(np.arange(first, min(first + _AHEAD, len(blocks)))))
+            yield read["input_ids"].masked_fill(read["documents"] < 0, -1), read["words"] >= 0
 
     def steps(self, epochs: float) -> int:
         return math.ceil(epochs * len(self.blocks["train"]) / self.batch_size)

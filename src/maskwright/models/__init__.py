@@ -5,19 +5,24 @@ from typing import TYPE_CHECKING
 from maskwright.models.cnn.model import CNN
 from maskwright.models.complete import complete
 from maskwright.models.encoder import BaseEncoder, Encoder
-from maskwright.models.heads import MaskedLMHead, masked_lm_head
+from maskwright.models.heads import CountsTokens, MaskedLMHead, masked_lm_head
+from maskwright.models.hmm.model import HMM
 from maskwright.models.lstm.model import LSTM
 from maskwright.models.mlp.model import MLP
+from maskwright.models.ngram.model import NGram
 from maskwright.models.pretrained.load import Pretrained
 from maskwright.models.transformer.model import Transformer
 
 __all__ = [
     "CNN",
+    "HMM",
     "LSTM",
     "MLP",
     "BaseEncoder",
+    "CountsTokens",
     "Encoder",
     "MaskedLMHead",
+    "NGram",
     "Pretrained",
     "Transformer",
     "complete",
@@ -25,4 +30,4 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # mypy checks each against the protocol
-    _FULFIL: list[type[Encoder]] = [CNN, LSTM, MLP, Pretrained, Transformer]
+    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, NGram, Pretrained, Transformer]

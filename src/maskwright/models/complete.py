@@ -23,6 +23,7 @@ def complete(encoder: nn.Module) -> Encoder:
     lacking: dict[str, Callable[[], Any]] = {
         "brings_tokenizer": lambda: False,
         "can_be_sharded": lambda: False,
+        "learns_from_counts": lambda: False,
         # with their former names
         "max_length": lambda: getattr(encoder, "longest", None),
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),
@@ -35,6 +36,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "parameter_depths": lambda: partial(find_depths, encoder),
         "own_head": lambda: _nothing,
         "attention_weights": lambda: partial(recorded_attention, encoder),
+        "own_loss": lambda: _nothing,
         "save_architecture": lambda: _nothing,
     }
     for name, make in lacking.items():
@@ -47,5 +49,5 @@ def _not_apart(kind: str, *_: Any, **__: Any) -> Tensor:
     raise NotImplementedError(f"{kind} computes embeddings and hidden states in one; give it `embed` and `encode`")
 
 
-def _nothing(run_dir: Path | None = None) -> None:
+def _nothing(*_: Tensor | Path | None) -> None:
     return None

@@ -14,8 +14,6 @@ from maskwright.models.layers.attention_mask import AttentionMask
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from maskwright.models.heads import MaskedLMHead
-
 
 class Encoder(Protocol):
     """Tokens -> hidden states, in two steps: tokens -> embeddings -> hidden states.
@@ -31,6 +29,7 @@ class Encoder(Protocol):
         unexpected_keys: the names of weights that were loaded but are not used.
         uses_all_parameters: whether each hidden state depends on all parameters, a pooler among them.
         can_be_sharded: whether its layers work with weights that are gathered while a layer computes (FSDP2).
+        learns_from_counts: whether it has tables of probabilities, which optimizer=em learns, and no other weights.
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -41,6 +40,7 @@ class Encoder(Protocol):
     unexpected_keys: "Sequence[str]"
     uses_all_parameters: bool
     can_be_sharded: ClassVar[bool]
+    learns_from_counts: ClassVar[bool]
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -65,8 +65,12 @@ class Encoder(Protocol):
     def parameter_depths(self) -> dict[str, int]:
         """The depth of each parameter by its name: 0 below the first layer, n in the n-th layer or after it."""
 
-    def own_head(self) -> "MaskedLMHead | None":
-        """The head for masked tokens that was pretrained with the encoder; None if there is none."""
+    def own_head(self) -> nn.Module | None:
+        """The head for masked tokens that belongs to the encoder, pretrained or not; None if there is none."""
+
+    def own_loss(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor | None:
+        """A scalar of tokens that are not masked, whose gradient the encoder and its head learn from; None for an
+        encoder that learns to predict masked tokens."""
 
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         """The attention weights (B, N, T, T) of each layer for input_ids (B, T); empty if there are none."""
@@ -95,6 +99,7 @@ class BaseEncoder(nn.Module):
 
     brings_tokenizer: ClassVar[bool] = False
     can_be_sharded: ClassVar[bool] = False
+    learns_from_counts: ClassVar[bool] = False
     below_layers: ClassVar[tuple[str, ...]] = ("embedding", "embedding_norm")
     keeps_documents_apart: bool = False
     max_length: int | None = None
@@ -139,7 +144,10 @@ class BaseEncoder(nn.Module):
                 depths[name] = 0 if part in self.below_layers else len(self.layers)
         return depths
 
-    def own_head(self) -> "MaskedLMHead | None":
+    def own_head(self) -> nn.Module | None:
+        return None
+
+    def own_loss(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor | None:
         return None
 
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:

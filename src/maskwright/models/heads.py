@@ -1,6 +1,7 @@
 """Heads for masked tokens: hidden states -> predictions, at the masked positions only."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +11,18 @@ from maskwright.models.layers.cross_entropy import linear_cross_entropy
 
 # positions whose logits exist at the same time: on a CPU they stay in its caches
 _CHUNK_CPU, _CHUNK_GPU = 128, 4096
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A head that counts the training split once, before the first step of a new run."""
+
+    def count(self, rows: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Counts tokens.
+
+        Args:
+            rows: ids (B, T), -1 at padding, and which of them may be predicted (B, T) bool, in parts.
+        """
 
 
 class MaskedLMHead(nn.Module):
@@ -63,8 +76,8 @@ class MaskedLMHead(nn.Module):
         return self.norm(F.gelu(self.dense(hidden_BKH)))
 
 
-def masked_lm_head(encoder: Encoder, **settings: Any) -> MaskedLMHead:
-    """Returns the pretrained head of an encoder for masked tokens if it has one, else a new head on its embeddings.
+def masked_lm_head(encoder: Encoder, **settings: Any) -> nn.Module:
+    """Returns the encoder's own head for masked tokens if it has one, else a new head on its embeddings.
 
     Args:
         settings: the settings of a new head, see `MaskedLMHead`.

@@ -1,6 +1,7 @@
 """Optimizers and schedules. Plain torch."""
 
+from maskwright.optim.em import em
 from maskwright.optim.optimizers import adam, adamw, muon, sgd
 from maskwright.optim.schedules import Constant, Cosine, Linear, WarmupStableDecay
 
-__all__ = ["Constant", "Cosine", "Linear", "WarmupStableDecay", "adam", "adamw", "muon", "sgd"]
+__all__ = ["Constant", "Cosine", "Linear", "WarmupStableDecay", "adam", "adamw", "em", "muon", "sgd"]

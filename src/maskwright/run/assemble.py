@@ -30,6 +30,8 @@ _LONGEST = 1024  # tokens of a row that a model of the hub is tried with; longer
 _NO_MASK = -1  # the id of the mask token where a tokenizer has none, and nothing may be masked
 EVALUATION_SEED = 0  # validation and test use the same masks whatever the seed of the run
 
+# what an encoder gets besides its settings, the second one only if it takes it
+_MODEL_INPUTS = ("vocabulary_size", "mask_id")
 # what a data module gets that the group `data` does not hold
 _DATA_INPUTS = "tokenizer seed accumulate_grad_batches workers preparation annotations target".split()
 
@@ -65,7 +67,7 @@ def verify_components(settings: TrainSettings) -> None:
     Raises:
         UserError: a class does not take an argument; the message names the key.
     """
-    verify(settings.model, "model", ["vocabulary_size"])
+    verify(settings.model, "model", _MODEL_INPUTS)
     check_model(settings.model)
     verify(settings.data, "data", _DATA_INPUTS)
     verify(settings.optimizer, "optimizer")
@@ -215,7 +217,9 @@ def make_encoder(settings: TrainSettings, tokenizer: Tokenizer) -> Encoder:
     Raises:
         UserError: it does not accept its settings, or cannot read the rows of the data.
     """
-    encoder = complete(build(settings.model, "model", vocabulary_size=len(tokenizer)))
+    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
+    given = {"mask_id": mask_id} if takes(settings.model, "model", "mask_id") else {}
+    encoder = complete(build(settings.model, "model", vocabulary_size=len(tokenizer), **given))
     _check_rows(settings.data, encoder)
     return encoder
 

@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.optim import adamw, muon
+from maskwright.optim import adamw, em, muon
 from maskwright.run import machine
 from maskwright.run.assemble import task_spec
 from maskwright.settings.build import build, find_target, takes
@@ -169,6 +169,31 @@ def a_batch_can_be_shared(settings: TrainSettings) -> None:
         )
 
 
+def counts_are_learned_by_em(settings: TrainSettings) -> None:
+    """A model of counts learns by expectation maximization, and nothing else does."""
+    encoder, optimizer = find_target(settings.model, "model"), settings.optimizer.target
+    is_em = find_target(settings.optimizer, "optimizer") is em
+    if not getattr(encoder, "learns_from_counts", False):
+        if is_em:
+            raise UserError(
+                f"optimizer=em learns models of counts alone, and {encoder.__name__} learns from gradients. Set "
+                "optimizer=muon or optimizer=adamw, or model=hmm or model=ngram."
+            )
+        return
+    spec, trainer, precision = task_spec(settings.task), settings.trainer, settings.hardware.precision
+    refused = {
+        f"{optimizer}; leave the choice of the optimizer to the model": not is_em,
+        f"task={find_target(settings.task, 'task').__name__}; set task=mlm": (
+            spec.label_kind is not None or not spec.predicts_tokens
+        ),
+        f"trainer.gradient_clip_val={trainer.gradient_clip_val}; set it to null": trainer.gradient_clip_val,
+        f"hardware.precision={precision}; set 32-true": precision == "bf16-true",
+    }
+    for what, found in refused.items():
+        if found:
+            raise UserError(f"{encoder.__name__} learns probabilities from counts, which excludes {what}.")
+
+
 def weights_can_be_sharded(settings: TrainSettings) -> None:
     """What has been tested with FSDP2 is allowed."""
     hardware, trainer, optimizer = settings.hardware, settings.trainer, settings.optimizer
@@ -235,6 +260,7 @@ RULES = (
     metrics_exist,
     patience_is_a_number_of_validations,
     a_batch_can_be_shared,
+    counts_are_learned_by_em,
     weights_can_be_sharded,
     ids_fit_their_type,
     arguments_of_the_trainer_are_followed,

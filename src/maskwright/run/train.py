@@ -123,8 +123,10 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
     task = make_task(settings, maskers, data.tokenizer, data.labels, encoder)
     if checkpoint is not None:
         check_resumable(checkpoint, task, settings)
-    elif start is not None:
-        begins_with = start.load(task)
+    else:
+        task.count(data)
+        if start is not None:
+            begins_with = start.load(task)
     if settings.hardware.compile:
         task.encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
 

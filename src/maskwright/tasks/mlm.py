@@ -1,6 +1,7 @@
 """Masked language modelling (Devlin et al., 2019)."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.loggers import table
 from maskwright.masking import Masked, Masker
+from maskwright.models import CountsTokens
 from maskwright.models.flops import forward_flops
 from maskwright.reports import fills
 from maskwright.tasks.evaluation_masks import METRICS as FURTHER
@@ -75,11 +77,20 @@ class MaskedLanguageModeling(Task):
     def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         assert self.masker is not None
         masked = self.masker(batch, self.progress())
-        loss, right, count = self._token_loss(batch, masked)
+        own = self.encoder.own_loss(batch["input_ids"], self.attention_mask(batch))
+        with nullcontext() if own is None else torch.no_grad():
+            loss, right, count = self._token_loss(batch, masked)
         self.masker.observe(masked, right)
         self._shape = (*masked.input_ids.shape, masked.positions.shape[1])
         weight = self.weigh("tokens", count)
-        return loss * weight, share(right, count) * weight
+        loss = loss * weight
+        if own is not None:  # all models show the loss of masked tokens, whatever they learn from
+            loss = loss + (own - own.detach())
+        return loss, share(right, count) * weight
+
+    def count(self, data: Corpus) -> None:
+        if isinstance(self.head, CountsTokens):
+            self.head.count(data.training_rows())
 
     def step_totals(self, step: dict[str, Tensor]) -> dict[str, Tensor]:
         assert self.masker is not None

@@ -145,6 +145,9 @@ class Task(LightningModule):
         """
         return 0
 
+    def count(self, data: Corpus) -> None:
+        """Counts the training split before the first step of a new run, for a model of counts."""
+
     # Sharding
 
     def configure_model(self) -> None:

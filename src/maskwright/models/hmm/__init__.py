@@ -1,0 +1,5 @@
+"""A hidden Markov model."""
+
+from maskwright.models.hmm.model import HMM
+
+__all__ = ["HMM"]
