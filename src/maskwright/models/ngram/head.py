@@ -2,7 +2,8 @@
 
 The context (a, b) of a position is the a nearest tokens before it and the b nearest after it. From the largest,
 (left, right), the prediction goes down: with some probability the token is drawn from the relative frequencies in
-the context; otherwise the context loses its outermost token on the left, or on the right. These three probabilities are
+the
+context; otherwise the context loses its outermost token on the left, or on the right. These three probabilities are
 those of (a, b) and of how often the context was counted. A context that was never counted, or in which a token is
 hidden, only loses tokens. That is the interpolation of Jelinek and Mercer (1980) with contexts on both sides.
 
@@ -137,7 +138,7 @@ class NGramHead(nn.Module):
         return torch.stack([*counts, self.frequencies[tokens] + 1], 1).float()
 
     def _interpolation(self, totals: Tensor) -> Tensor:
-        """Returns the probability that a token is drawn from each context (N, J), by how often it occurs (N, J)."""
+        """Returns the probability that a token is drawn from each context (N, J), by their totals (N, J)."""
         buckets = torch.where(totals > 0, 1 + totals.clamp(min=1).log2().ceil(), 0).long().clamp(max=_BUCKETS - 1)
         first = torch.arange(len(self.sides), device=totals.device) * _BUCKETS
         steps = self.weights(buckets + first).exp() * self.possible.flatten(0, 1)[buckets + first]

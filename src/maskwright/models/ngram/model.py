@@ -19,7 +19,7 @@ class NGram(BaseEncoder):
     """Tokens -> neighbours; its head has counts of the training split, and how they are interpolated.
 
     The hidden state of a position is the ids of `left` tokens before it, from the nearest, of `right` tokens after
-    it, and of the token that stands there; -1 where a token is hidden, padding, or outside the row. There are no
+    it, and of the token that stands there; -1 where a token is hidden, padding, or outside the row. It has no
     weights.
 
     The head counts the training split once, before the first step, and `optimizer=em` learns how to interpolate.
