@@ -64,10 +64,11 @@ class MaskReader:
         Raises:
             UserError: a text has no mask, does not contain what is to be hidden, or is too long.
         """
-        found = self._model.encode([self._in_own_spelling(text) for text in texts], long)
+        found = self._model.encode([self.spelled(text) for text in texts], long)
         return [self._masked(*pair, hide) for pair in zip(texts, found, strict=True)]
 
-    def _in_own_spelling(self, text: str) -> str:
+    def spelled(self, text: str) -> str:
+        """Returns a text in which masks have the tokenizer's own spelling."""
         if self.mask not in text:
             for spelling in _SPELLINGS:
                 text = text.replace(spelling, self.mask)

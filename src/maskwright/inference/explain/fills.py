@@ -4,32 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
-from maskwright.inference.masked_model import MaskedModel
+from maskwright.inference.masked_model import MaskedModel, shortened
+from maskwright.inference.masked_text import MaskReader
 from maskwright.inference.text_rows import Encoded, windows
-from maskwright.text.tokenizer import Tokenizer
-
-
-def encode_masks(tokenizer: Tokenizer, text: str) -> Encoded:
-    """Returns a text as tokens, in which the mask token is one token where it is spelled out, not its letters."""
-    backend = tokenizer.backend
-    backend.encode_special_tokens = False
-    try:
-        encoding = backend.encode(text, add_special_tokens=False)
-    finally:
-        backend.encode_special_tokens = True
-    ids = np.array(encoding.ids, dtype=np.int64)
-    starts = tokenizer.word_starts(ids, encoding)
-    masked = ids == tokenizer.mask_id
-    starts |= masked
-    starts[1:] |= masked[:-1]
-    return Encoded(text, ids, starts, np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2))
 
 
 @dataclass(frozen=True)
@@ -53,23 +36,17 @@ class Fills:
         """
         if word is not None:
             raise UserError(f"word={word}, but a fill is explained where the mask token stands. Leave it out.")
-        spelled = self.model.tokenizer.special.get("mask", "")
         if not text.strip():
             return text, []
-        self.model.tokenizer.mask_id  # noqa: B018  raises where there is none
-        if spelled not in text:
+        reader = MaskReader(self.model)
+        text = reader.spelled(text)
+        if reader.mask not in text:
             raise UserError(
-                f"The text {text[:60]!r} has no {spelled}, so there is no fill to explain. Write one where a "
-                f"word is missing: text='Paris is the {spelled} of France.'"
+                f"The text {shortened(text)} has no {reader.mask}, so there is no fill to explain. Write one where "
+                f"a word is missing: text='Paris is the {reader.mask} of France.'"
             )
-        encoded = encode_masks(self.model.tokenizer, text)
-        room = self.model.room
-        if room is not None and len(encoded.ids) > room and not in_windows:
-            raise UserError(
-                f"The text {text[:60]!r} has {len(encoded.ids):,} tokens, but the model reads rows of {room:,}. "
-                "Shorten it, or set long=windows, which reads the part around each mask token."
-            )
-        masked = np.flatnonzero(encoded.ids == self.model.tokenizer.mask_id).tolist()
+        [read] = reader.read([text], long="windows" if in_windows else "refuse")
+        encoded, masked = read.encoded, read.masks.tolist()
         return text, [self._question(encoded, at, masked, target) for at in masked]
 
     def _question(self, encoded: Encoded, at: int, masked: list[int], target: str | None) -> Question:
