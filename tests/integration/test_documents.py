@@ -212,7 +212,7 @@ def test_documented_prediction_commands_run(run, predicting_run, tmp_path, monke
 def test_documented_fills_are_made(hub_model, tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     Path("texts.txt").write_text("the [MASK] river\n")
-    monkeypatch.setattr("sys.stdin", Path("texts.txt").open())
+    monkeypatch.setattr("sys.stdin", io.StringIO("the [MASK] river\n"))
     typed = re.fullmatch(r"(?:cat \S+ \| )?(.*?)(?: > \S+)?", command)[1]
     given = [part if part != "-" else "text=-" for part in shlex.split(typed)[2:] if not part.startswith("run=")]
     given = [

@@ -86,7 +86,7 @@ class MaskReader:
             masked |= inside
         if text.strip() and not masked.any():
             raise UserError(
-                f"The text {shortened(text)} has no mask. Write {self.mask} where a token is missing, or name its words: "
+                f"The text {shortened(text)} has no mask. Write {self.mask} where a token is missing, or name words: "
                 'hide="word"'
             )
         return MaskedText(text, encoded, np.where(masked, self.mask_id, encoded.ids), np.flatnonzero(masked))
