@@ -250,7 +250,7 @@ def test_fewer_and_fewer_tokens_are_masked_again():
 
 def test_proposals_cut_the_tail():
     logits = torch.tensor([[2.0, 1.0, 1.0, 0.0, 3.0]])
-    ordinary = torch.tensor([True, True, True, True, False])
+    ordinary = torch.tensor([0, 1, 2, 3])
 
     def shares(**settings):
         return Proposals(**settings).log_probabilities(logits, ordinary).exp()[0].tolist()

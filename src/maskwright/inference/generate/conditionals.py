@@ -5,7 +5,6 @@ Shapes: C chains, T positions, K of them, V vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -22,18 +21,16 @@ class Conditionals:
 
     The numbers for a chain are the same, bit by bit, whatever the other rows are: shapes of matrices, which decide
     how their products are rounded, depend on C, T and K alone, and a chain has its place in them.
+
+    Attributes:
+        mask_id: the id of the mask token.
+        ordinary: ids of the tokens that stand for text.
     """
 
     def __init__(self, model: MaskedModel):
         self.model = replace(model, tokens_per_batch=2**62)  # what is asked at once is one forward pass
         self.mask_id = model.tokenizer.mask_id
-
-    @cached_property
-    def ordinary(self) -> Tensor:
-        """(V,) bool, which tokens stand for text."""
-        found = torch.zeros(self.model.encoder.embedding.weight.shape[0], dtype=torch.bool)
-        found[self.model.tokenizer.ordinary_ids] = True
-        return found
+        self.ordinary = torch.tensor(model.tokenizer.ordinary_ids)
 
     def logits(self, rows: np.ndarray, positions: np.ndarray) -> Tensor:
         """Returns float32 logits (C, K, V) at positions (C, K) of rows (C, T), which are all masked for it."""

@@ -44,11 +44,12 @@ class Proposals:
 
         Args:
             logits: (..., V).
-            ordinary: (V,) bool, which tokens stand for text; others are never drawn.
+            ordinary: ids of the tokens that stand for text; others are never drawn.
         """
-        scores = logits.double().masked_fill(~ordinary, -torch.inf) / self.temperature
-        kept = int(ordinary.sum()) if self.top_k is None else self.top_k
-        if kept < ordinary.sum() or self.top_p < 1:
+        scores = torch.full_like(logits, -torch.inf, dtype=torch.float64)
+        scores[..., ordinary] = logits[..., ordinary].double() / self.temperature
+        kept = len(ordinary) if self.top_k is None else self.top_k
+        if kept < len(ordinary) or self.top_p < 1:
             ordered, ids = scores.sort(dim=-1, descending=True, stable=True)
             ordered[..., kept:] = -torch.inf
             shares = ordered.softmax(-1)
