@@ -21,7 +21,9 @@ def summary(result):
 
 def test_the_share_of_padding_is_logged(run):
     few = ("data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2")
-    result = run(*few, "trainer.max_steps=30", "trainer.log_every_n_steps=30", "trainer.val_check_interval=30")
+    result = run(
+        *few, "trainer.max_steps=30", "trainer.log_every_n_steps=30", "trainer.val_check_interval=30", pictures=True
+    )
     blocks = result.data.blocks["train"]
     _, seen = shuffling.stream(np.arange(30 * 8), len(blocks), result.data.seed)
     padding = sum((blocks.read(np.array([block]))["documents"] < 0).sum() for block in seen)
@@ -41,12 +43,12 @@ def test_the_share_of_waiting_for_data_is_logged(run, monkeypatch):
         return read(*arguments)
 
     monkeypatch.setattr(text.PackedBlocks, "read", slow)
-    found = summary(run())
+    found = summary(run(pictures=True))
     assert found["data_wait"] * found["seconds"]["training"] > 0.399  # two of six waits end before the clock runs
 
 
 def test_utilization_is_the_flops_of_the_model_relative_to_the_rate_of_matrix_products(run):
-    result = run("mask=token", "data.batch_size=8", "trainer.log_every_n_steps=1")
+    result = run("mask=token", "data.batch_size=8", "trainer.log_every_n_steps=1", pictures=True)
     task, throughput = result.task, next(c for c in result.trainer.callbacks if hasattr(c, "matmul_rate"))
     batch = result.data.sample(8)
     masked = task.masker(batch)

@@ -180,9 +180,12 @@ def test_dask_prepares_the_same_bytes_and_the_same_errors(make, folder, tmp_path
         assert "b.jsonl" in said[0]
         with pytest.raises(UserError, match="A process that prepares the corpus was killed"):
             cluster.fill({tmp_path / "killed": lambda *_: os._exit(1)}, "Dying", None)
+        # which the processes of pytest-xdist ignore
+        ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             cluster.fill({tmp_path / "stopped": lambda *_: time.sleep(60)}, "Waiting", None)
+        signal.signal(signal.SIGINT, ignored)
         began = time.monotonic()
     assert time.monotonic() - began < 20  # the worker that waits is ended, not waited for
     assert not (tmp_path / "stopped").exists()

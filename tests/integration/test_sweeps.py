@@ -109,7 +109,7 @@ def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
     assert ends & {"TrialState.COMPLETE", "TrialState.PRUNED"}, ends
     assert again.stdout.count("output: ") == 3  # the first two count
     states = [json.loads(path.read_text())["status"] for path in sweep.glob("*/summary.json")]
-    assert {*states} == {"completed", "pruned"}
+    assert {*states} == {"completed", "pruned"}, [(t.params, t.state, t.intermediate_values) for t in study.trials]
     assert again.stdout.count("] pruned after") == states.count("pruned")
     best = OmegaConf.load(sweep / "best.yaml")
     kept = json.loads((sweep / best.folder / "summary.json").read_text())

@@ -1,5 +1,6 @@
 """Statistics over seeds and test items, against libraries, closed forms and simulation."""
 
+import gc
 import math
 import re
 import subprocess
@@ -112,7 +113,8 @@ def test_t_intervals_hold_the_true_difference_as_often_as_stated(n):
     assert np.mean([low < 0.3 < high for _, low, high in intervals]) == pytest.approx(0.95, abs=0.028)
 
 
-def test_errors_over_a_family_are_as_rare_as_stated():
+def test_errors_over_a_family_are_as_rare_as_stated(monkeypatch):
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # statsmodels collects in each call, all that the tests hold
     p_values = np.random.default_rng(1).uniform(size=(500, 6))  # of tests without a difference
     assert np.mean([min(holm(family)) < 0.05 for family in p_values]) == pytest.approx(0.05, abs=0.039)
 
