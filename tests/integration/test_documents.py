@@ -266,7 +266,14 @@ def test_documented_make_targets_exist(command):
 
 def test_documented_keys_exist():
     keys = []
-    for choices in ([], ["logger=all"], ["model=pretrained"], ["callbacks=early_stopping"], ["data=mixture"]):
+    for choices in (
+        [],
+        ["logger=all"],
+        ["model=pretrained"],
+        ["model=hmm"],
+        ["callbacks=early_stopping"],
+        ["data=mixture"],
+    ):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
     for task in ("classification", "tagging", "regression", "multitask", "multitask_tagging"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
