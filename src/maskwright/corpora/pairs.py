@@ -48,7 +48,6 @@ def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
     pairs: list[Pair] = []
     counts: dict[str, int] = {}
     for file in files:
-        own = len(pairs)
         empty = True
         for where, pair in _READERS.get(ending(file), _unknown)(file):
             empty = False
@@ -59,7 +58,7 @@ def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
             counts[pair.paradigm] = counts.get(pair.paradigm, 0) + 1
             if limit is None or counts[pair.paradigm] <= limit:
                 pairs.append(pair)
-        if empty and own == len(pairs):
+        if empty:
             raise UserError(f"pairs={file} holds no pairs.")
     return pairs
 

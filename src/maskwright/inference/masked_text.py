@@ -77,7 +77,7 @@ class MaskReader:
     def _masked(self, text: str, encoded: Encoded, hide: Sequence[str]) -> MaskedText:
         masked = encoded.ids == self.mask_id
         starts, ends = encoded.offsets.T
-        for word in hide if text else ():
+        for word in hide if text.strip() else ():
             inside = np.zeros(len(masked), dtype=bool)
             for first, end in _occurrences(word, encoded.text):
                 inside |= (starts < end) & (ends > first)

@@ -64,6 +64,7 @@ def _checked(output: Path, asked: ScoreSettings) -> Path:
         raise UserError(f"output={output}: the results of pairs are JSON lines. Name a file that ends in .jsonl.")
     if output.exists() and not asked.overwrite:
         raise UserError(f"output={output} is finished already. Name another file, or replace it: overwrite=true")
+    output.parent.mkdir(parents=True, exist_ok=True)
     return output
 
 
