@@ -16,18 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from studies import ROOT, run
+from studies import ROOT, for_minutes, run
 
 from maskwright.core.atomic import write_file
 
 # the options of `model`, and the keys whose values are multiplied by powers of two
+_RATES = ("optimizer.lr", "optimizer.adamw_lr")
 MODELS: dict[str, tuple[str, ...]] = {
     "ngram": (),
     "hmm": ("model.states",),
-    "mlp": ("optimizer.lr", "optimizer.adamw_lr"),
-    "cnn": ("optimizer.lr", "optimizer.adamw_lr"),
-    "lstm": ("optimizer.lr", "optimizer.adamw_lr"),
-    "transformer": ("optimizer.lr", "optimizer.adamw_lr"),
+    **dict.fromkeys(("mlp", "cnn", "lstm", "transformer"), _RATES),
 }
 
 
@@ -51,35 +49,28 @@ def search(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the metrics of a model at its best value, with the validation loss at each."""
     keys = MODELS[name]
     defaults = values_of(name, keys)
-    losses: dict[int, float] = {}
-    metrics: dict[int, dict[str, float]] = {}
+    found: dict[int, dict[str, float]] = {}  # metrics by power of two
+
+    def loss(power: int) -> float:
+        return found[power]["validation/loss"]
+
     wanted = [0, -1, 1] if keys else [0]
     while wanted:
         power = wanted.pop(0)
-        own = [f"{key}={scaled(value, power)}" for key, value in defaults.items()]
-        folder = arguments.folder / "-".join([name, *(f"{scaled(value, power)}" for value in defaults.values())])
-        metrics[power] = run(folder, [f"model={name}", *timed(arguments), *own, *arguments.overrides])
-        losses[power] = metrics[power]["validation/loss"]
-        best = min(losses, key=losses.__getitem__)
+        own = {key: scaled(value, power) for key, value in defaults.items()}
+        settings = [f"seed={arguments.seed}", *for_minutes(arguments.minutes)]
+        settings += [f"{key}={value}" for key, value in own.items()]
+        folder = arguments.folder / "-".join([name, *map(str, own.values())])
+        found[power] = run(folder, [f"model={name}", *settings, *arguments.overrides])
+        best = min(found, key=loss)
         if not wanted and keys:  # beyond the end at which the best one is
-            beyond = [
-                best + step
-                for step in (-1, 1)
-                if best + step not in losses and abs(best + step) <= arguments.farthest
-            ]
-            wanted = beyond
-    best = min(losses, key=losses.__getitem__)
+            beyond = (best - 1, best + 1)
+            wanted = [power for power in beyond if power not in found and abs(power) <= arguments.farthest]
     return {
         "settings": {key: scaled(value, best) for key, value in defaults.items()},
-        "tried": [{**{k: scaled(v, p) for k, v in defaults.items()}, "validation/loss": losses[p]} for p in losses],
-        "metrics": metrics[best],
+        "tried": [{**{k: scaled(v, p) for k, v in defaults.items()}, "validation/loss": loss(p)} for p in found],
+        "metrics": found[best],
     }
-
-
-def timed(arguments: argparse.Namespace) -> list[str]:
-    seconds = round(60 * arguments.minutes)
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return [f"seed={arguments.seed}", "trainer.max_steps=-1", f"trainer.max_time=00:{clock}"]
 
 
 def values_of(name: str, keys: tuple[str, ...]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from studies import (
     call,
     check_settings,
     collect,
+    for_minutes,
     keep_settings,
     objective,
     parts,
@@ -120,9 +121,7 @@ def budget(study: dict[str, Any]) -> list[str]:
         raise UserError(f"steps={steps} and minutes={minutes}: set one of them, and the other to null.")
     if minutes is None:
         return [f"trainer.max_steps={steps}"]
-    seconds = round(60 * minutes)
-    hours, rest = divmod(seconds, 3600)
-    return ["trainer.max_steps=-1", f"trainer.max_time=00:{hours:02}:{rest // 60:02}:{rest % 60:02}"]
+    return for_minutes(minutes)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,12 @@ def run(folder: Path, overrides: Sequence[str]) -> dict[str, float]:
     return metrics
 
 
+def for_minutes(minutes: float) -> list[str]:
+    """Returns the settings of a run that trains for so long."""
+    hours, rest = divmod(round(60 * minutes), 3600)
+    return ["trainer.max_steps=-1", f"trainer.max_time=00:{hours:02}:{rest // 60:02}:{rest % 60:02}"]
+
+
 def call(folder: Path, program: str, overrides: Sequence[str]) -> Job:
     """Returns how a command of `src/` ended, whose output goes to output.log in a folder."""
     folder.mkdir(parents=True, exist_ok=True)

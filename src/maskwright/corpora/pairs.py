@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +47,6 @@ def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
         if not files:
             raise UserError(f"pairs={path} holds no files that end in {', '.join(_READERS)}.")
     pairs: list[Pair] = []
-    counts: dict[str, int] = {}
     for file in files:
         empty = True
         for where, pair in _READERS.get(ending(file), _unknown)(file):
@@ -55,12 +55,21 @@ def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
                 raise UserError(f"{where}: a sentence of the pair is missing.")
             if pair.good == pair.bad:
                 raise UserError(f"{where}: both sentences of the pair are {pair.good!r}, so none is the right one.")
-            counts[pair.paradigm] = counts.get(pair.paradigm, 0) + 1
-            if limit is None or counts[pair.paradigm] <= limit:
-                pairs.append(pair)
+            pairs.append(pair)
         if empty:
             raise UserError(f"pairs={file} holds no pairs.")
-    return pairs
+    return first_of_each(pairs, limit)
+
+
+def first_of_each(pairs: Sequence[Pair], number: int | None) -> list[Pair]:
+    """Returns the first pairs of each paradigm; all of them if `number` is None."""
+    counts: Counter[str] = Counter()
+    found = []
+    for pair in pairs:
+        counts[pair.paradigm] += 1
+        if number is None or counts[pair.paradigm] <= number:
+            found.append(pair)
+    return found
 
 
 def _unknown(path: Path) -> Iterator[tuple[str, Pair]]:

@@ -1,6 +1,6 @@
 """Minimal pairs: which of two sentences a model prefers (BLiMP: Warstadt et al., 2020)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,23 +25,30 @@ class Accuracy:
     phenomena: dict[str, str]
 
     @property
+    def paradigms(self) -> dict[str, list[str]]:
+        """The paradigms of each phenomenon."""
+        found: dict[str, list[str]] = {}
+        for paradigm, phenomenon in self.phenomena.items():
+            found.setdefault(phenomenon, []).append(paradigm)
+        return found
+
+    def mean(self, paradigms: Iterable[str]) -> float:
+        """Returns the mean over some paradigms, each of which counts the same."""
+        return float(np.mean([self.outcomes[paradigm].mean() for paradigm in paradigms]))
+
+    @property
     def by_paradigm(self) -> dict[str, float]:
-        return {paradigm: float(outcomes.mean()) for paradigm, outcomes in self.outcomes.items()}
+        return {paradigm: self.mean([paradigm]) for paradigm in self.outcomes}
 
     @property
     def by_phenomenon(self) -> dict[str, float]:
         """The mean over the paradigms of each phenomenon."""
-        shares = self.by_paradigm
-        names = dict.fromkeys(self.phenomena.values())
-        return {
-            name: float(np.mean([share for paradigm, share in shares.items() if self.phenomena[paradigm] == name]))
-            for name in names
-        }
+        return {phenomenon: self.mean(own) for phenomenon, own in self.paradigms.items()}
 
     @property
     def overall(self) -> float:
         """The mean over all paradigms."""
-        return float(np.mean([*self.by_paradigm.values()]))
+        return self.mean(self.outcomes)
 
     def interval(self, seed: int, paradigms: Sequence[str]) -> Estimate:
         """Returns the mean over some paradigms with its bootstrap interval, over paradigms and the pairs in them.

@@ -44,13 +44,20 @@ def open_saved(asked: AskSettings) -> SavedRun:
     Raises:
         UserError: there is none, or it has no such checkpoint.
     """
-    if asked.checkpoint not in (kinds := ("best", "last")):
-        raise UserError(
-            f"checkpoint={asked.checkpoint} does not exist.{nearest(asked.checkpoint, kinds)} It is best or last."
-        )
     if asked.hardware.devices != 1:
         raise UserError(f"hardware.devices={asked.hardware.devices}, but this works on one device. Set it to 1.")
-    return SavedRun.open(asked.run, "run", prefer=(asked.checkpoint,))
+    return open_checkpoint(asked.run, asked.checkpoint)
+
+
+def open_checkpoint(run: str, checkpoint: str) -> SavedRun:
+    """Opens a run with one of its checkpoints, or what else `SavedRun.open` opens.
+
+    Raises:
+        UserError: there is none, or it has no such checkpoint.
+    """
+    if checkpoint not in (kinds := ("best", "last")):
+        raise UserError(f"checkpoint={checkpoint} does not exist.{nearest(checkpoint, kinds)} It is best or last.")
+    return SavedRun.open(run, "run", prefer=(checkpoint,))
 
 
 def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -> MaskedModel:
@@ -92,15 +99,35 @@ def texts_of(asked: AskSettings) -> Texts:
         return Texts(lambda: lines_of(path, "file"), number, [str(path.resolve()), path.stat().st_size])
     if asked.text is None:
         raise UserError("There are no texts. Name them: text='A text', file=texts.txt, or - for stdin.")
-    texts = [asked.text] if isinstance(asked.text, str) else asked.text
+    texts = given_texts(asked.text)
     if texts == [STDIN]:
         return Texts(lambda: decoded(_stdin(), "stdin"), None, STDIN)
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise UserError(f'text={asked.text!r} is no text. Give one, or a list: text=\'["One text","another"]\'')
-    for text in texts:
-        if any("\ud800" <= character <= "\udfff" for character in text):  # how Python passes on other bytes
-            raise UserError(f"The text {text[:60]!r} is not UTF-8.")
     return Texts(lambda: iter(texts), len(texts), texts)
+
+
+def given_texts(text: Any) -> list[str]:
+    """Returns the texts that the key `text` gives; `STDIN` alone stands for those of stdin.
+
+    Raises:
+        UserError: it gives none, or one that is not UTF-8.
+    """
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, list) or not texts or not all(isinstance(own, str) for own in texts):
+        raise UserError(f'text={text!r} is no text. Give one, or a list: text=\'["One text","another"]\'')
+    return list(map(checked_text, texts))
+
+
+def checked_text(text: str) -> str:
+    """Returns a text that can be encoded; Python passes on bytes that are not UTF-8 as characters of their own.
+
+    Raises:
+        UserError: it has such characters.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"The text {text[:60]!r} is not UTF-8 at its character {error.start}.") from None
+    return text
 
 
 def _stdin() -> Iterable[bytes | str]:
@@ -126,14 +153,34 @@ def answer(
     Returns:
         The number of rows.
     """
-    output = checked_output(asked.output)
     rows = Rows(_windows(texts.read()), make, lambda window: window, WINDOW, texts.number, doing)
+    return deliver(rows, asked, saved, show, [texts.identity, settings], "rows")
+
+
+def deliver(
+    rows: Rows[Any],
+    asked: AskSettings,
+    saved: SavedRun,
+    show: Callable[[Sequence[Row], TextIO], None],
+    given: object,
+    what: str,
+) -> int:
+    """Prints or writes rows, as `output` says.
+
+    Args:
+        show: prints rows for people to a stream.
+        given: what the rows depend on beside the model, in plain containers.
+        what: a plural for the rows.
+    Returns:
+        Their number.
+    """
+    output = checked_output(asked.output)
     with stdout_for_rows() as stdout:
         if output is None:
             return rows.print(lines if asked.output == STDOUT else show, stdout)
-        identity = {"run": digest_of(saved), "input": fingerprint([texts.identity, settings])}
+        identity = {"run": digest_of(saved), "input": fingerprint(given)}
         count = rows.write(output, identity, asked.overwrite)
-        console().print(f"{count:,} rows are in {output}")
+        console().print(f"{count:,} {what} are in {output}")
         return count
 
 

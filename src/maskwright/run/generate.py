@@ -9,7 +9,6 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
-from maskwright.core.atomic import fingerprint
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
 from maskwright.inference import MaskedModel
@@ -17,8 +16,8 @@ from maskwright.inference.generate import Chains, Plan, Proposals, Recipe, diver
 from maskwright.inference.masked_text import MaskedText, MaskReader
 from maskwright.inference.score import score
 from maskwright.reports.chain_plot import draw_chains
-from maskwright.run.ask import Texts, digest_of, masked_model, open_saved, texts_of
-from maskwright.run.output import STDOUT, Row, Rows, checked_output, lines, stdout_for_rows
+from maskwright.run.ask import Texts, deliver, masked_model, open_saved, texts_of
+from maskwright.run.output import Row, Rows, checked_output
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import GenerateSettings
 
@@ -31,7 +30,7 @@ def run_generate(cfg: DictConfig) -> int:
     """
     quiet()
     asked = GenerateSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    output = checked_output(asked.output)
+    checked_output(asked.output)  # before the work
     recipe = _recipe(asked)
     texts = _texts(asked)
     plot = _plot(asked, texts)
@@ -45,17 +44,8 @@ def run_generate(cfg: DictConfig) -> int:
         total=None if texts.number is None else texts.number * writer.size,
         doing="Generating",
     )
-    with stdout_for_rows() as stdout:
-        if output is None:
-            count = rows.print(lines if asked.output == STDOUT else show, stdout)
-        else:
-            settings = asked.model_dump(
-                exclude={"run", "output", "overwrite", "plot", "tokens_per_batch", "hardware"}
-            )
-            identity = {"run": digest_of(saved), "input": fingerprint([texts.identity, settings])}
-            count = rows.write(output, identity, asked.overwrite)
-            console().print(f"{count:,} texts are in {output}")
-    return count
+    settings = asked.model_dump(exclude={"run", "output", "overwrite", "plot", "tokens_per_batch", "hardware"})
+    return deliver(rows, asked, saved, show, [texts.identity, settings], "texts")
 
 
 def _said(rows: Rows[MaskedText]) -> Callable[[str], None]:
@@ -156,9 +146,7 @@ class Writer:
                 "chain": chain,
                 "sample": sample,
                 "written": text,
-                "tokens": [
-                    self.reader.tokenizer.backend.id_to_token(int(i)) for i in written.tokens[chain, sample]
-                ],
+                "tokens": [self.reader.spelling(int(i)) for i in written.tokens[chain, sample]],
                 "pseudo_perplexity": _rounded(own.pseudo_perplexity),
                 **self._of_chain(written.chains, chain, sample),
                 **{name: _rounded(value) for name, value in together.items()},

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.atomic import fingerprint
-from maskwright.core.errors import UserError, nearest
+from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
 from maskwright.corpora.inputs import Input
 from maskwright.data.unlabelled import margin_of, windows
-from maskwright.run.ask import digest_of
+from maskwright.run.ask import digest_of, open_checkpoint
 from maskwright.run.assemble import task_spec
 from maskwright.run.output import Rows, checked_output, lines, stdout_for_rows
 from maskwright.run.predict_inputs import texts_of
@@ -73,11 +73,7 @@ def predict(cfg: DictConfig, overrides: Sequence[str] = ()) -> int:
 
 
 def _open(asked: PredictSettings) -> SavedRun:
-    if asked.checkpoint not in (kinds := ("best", "last")):
-        raise UserError(
-            f"checkpoint={asked.checkpoint} does not exist.{nearest(asked.checkpoint, kinds)} It is best or last."
-        )
-    saved = SavedRun.open(asked.run, "run", prefer=(asked.checkpoint,))
+    saved = open_checkpoint(asked.run, asked.checkpoint)
     if saved.place is not None:
         raise UserError(
             f"run='{asked.run}' is no run with a checkpoint {asked.checkpoint}.ckpt, but a name or folder of "

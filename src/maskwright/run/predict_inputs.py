@@ -15,11 +15,10 @@ from maskwright.corpora.inputs import Input, inputs
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.recipe import SOURCE_KEYS, source_recipe, sources_of
 from maskwright.corpora.source import Source
+from maskwright.run.ask import STDIN, checked_text, given_texts
 from maskwright.run.assemble import is_option, other_data
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import PredictSettings
-
-STDIN = "-"
 
 
 class Texts(NamedTuple):
@@ -54,12 +53,9 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     made = partial(inputs, clean=Cleaner(steps), rule=rule)
     identity: list[Any] = [steps, rule]
     if asked.text is not None:
-        texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        texts = given_texts(asked.text)
         if texts == [STDIN]:
-            return Texts(lambda: made(map(_checked, _lines())), [*identity, STDIN])
-        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-            raise UserError(f'text={asked.text!r} is no text. Give one, or a list: text=\'["One text","another"]\'')
-        texts = list(map(_checked, texts))
+            return Texts(lambda: made(map(checked_text, _lines())), [*identity, STDIN])
         return Texts(lambda: made(texts), [*identity, texts], len(texts))
     if not chosen and given.get("source") is None:
         raise UserError(
@@ -106,15 +102,6 @@ def _raw(source: Source, splits: str) -> Iterator[str | Labelled | Tagged]:
         source.read(split, unlabelled=source.document == files.EACH) for split in splits.split("+")
     )
     return map(wikimedia.plain_text, texts) if source.find()[0] == "dump" else iter(texts)
-
-
-def _checked(text: str) -> str:
-    """Returns a text that can be encoded; Python passes on bytes that are not UTF-8 as characters of their own."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"The text {text[:60]!r} is not UTF-8 at its character {error.start}.") from None
-    return text
 
 
 def _lines() -> Iterator[str]:

@@ -1,9 +1,7 @@
 """Scores minimal pairs, beside an untrained model and a constant one."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.table import Table
@@ -11,12 +9,13 @@ from rich.table import Table
 from maskwright.core.atomic import write_file
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import bar, console
-from maskwright.corpora.pairs import Pair, read_pairs
+from maskwright.corpora.pairs import Pair, first_of_each, read_pairs
 from maskwright.inference import MaskedModel
 from maskwright.inference.minimal_pairs import Accuracy, accuracy
-from maskwright.inference.score import Method, score
+from maskwright.inference.score import Score, score
+from maskwright.reports.prediction_file import line
 from maskwright.run.ask import masked_model
-from maskwright.run.output import STDOUT, Row, stdout_for_rows
+from maskwright.run.output import STDOUT, Row, lines, stdout_for_rows
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import ScoreSettings
 
@@ -33,17 +32,18 @@ def score_pairs(asked: ScoreSettings, saved: SavedRun) -> int:
     pairs = read_pairs(Path(str(asked.pairs)).expanduser(), asked.limit)
     model = masked_model(asked, saved)
     with stdout_for_rows() as stdout:
-        trained = _accuracy(model, pairs, asked.method, asked.long, "Scoring pairs")
+        scores = _scores(model, pairs, asked, "Scoring pairs")
+        trained = _compared(pairs, lambda text: scores[text].pll)
         torch.manual_seed(asked.seed)
         control = masked_model(asked, saved, untrained=True)
-        few = _first(pairs, asked.control_pairs)
-        untrained = _accuracy(control, few, asked.method, asked.long, "The same, untrained")
+        few = first_of_each(pairs, asked.control_pairs)
+        of_control = _scores(control, few, asked, "The same, untrained")
+        untrained = _compared(few, lambda text: of_control[text].pll)
         # each token has the same probability, so the sentence with fewer tokens is preferred
-        tokens = [[-float(len(text.ids)) for text in model.encode(texts)] for texts in _sides(pairs)]
-        constant = accuracy(pairs, *tokens)
+        constant = _compared(pairs, lambda text: -len(scores[text].encoded.ids))
         rows = _rows(trained, untrained, constant, asked.seed)
         if asked.output == STDOUT:
-            stdout.write(_lines(rows))
+            lines(rows, stdout)
         else:
             shown = console(stdout)
             shown.width = max(shown.width, _WIDTH)
@@ -54,7 +54,7 @@ def score_pairs(asked: ScoreSettings, saved: SavedRun) -> int:
                 "so the shorter sentence is preferred. Equal scores count one half."
             )
     if output is not None:
-        write_file(output, lambda temporary: temporary.write_text(_lines(rows), encoding="utf-8"))
+        write_file(output, lambda temporary: temporary.write_text("".join(map(line, rows)), encoding="utf-8"))
         console().print(f"{len(rows):,} rows are in {output}")
     return len(pairs)
 
@@ -68,66 +68,44 @@ def _checked(output: Path, asked: ScoreSettings) -> Path:
     return output
 
 
-def _sides(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
-    return [pair.good for pair in pairs], [pair.bad for pair in pairs]
-
-
-def _first(pairs: Sequence[Pair], number: int | None) -> list[Pair]:
-    """Returns the first pairs of each paradigm."""
-    counts: dict[str, int] = {}
-    found = []
-    for pair in pairs:
-        counts[pair.paradigm] = counts.get(pair.paradigm, 0) + 1
-        if number is None or counts[pair.paradigm] <= number:
-            found.append(pair)
-    return found
-
-
-def _accuracy(model: MaskedModel, pairs: Sequence[Pair], method: Method, long: Any, doing: str) -> Accuracy:
-    good, bad = _sides(pairs)
-    texts = list(dict.fromkeys([*good, *bad]))  # many sentences are in several pairs
+def _scores(model: MaskedModel, pairs: Sequence[Pair], asked: ScoreSettings, doing: str) -> dict[str, Score]:
+    """Returns the score of each sentence, many of which are in several pairs."""
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.good, pair.bad)))
     with bar(doing, len(texts)) as progress:
-        scores = score(model, texts, method, long, progress.advance)
-    pll = {text: found.pll for text, found in zip(texts, scores, strict=True)}
-    return accuracy(pairs, [pll[text] for text in good], [pll[text] for text in bad])
+        return dict(zip(texts, score(model, texts, asked.method, asked.long, progress.advance), strict=True))
+
+
+def _compared(pairs: Sequence[Pair], value: Callable[[str], float]) -> Accuracy:
+    return accuracy(pairs, [value(pair.good) for pair in pairs], [value(pair.bad) for pair in pairs])
 
 
 def _rows(trained: Accuracy, untrained: Accuracy, constant: Accuracy, seed: int) -> list[Row]:
     """Returns a row for each paradigm, each phenomenon, and all."""
 
-    def row(level: str, name: str, share: float, chosen: Iterable[str], controls: tuple[float, float]) -> Row:
-        chosen = [*chosen]
-        of = {"overall": None, "phenomenon": name, "paradigm": trained.phenomena.get(name)}[level]
+    def row(level: str, name: str, chosen: Sequence[str], phenomenon: str | None = None) -> Row:
         outcomes = [trained.outcomes[paradigm] for paradigm in chosen]
         found = trained.interval(seed, chosen)
         return {
             "level": level,
             "name": name,
-            "phenomenon": of,
-            "accuracy": share,
+            "phenomenon": phenomenon,
+            "accuracy": trained.mean(chosen),
             "low": found.low,
             "high": found.high,
             "pairs": sum(map(len, outcomes)),
             "ties": sum(int((own == 0.5).sum()) for own in outcomes),
-            "untrained": controls[0],
-            "constant": controls[1],
+            "untrained": untrained.mean(chosen),
+            "constant": constant.mean(chosen),
         }
 
-    rows = [
-        row("paradigm", name, share, [name], (untrained.by_paradigm[name], constant.by_paradigm[name]))
-        | {"outcomes": trained.outcomes[name].tolist()}
-        for name, share in trained.by_paradigm.items()
+    return [
+        *(
+            row("paradigm", name, [name], trained.phenomena[name]) | {"outcomes": own.tolist()}
+            for name, own in trained.outcomes.items()
+        ),
+        *(row("phenomenon", name, own, name) for name, own in trained.paradigms.items()),
+        row("overall", "overall", [*trained.outcomes]),
     ]
-    for name, share in trained.by_phenomenon.items():
-        own = [paradigm for paradigm, phenomenon in trained.phenomena.items() if phenomenon == name]
-        controls = untrained.by_phenomenon[name], constant.by_phenomenon[name]
-        rows.append(row("phenomenon", name, share, own, controls))
-    rows.append(row("overall", "overall", trained.overall, trained.outcomes, (untrained.overall, constant.overall)))
-    return rows
-
-
-def _lines(rows: Sequence[Row]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _table(rows: Sequence[Row]) -> Table:

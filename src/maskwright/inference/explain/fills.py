@@ -38,7 +38,7 @@ class Fills:
             raise UserError(f"word={word}, but a fill is explained where the mask token stands. Leave it out.")
         if not text.strip():
             return text, []
-        reader = MaskReader(self.model)
+        reader = self._reader
         text = reader.spelled(text)
         if reader.mask not in text:
             raise UserError(
@@ -92,6 +92,11 @@ class Fills:
                 "A fill is one token."
             )
         return max(found, key=lambda token: float(shares[token]))
+
+    @cached_property
+    def _reader(self) -> MaskReader:
+        """Made once: it copies the whole tokenizer."""
+        return MaskReader(self.model)
 
     @cached_property
     def _tokens(self) -> dict[str, list[int]]:

@@ -17,6 +17,7 @@ from maskwright.data.rows import Rows
 from maskwright.data.unlabelled import rows_of_inputs
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
+from maskwright.inference.masked_model import TOKENS_PER_BATCH
 from maskwright.inference.text_rows import Encoded, Window
 from maskwright.text.tokenizer import Tokenizer
 
@@ -42,7 +43,7 @@ class Labels:
     clean: Callable[[str], str]
     rule: WordRule | None
     cut: Cutter
-    tokens_per_batch: int = 4096
+    tokens_per_batch: int = TOKENS_PER_BATCH
 
     def questions(
         self, text: str, target: str | None = None, word: str | None = None, in_windows: bool = False

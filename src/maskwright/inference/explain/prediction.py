@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwright.inference.masked_model import TOKENS_PER_BATCH
 from maskwright.models import Encoder
 
 
@@ -35,7 +36,7 @@ class Prediction:
     encoder: Encoder
     mask_id: int
     read_from: Tensor
-    tokens_per_batch: int = 4096
+    tokens_per_batch: int = TOKENS_PER_BATCH
 
     @property
     def count(self) -> int:

@@ -2,10 +2,9 @@
 
 The context (a, b) of a position is the a nearest tokens before it and the b nearest after it. From the largest,
 (left, right), the prediction goes down: with some probability the token is drawn from the relative frequencies in
-the
-context; otherwise the context loses its outermost token on the left, or on the right. These three probabilities are
-those of (a, b) and of how often the context was counted. A context that was never counted, or in which a token is
-hidden, only loses tokens. That is the interpolation of Jelinek and Mercer (1980) with contexts on both sides.
+the context; otherwise the context loses its outermost token on the left, or on the right. These three probabilities
+are those of (a, b) and of how often the context was counted. A context that was never counted, or in which a token
+is hidden, only loses tokens. That is the interpolation of Jelinek and Mercer (1980) with contexts on both sides.
 
 The probabilities are learned by EM. What is predicted in training was counted itself, so that its own occurrence is
 deleted from the counts first (deleted interpolation).
