@@ -1,6 +1,7 @@
 """Rules about the machine."""
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from maskwright.core.errors import UserError
@@ -35,3 +36,12 @@ def test_a_run_dir_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(machine.os, "access", lambda *_: False)  # root may write everywhere
     with pytest.raises(UserError, match=r"run_dir=.*/new/run: .* cannot be written"):
         machine.run_dir_can_be_written(settings(f"run_dir={tmp_path}/new/run"))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_precision_that_the_cpu_computes_slowly_is_remarked_on(monkeypatch, fast, precision, device):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: fast)
+    remark = machine.remark_on_precision(precision, torch.device(device))
+    assert (remark is not None) == (not fast and device == "cpu" and precision != "32-true")

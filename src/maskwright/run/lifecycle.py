@@ -19,6 +19,7 @@ from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
 from maskwright.loggers import Description
 from maskwright.reports import summary
+from maskwright.run.machine import remark_on_precision
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import TrainSettings
 from maskwright.tasks import Baseline, Task
@@ -91,7 +92,10 @@ class Run:
             out.print(f"{'baseline':>10}: {self.baseline.name} {self.baseline.value:.4f}")
         size = f"{parameters(self.task):,} parameters, {len(self.data.tokenizer):,} tokens"
         out.print(f"{'model':>10}: {type(self.task.encoder).__name__}, {size}")
-        out.print(f"{'device':>10}: {self.trainer.strategy.root_device}, precision {self.trainer.precision}")
+        device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
+        out.print(f"{'device':>10}: {device}, precision {precision}")
+        if slow := remark_on_precision(precision, device):
+            out.print(f"{'note':>10}: {slow}")
         if self.checkpoint is not None:
             out.print(f"{'resuming':>10}: {self.checkpoint.checkpoint}")
         for line in begins_with:
