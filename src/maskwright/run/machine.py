@@ -43,8 +43,8 @@ def a_compiler_is_there(settings: TrainSettings) -> None:
 def remark_on_precision(precision: str, device: torch.device) -> str | None:
     """Returns a note on a precision that the CPU computes slowly; None if it does not.
 
-    Where oneDNN has no kernels of bfloat16 for a CPU, each product of matrices is computed number by number: 120 tokens
-    a second in place of 1,800, on a processor with AVX2 alone.
+    Where oneDNN has no kernels of bfloat16 for a CPU, matrices are multiplied number by number: 120 tokens a second
+    in place of 1,800, on a processor with AVX2 alone.
     """
     if device.type != "cpu" or not precision.startswith("bf16") or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
