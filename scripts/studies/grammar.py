@@ -5,8 +5,8 @@
 
 Accuracies are means over the paradigms of a phenomenon; those of several seeds are given as their mean and standard
 deviation. Beside them stand the same architecture untrained, which shows what its tokenizer and its length alone
-do, and a model for which all tokens are equally probable. A run that has finished is not made again, and neither are
-its scores. Writes grammar.json and grammar.md into the folder.
+do, and a model for which all tokens are equally probable. Runs that have finished are not made again, nor are their
+scores. Writes grammar.json and grammar.md into the folder.
 """
 
 import argparse
