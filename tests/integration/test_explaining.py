@@ -1,12 +1,17 @@
 """Explanations, as users make them."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from maskwright.core.errors import UserError
+from maskwright.run import explain as explaining
 from maskwright.run.explain import run_explain
 from maskwright.run.overrides import quoted
+from maskwright.run.saved import SavedRun
 from tests.conftest import ROOT, compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 
@@ -75,7 +80,7 @@ def test_a_class_is_explained_by_the_word_that_gives_it_away(tune, tmp_path, cap
         (["text=good", "word=good"], "predicts something of the whole text"),
         (["text=good", "mask/units=collocations"], "learned from a corpus"),
         (["text=good", "mask/units=none"], "hides nothing"),
-        (["text=good", "output=x.txt"], "x.txt"),
+        (["text=good", "output=x.txt"], "output=x.txt is no format .* .jsonl, .csv, .parquet, .html, .png, .svg"),
     ]:
         with pytest.raises(UserError, match=said.replace("?", ".")):
             explained(run, *given)
@@ -148,14 +153,119 @@ def test_fills_of_a_model_of_the_hub_are_explained(hub_model, tmp_path, capsys):
     assert found["score"] > 0
 
 
-def test_a_model_without_attention_is_not_explained_by_it(run, tmp_path):
+@pytest.fixture(scope="module")
+def classifier(hub_model, tmp_path_factory):
+    """Returns what makes tiny classifiers in the hub's layout."""
+    import transformers
+
+    def make(**settings):
+        folder = tmp_path_factory.mktemp("classifier")
+        shutil.copytree(hub_model, folder, dirs_exist_ok=True)
+        config = transformers.AutoConfig.from_pretrained(hub_model, **settings)
+        torch.manual_seed(0)
+        transformers.BertForSequenceClassification(config).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("settings", "targets"),
+    [
+        ({"id2label": {0: "bad", 1: "fair", 2: "good"}}, ("bad", "fair", "good")),
+        ({"num_labels": 3, "problem_type": "multi_label_classification"}, ("LABEL_0", "LABEL_1", "LABEL_2")),
+        ({"num_labels": 1}, ("value",)),
+    ],
+)
+def test_classifiers_of_the_hub_are_explained(classifier, tmp_path, settings, targets):
+    from transformers import pipeline
+
+    folder, text, output = classifier(**settings), "the old sailor of the sea", tmp_path / "out.jsonl"
+    function = "none" if targets == ("value",) else None
+    asked = pipeline("text-classification", model=str(folder), device="cpu", top_k=None, function_to_apply=function)
+    expected = {own["label"] if len(targets) > 1 else "value": own["score"] for own in asked([text])[0]}
+    for target in targets:
+        chosen = [] if len(targets) == 1 else [f"target={target}"]
+        explained(folder, f"text={text}", *chosen, f"output={output}", "overwrite=true")
+        (found,) = lines(output)[0]["explanations"]
+        assert (found["target"], found["units"]) == (target, text.split())
+        assert found["score"] == pytest.approx(expected[target], abs=1e-5)
+        assert [*found["values"]] == ALL
+        total = sum(found["values"]["integrated_gradients"])
+        assert total == pytest.approx(found["score"] - found["without"], abs=1e-3)
+    explained(folder, f"text={text}", f"output={output}", "overwrite=true")
+    assert lines(output)[0]["explanations"][0]["target"] == max(expected, key=expected.get)
+    with pytest.raises(UserError, match="but the model reads rows of 62"):
+        explained(folder, "text=" + "the sea " * 40)
+
+
+def test_where_a_classifier_of_the_hub_reads_is_found_by_its_gradient(classifier):
+    """BERT's reads the hidden state of [CLS]; were it that of all positions, each would count the same."""
+    model = SavedRun.open(classifier(num_labels=2)).classifier.requires_grad_(False)
+    batch = {"input_ids": torch.randint(5, 100, (2, 7))}
+    with torch.no_grad():
+        assert torch.equal(model.read_from(batch), torch.eye(7)[:1].expand(2, 7))
+        model.model.bert.pooler = None
+        classify = model.model.classifier
+        model.model.forward = lambda input_ids, attention_mask: SimpleNamespace(
+            logits=classify(model.model.bert(input_ids)[0].mean(1))
+        )
+        torch.testing.assert_close(model.read_from(batch), torch.full((2, 7), 1 / 7))
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_stopped_file_loses_one_text_at_most(hub_model, tmp_path, monkeypatch, capsys):
+    (file := tmp_path / "texts.txt").write_text("the [MASK] river\na [MASK]\nthe old [MASK]\n")
+    output, whole = tmp_path / "part.jsonl", tmp_path / "whole.jsonl"
+    asked = [f"file={file}", "method=occlusion"]
+    explained(hub_model, *asked, f"output={whole}")
+    said = capsys.readouterr().out
+    row = explaining.Explainer._row
+
+    def dies(self, text):
+        if text == "the old [MASK]":
+            raise Killed
+        return row(self, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(explaining.Explainer, "_row", dies)
+        with pytest.raises(Killed):
+            explained(hub_model, *asked, f"output={output}")
+    assert len(lines(tmp_path / ".part.jsonl.part" / "rows.jsonl")) == 2
+    capsys.readouterr()
+    explained(hub_model, *asked, f"output={output}")
+    assert output.read_text() == whole.read_text()
+    again = capsys.readouterr().out
+    assert again[again.index("Faithfulness over 3") :] == said[said.index("Faithfulness over 3") :]
+
+
+@pytest.mark.parametrize("model", ["hmm", "ngram"])
+def test_models_of_counts_are_explained_without_gradients(run, tmp_path, model):
+    folder, output = run(f"model={model}", "trainer.max_steps=1").run_dir, tmp_path / "out.jsonl"
+    explained(folder, "text=the [MASK] of the sea", f"output={output}")
+    (found,) = lines(output)[0]["explanations"]
+    assert [*found["values"]] == ["occlusion"]
+    assert max(map(abs, found["values"]["occlusion"])) > 0
+    with pytest.raises(UserError, match="method=integrated_gradients does not suit .* learned from counts"):
+        explained(folder, "text=the [MASK]", "method=integrated_gradients")
+
+
+def test_a_model_without_attention_is_not_explained_by_it(run, tmp_path, capsys):
     folder = run("model=mlp", "trainer.max_steps=1").run_dir
-    with pytest.raises(UserError, match=r"method=rollout needs a model with attention.*occlusion or integrated"):
+    with pytest.raises(UserError, match=r"method=rollout does not suit run=.*no attention.*Choose method=all"):
         explained(folder, "text=the [MASK]", "method=rollout")
     output = tmp_path / "out.jsonl"
-    explained(folder, "text=the [MASK]", f"output={output}")
+    capsys.readouterr()
+    explained(folder, "text=['the [MASK]', 'a [MASK]']", f"output={output}")
+    assert capsys.readouterr().err.count("note: rollout is left out: the model has no attention") == 1
     (found,) = lines(output)[0]["explanations"]
     assert [*found["values"]] == ALL[:2]
+    with pytest.raises(UserError, match="'none' has no"):  # before any text is explained
+        explained(folder, "text=['the [MASK]', 'none']", f"output={tmp_path / 'none.jsonl'}")
+    assert not list(tmp_path.glob(".none*"))
     (folder / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(UserError, match="neither checkpoints"):
         explained(folder, "text=the [MASK]")

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -127,10 +127,10 @@ def line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def check_ending(path: Path) -> None:
-    """Raises a UserError unless files of this name can be written."""
-    if path.suffix not in WRITERS:
-        raise UserError(f"output={path} is no format that can be written; it ends in {', '.join(WRITERS)}.")
+def check_ending(path: Path, others: Iterable[str] = ()) -> None:
+    """Raises a UserError unless files of this name can be written; `others` are endings of other formats."""
+    if path.suffix not in (endings := [*WRITERS, *others]):
+        raise UserError(f"output={path} is no format that can be written; it ends in {', '.join(endings)}.")
 
 
 Held = Callable[[], Iterator[Row]]

@@ -195,7 +195,7 @@ def digest_of(saved: SavedRun) -> str:
         with saved.checkpoint.open("rb") as weights:
             return hashlib.file_digest(weights, "blake2b").hexdigest()[:16]
     found = hashlib.blake2b(digest_size=8)
-    modules: list[Any] = [saved.encoder, saved.head]
+    modules: list[Any] = [saved.encoder, saved.head] if saved.classifier is None else [saved.classifier]
     for module in filter(None, modules):
         for name, weight in sorted(module.state_dict().items()):
             found.update(name.encode())

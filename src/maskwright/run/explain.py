@@ -1,7 +1,7 @@
 """Explains which words decided what a finished run, or a model of the hub, predicts of texts."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,15 +11,17 @@ from maskwright.annotations.annotation import Annotation, BaseAnnotation, needs_
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import bar, console
 from maskwright.corpora.cleaning import Cleaner
-from maskwright.inference.explain import METHODS, NoAttention, explain
+from maskwright.data.label_spec import LabelSpec
+from maskwright.inference.explain import METHODS, Unsuited, explain
 from maskwright.inference.explain.fills import Fills
 from maskwright.inference.explain.labels import Labels
 from maskwright.inference.explain.question import Cutter, Question
 from maskwright.reports import explanations
 from maskwright.reports.picture import WRITERS, write
-from maskwright.run.ask import Texts, answer, masked_model, open_saved, texts_of
+from maskwright.reports.prediction_file import check_ending
+from maskwright.run.ask import Texts, deliver, masked_model, open_saved, texts_of
 from maskwright.run.assemble import task_spec
-from maskwright.run.output import STDOUT, Row
+from maskwright.run.output import STDOUT, Row, Rows
 from maskwright.run.predict_inputs import cleaning_of
 from maskwright.run.predictor import one_device
 from maskwright.run.saved import SavedRun
@@ -29,6 +31,7 @@ from maskwright.settings.commands import ExplainSettings
 from maskwright.tasks.labelled import LabelledTask
 
 ALL = "all"
+_UNLIMITED = 2**31  # positions of a row
 
 
 def run_explain(cfg: DictConfig) -> int:
@@ -42,19 +45,31 @@ def run_explain(cfg: DictConfig) -> int:
     asked = ExplainSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     if asked.hardware.precision != "64-true":  # small differences of probabilities are lost in half precision
         asked = asked.replace(hardware=asked.hardware.replace(precision="32-true"))
+    picture = _picture(asked)  # before the work
     units = _units(asked)
-    saved = open_saved(asked)
     texts = texts_of(asked)
     given = [asked.text] if isinstance(asked.text, str) else asked.text or []
     if any(not text.strip() for text in given):
         raise UserError("text is empty. Give a text to explain: text='A wonderful film.'")
+    saved = open_saved(asked)
     explainer = Explainer(asked, saved, units)
-    picture = None if asked.output in (None, STDOUT) else Path(asked.output).expanduser()
-    if picture is not None and picture.suffix in WRITERS:
+    if texts.number is not None:  # they can be read twice
+        for text in texts.read():
+            explainer.check(text)
+    if picture is not None:
         return _draw(explainer, texts, picture)
     settings: list[Any] = [asked.method, asked.target, asked.word, asked.words, asked.steps, asked.seed, asked.long]
     settings.append(asked.mask.units.to_node())
-    count = answer(asked, saved, texts, explainer.rows, show, "Explaining", settings)
+    rows = Rows(
+        windows=([text] for text in texts.read()),  # one by one: each takes many forward passes
+        make=explainer.rows,
+        texts=lambda window: window,
+        size=1,
+        total=texts.number,
+        doing="Explaining",
+        known=explainer.means.add,
+    )
+    count = deliver(rows, asked, saved, show, [texts.identity, settings], "rows")
     if explainer.means.count > 1:
         console(sys.stderr if asked.output == STDOUT else None).print(explainer.means.table())
     return count
@@ -67,10 +82,25 @@ def show(rows: Sequence[Row], stream: TextIO) -> None:
         shown.print(explanations.of_row(row))
 
 
+def _picture(asked: ExplainSettings) -> Path | None:
+    """Returns the file of a picture; None if rows are asked for.
+
+    Raises:
+        UserError: its ending is unknown, or it exists.
+    """
+    if asked.output in (None, STDOUT):
+        return None
+    path = Path(asked.output).expanduser()
+    check_ending(path, WRITERS)
+    if path.suffix not in WRITERS:
+        return None
+    if path.exists() and not asked.overwrite:
+        raise UserError(f"output={path} exists. Name another file, or set overwrite=true.")
+    return path
+
+
 def _draw(explainer: "Explainer", texts: Texts, path: Path) -> int:
     """Writes a picture of all texts."""
-    if path.exists() and not explainer.asked.overwrite:
-        raise UserError(f"output={path} exists. Name another file, or set overwrite=true.")
     rows = []
     with bar("Explaining", texts.number) as progress:
         for text in texts.read():
@@ -117,14 +147,19 @@ class Explainer:
         self.methods = [*METHODS] if asked.method == ALL else [asked.method]
         self.means = explanations.Means()
         cut = Cutter(units, saved.tokenizer, asked.seed)
-        self._questions = _predictions(asked, saved, cut)
+        self._predicted = _predicted(asked, saved, cut)
+        self._how = asked.target, asked.word, asked.long == "windows"
+        self._left_out: set[str] = set()  # methods
+
+    def check(self, text: str) -> None:
+        """Raises the UserError of a text that cannot be explained, without asking the model."""
+        self._predicted.check(text, *self._how)
 
     def rows(self, texts: Sequence[str]) -> list[Row]:
         return [self._row(text) for text in texts]
 
     def _row(self, text: str) -> Row:
-        asked = self.asked
-        read, questions = self._questions(text, asked.target, asked.word, asked.long == "windows")
+        read, questions = self._predicted.questions(text, *self._how)
         row = {
             "text": text,
             "read": read,
@@ -137,12 +172,14 @@ class Explainer:
         prediction = question.prediction
         try:
             found = explain(prediction, self.methods, self.asked.steps, self.asked.seed)
-        except NoAttention:
-            others = " or ".join(name for name in METHODS if name not in self.methods)
+        except Unsuited as error:
             raise UserError(
-                f"method={self.asked.method} needs a model with attention, which run='{self.asked.run}' does not "
-                f"have, or does not show. Choose {others}."
+                f"method={self.asked.method} does not suit run='{self.asked.run}': {error}. Choose method=all, which "
+                "leaves out what does not."
             ) from None
+        for name in found.left_out.keys() - self._left_out:
+            console().print(f"note: {name} is left out: {found.left_out[name]}")
+        self._left_out |= found.left_out.keys()
         return {
             "target": question.target,
             "of": question.of,
@@ -158,14 +195,18 @@ class Explainer:
         }
 
 
-def _predictions(
-    asked: ExplainSettings, saved: SavedRun, cut: Cutter
-) -> Callable[[str, str | None, str | None, bool], tuple[str, list[Question]]]:
+def _predicted(asked: ExplainSettings, saved: SavedRun, cut: Cutter) -> Fills | Labels:
     """Returns what finds the predictions of a text, on the device of the command."""
+    if (classifier := saved.classifier) is not None:
+        one_device(asked.hardware).setup_module(classifier)  # in place
+        _freeze(classifier)
+        labels = LabelSpec("class" if classifier.names else "value", classifier.names)
+        data = {"block_size": classifier.max_length or _UNLIMITED}
+        return Labels(classifier, labels, saved.tokenizer, data, str, None, cut, asked.tokens_per_batch)
     if saved.place is not None or not task_spec(saved.settings.task).predicts_texts:
         model = masked_model(asked, saved)
         _freeze(model.encoder, model.head)
-        return Fills(model, cut).questions
+        return Fills(model, cut)
     task: Any = saved.task
     assert saved.labels is not None
     if type(task).outputs is LabelledTask.outputs or type(task).read_from is LabelledTask.read_from:
@@ -186,7 +227,7 @@ def _predictions(
         rule,
         cut,
         asked.tokens_per_batch,
-    ).questions
+    )
 
 
 def _freeze(*modules: Any) -> None:

@@ -27,6 +27,7 @@ class Rows(Generic[W]):
         size: rows of each window but the last.
         total: the number of all rows; None if it is unknown.
         doing: what a progress bar says.
+        known: called with each row that a file has already when it is continued.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Rows(Generic[W]):
         size: int,
         total: int | None,
         doing: str,
+        known: Callable[[Row], None] = lambda row: None,
     ):
         self.windows, self.make, self.texts = windows, make, texts
         self.size, self.total, self.doing = size, total, doing
+        self.known = known
         self.bar: Bar | None = None  # while rows are made
 
     def print(self, show: Callable[[Sequence[Row], TextIO], None], stdout: TextIO) -> int:
@@ -79,8 +82,11 @@ class Rows(Generic[W]):
                     texts = self.texts(window)
                     if number >= kept:
                         file.write(self.make(window))
-                    elif any(text != next(held)["text"] for text in texts):
-                        raise file.begun_with("another input")
+                    else:
+                        for text in texts:
+                            if (row := next(held))["text"] != text:
+                                raise file.begun_with("another input")
+                            self.known(row)
                     count += len(texts)
                     progress.advance(len(texts))
             if count < kept * self.size:

@@ -14,7 +14,8 @@ from maskwright.core.renamed import with_new_names, with_new_shapes
 from maskwright.corpora.listing import at
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder
-from maskwright.models.pretrained import Pretrained, saved_architecture
+from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
+from maskwright.models.pretrained.opening import CLASSIFIER, open_config
 from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_task, task_spec, vocabulary_of
 from maskwright.settings.build import takes
 from maskwright.settings.commands import TrainSettings
@@ -243,6 +244,16 @@ class SavedRun:
         if self.place is None:
             return self.task.head
         return None if (own := self.encoder.own_head()) is None else own.eval()
+
+    @cached_property
+    def classifier(self) -> PretrainedClassifier | None:
+        """The text classifier of the hub, in evaluation mode; None if its config.json names none, and of a run."""
+        if self.place is None:
+            return None
+        kinds = open_config(self.place, trust_remote_code=False).architectures or []
+        if not any(kind.endswith(CLASSIFIER) for kind in kinds):
+            return None
+        return PretrainedClassifier(self.place, self.tokenizer.mask_id)
 
     @property
     def max_length(self) -> int | None:

@@ -1,6 +1,7 @@
 """Explanations of predictions whose causes are known."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 from torch import nn
 
 from maskwright.inference.explain import (
+    METHODS,
     RANDOM,
-    NoAttention,
     Prediction,
+    Unsuited,
     explain,
     faithfulness,
     integrated_gradients,
@@ -18,7 +20,7 @@ from maskwright.inference.explain import (
     rolled_out,
     rollout,
 )
-from maskwright.models import CNN, LSTM, MLP, Pretrained, Transformer
+from maskwright.models import CNN, HMM, LSTM, MLP, NGram, Pretrained, Transformer
 
 SIZES = {"hidden_size": 32, "layers": 2}
 ENCODERS = {
@@ -110,12 +112,37 @@ def test_rollout_over_a_model_of_the_hub(hub_model):
     assert found.sum() == pytest.approx(prediction.whole - prediction.empty, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["lstm", "cnn", "mlp"])
-def test_rollout_needs_attention(name):
-    prediction = make(encoder_of(name))
-    with pytest.raises(NoAttention):
-        explain(prediction, ["rollout"])
-    assert [*explain(prediction, ["occlusion", "rollout"]).values] == ["occlusion"]
+OF_NETWORKS = {"occlusion", "integrated_gradients"}
+
+
+@pytest.mark.parametrize(
+    ("name", "suited"),
+    [
+        ("lstm", OF_NETWORKS),
+        ("cnn", OF_NETWORKS),
+        ("mlp", OF_NETWORKS),
+        ("hmm", {"occlusion"}),
+        ("ngram", {"occlusion"}),
+    ],
+)
+def test_methods_that_do_not_suit_a_model_are_left_out(name, suited):
+    if name in ENCODERS:
+        prediction = make(encoder_of(name))
+    else:
+        encoder = (HMM(60, states=3, mask_id=MASK) if name == "hmm" else NGram(60, mask_id=MASK)).eval()
+        head = encoder.own_head().eval()
+        positions = torch.tensor([[3]])
+
+        def compute(rows):
+            return head(encoder(rows, None, positions.expand(len(rows), 1)))[:, 0, 20].exp()
+
+        prediction = replace(make(encoder), compute=compute)
+    found = explain(prediction, [*METHODS])
+    assert set(found.values) == suited
+    assert set(found.left_out) == METHODS.keys() - suited
+    for method in found.left_out:
+        with pytest.raises(Unsuited):
+            explain(prediction, [method])
 
 
 class Constructed(Transformer):

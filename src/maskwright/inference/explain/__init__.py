@@ -4,16 +4,16 @@ from maskwright.inference.explain.faithfulness import RANDOM, Faithfulness, fait
 from maskwright.inference.explain.gradients import integrated_gradients
 from maskwright.inference.explain.methods import METHODS, Explanation, explain
 from maskwright.inference.explain.occlusion import occlusion
-from maskwright.inference.explain.prediction import Prediction
-from maskwright.inference.explain.rollout import NoAttention, rolled_out, rollout
+from maskwright.inference.explain.prediction import Prediction, Unsuited
+from maskwright.inference.explain.rollout import rolled_out, rollout
 
 __all__ = [
     "METHODS",
     "RANDOM",
     "Explanation",
     "Faithfulness",
-    "NoAttention",
     "Prediction",
+    "Unsuited",
     "explain",
     "faithfulness",
     "integrated_gradients",

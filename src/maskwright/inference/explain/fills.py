@@ -11,7 +11,7 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
 from maskwright.inference.masked_model import MaskedModel, shortened
-from maskwright.inference.masked_text import MaskReader
+from maskwright.inference.masked_text import MaskedText, MaskReader
 from maskwright.inference.text_rows import Encoded, windows
 
 
@@ -34,10 +34,26 @@ class Fills:
         Raises:
             UserError: the text has no mask token, or is too long; or there is no such token.
         """
+        read = self._read(text, target, word, in_windows)
+        if read is None:
+            return text, []
+        encoded, masked = read.encoded, read.masks.tolist()
+        return encoded.text, [self._question(encoded, at, masked, target) for at in masked]
+
+    def check(
+        self, text: str, target: str | None = None, word: str | None = None, in_windows: bool = False
+    ) -> None:
+        """Raises the errors of `questions`, without asking the model."""
+        self._read(text, target, word, in_windows)
+
+    def _read(self, text: str, target: str | None, word: str | None, in_windows: bool) -> MaskedText | None:
+        """Returns a text with its masks; None of an empty one. See `questions`."""
         if word is not None:
             raise UserError(f"word={word}, but a fill is explained where the mask token stands. Leave it out.")
         if not text.strip():
-            return text, []
+            return None
+        if target is not None:
+            self._named(target)
         reader = self._reader
         text = reader.spelled(text)
         if reader.mask not in text:
@@ -45,9 +61,7 @@ class Fills:
                 f"The text {shortened(text)} has no {reader.mask}, so there is no fill to explain. Write one where "
                 f"a word is missing: text='Paris is the {reader.mask} of France.'"
             )
-        [read] = reader.read([text], long="windows" if in_windows else "refuse")
-        encoded, masked = read.encoded, read.masks.tolist()
-        return text, [self._question(encoded, at, masked, target) for at in masked]
+        return reader.read([text], long="windows" if in_windows else "refuse")[0]
 
     def _question(self, encoded: Encoded, at: int, masked: list[int], target: str | None) -> Question:
         window = next(own for own in windows(len(encoded.ids), self.model.room) if own.first <= at < own.last)
@@ -55,7 +69,8 @@ class Fills:
         position = at - window.begin + 1
         with torch.no_grad():
             shares = self._shares(ids[None], position)[0]
-        token = int(shares.argmax()) if target is None else self._token(target, shares)
+        tokens = None if target is None else self._named(target)
+        token = int(shares.argmax()) if tokens is None else max(tokens, key=lambda own: float(shares[own]))
         units = self.cut(encoded, window, masked)
         prediction = Prediction(
             ids,
@@ -81,8 +96,12 @@ class Fills:
         tokenizer = self.model.tokenizer
         return tokenizer.decode([token]).strip() or str(tokenizer.backend.id_to_token(token))
 
-    def _token(self, target: str, shares: Tensor) -> int:
-        """Returns the most likely of the tokens that are spelled so."""
+    def _named(self, target: str) -> list[int]:
+        """Returns the tokens that are spelled so.
+
+        Raises:
+            UserError: there is none.
+        """
         normalizer = self.model.tokenizer.backend.normalizer
         names = {target.strip(), target.strip() if normalizer is None else normalizer.normalize_str(target).strip()}
         found = [token for name in names for token in self._tokens.get(name, ())]
@@ -91,7 +110,7 @@ class Fills:
                 f"target={target} is no single token of this model.{nearest(target, self._tokens)} "
                 "A fill is one token."
             )
-        return max(found, key=lambda token: float(shares[token]))
+        return found
 
     @cached_property
     def _reader(self) -> MaskReader:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwright.inference.explain.prediction import Prediction
+from maskwright.inference.explain.prediction import Prediction, Unsuited
 
 TOLERANCE = 0.01  # of the sum of all absolute values
 _DOUBLINGS = 3
@@ -24,7 +24,12 @@ def integrated_gradients(prediction: Prediction, steps: int = 50) -> np.ndarray:
     Args:
         steps: points of the integral; they are doubled, up to 8 times as many, until what the values miss of the
             difference of the two predictions is a hundredth of their absolute sum.
+    Raises:
+        Unsuited: the encoder learned from counts. Its predictions are no function of embeddings of tokens, or there
+            is none for the mask token.
     """
+    if prediction.encoder.learns_from_counts:
+        raise Unsuited("the model learned from counts, and has no embeddings to take gradients of")
     from captum.attr import LayerIntegratedGradients  # takes a second to import
 
     layer: Any = prediction.encoder.embedding

@@ -29,9 +29,10 @@ class Labels:
     """The predictions of a task.
 
     Args:
-        task: a `LabelledTask` in evaluation mode that defines `outputs` and `read_from`.
+        task: a `LabelledTask` in evaluation mode that defines `outputs` and `read_from`, or a
+            `PretrainedClassifier`.
         labels: what it learned.
-        data: the settings of its `LabelledData`.
+        data: the settings of its `LabelledData`; of a classifier, `block_size` alone.
         clean: cleans a text, as for training.
         rule: how a text for tagging is split into words; None for other tasks.
     """
@@ -57,27 +58,39 @@ class Labels:
         Raises:
             UserError: there is no such class, tag or word, or the text is too long.
         """
-        item = next(inputs([text], self.clean, self.rule))
-        chosen = self._target(target)
-        if self.labels.kind != "tags" and word is not None:
-            raise UserError(f"word={word}, but this run predicts something of the whole text. Leave it out.")
-        encoded = Encoded(item.clean, *self.tokenizer.encode([item.clean], offsets=True)[0])
+        item, encoded, words, chosen = self._read(text, target, word, in_windows)
         if not len(encoded.ids):
             return item.clean, []
-        room = self.data["block_size"] - 2
-        if len(encoded.ids) > room and not in_windows:
-            raise UserError(
-                f"The text {text[:60]!r} has {len(encoded.ids):,} tokens, but the model reads rows of {room:,}. "
-                "Shorten it, or set long=windows, which explains each part of it by itself."
-            )
         rows = rows_of_inputs([item], self.labels.kind, self.tokenizer, {**self.data, "truncate": "windows"})
-        words = self._words(item, word)
         found = [
             question
             for row in range(len(rows))
             for question in self._of_row(rows, row, encoded, item, words, chosen)
         ]
         return item.clean, found
+
+    def check(
+        self, text: str, target: str | None = None, word: str | None = None, in_windows: bool = False
+    ) -> None:
+        """Raises the errors of `questions`, without asking the model."""
+        self._read(text, target, word, in_windows)
+
+    def _read(
+        self, text: str, target: str | None, word: str | None, in_windows: bool
+    ) -> tuple[Input, Encoded, set[int] | None, int | None]:
+        """Returns a text, its tokens, the words that are asked for, and the class or tag; see `questions`."""
+        item = next(inputs([text], self.clean, self.rule))
+        chosen = self._target(target)
+        if self.labels.kind != "tags" and word is not None:
+            raise UserError(f"word={word}, but this run predicts something of the whole text. Leave it out.")
+        encoded = Encoded(item.clean, *self.tokenizer.encode([item.clean], offsets=True)[0])
+        room = self.data["block_size"] - 2
+        if len(encoded.ids) > room and not in_windows:
+            raise UserError(
+                f"The text {text[:60]!r} has {len(encoded.ids):,} tokens, but the model reads rows of {room:,}. "
+                "Shorten it, or set long=windows, which explains each part of it by itself."
+            )
+        return item, encoded, self._words(item, word) if len(encoded.ids) else None, chosen
 
     def _target(self, target: str | None) -> int | None:
         names = self.labels.names

@@ -8,8 +8,8 @@ import numpy as np
 from maskwright.inference.explain.faithfulness import Faithfulness, faithfulness
 from maskwright.inference.explain.gradients import integrated_gradients
 from maskwright.inference.explain.occlusion import occlusion
-from maskwright.inference.explain.prediction import Prediction
-from maskwright.inference.explain.rollout import NoAttention, rollout
+from maskwright.inference.explain.prediction import Prediction, Unsuited
+from maskwright.inference.explain.rollout import rollout
 
 METHODS: dict[str, Callable[[Prediction, int], np.ndarray]] = {
     "occlusion": lambda prediction, steps: occlusion(prediction),
@@ -25,27 +25,30 @@ class Explanation:
     Attributes:
         values: (U,) of each method.
         faithfulness: the scores of each method, and of random values.
+        left_out: why, of each method that does not suit the encoder.
     """
 
     values: dict[str, np.ndarray]
     faithfulness: dict[str, Faithfulness]
+    left_out: dict[str, str]
 
 
 def explain(prediction: Prediction, methods: Sequence[str], steps: int = 50, seed: int = 0) -> Explanation:
-    """Explains a prediction by several methods; those that the encoder does not allow are left out.
+    """Explains a prediction by several methods; those that do not suit the encoder are left out.
 
     Args:
         methods: names of `METHODS`.
         steps: see `integrated_gradients`.
         seed: of the random values that the scores are compared with.
     Raises:
-        NoAttention: the only method needs attention, which the encoder does not have.
+        Unsuited: the only method does not suit the encoder.
     """
-    values = {}
+    values, left_out = {}, {}
     for name in methods:
         try:
             values[name] = METHODS[name](prediction, steps)
-        except NoAttention:
+        except Unsuited as error:
             if len(methods) == 1:
                 raise
-    return Explanation(values, faithfulness(prediction, values, seed))
+            left_out[name] = str(error)
+    return Explanation(values, faithfulness(prediction, values, seed), left_out)

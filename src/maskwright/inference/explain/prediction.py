@@ -15,6 +15,10 @@ from maskwright.inference.masked_model import TOKENS_PER_BATCH
 from maskwright.models import Encoder
 
 
+class Unsuited(ValueError):
+    """A method does not suit an encoder; the message says what the encoder lacks."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A number that a model computes from a row, such as the probability of a class.

@@ -6,11 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwright.inference.explain.prediction import Prediction
-
-
-class NoAttention(ValueError):
-    """The encoder has no attention weights of all positions to all others."""
+from maskwright.inference.explain.prediction import Prediction, Unsuited
 
 
 @torch.no_grad()
@@ -20,12 +16,12 @@ def rollout(prediction: Prediction) -> np.ndarray:
     It does not depend on which class is explained, and says nothing of for or against.
 
     Raises:
-        NoAttention: the encoder has no such weights.
+        Unsuited: the encoder has no attention weights of all positions to all others.
     """
     layers = prediction.encoder.attention_weights(prediction.ids[None])
     length = len(prediction.ids)
     if not layers or any(weights.ndim != 4 or weights.shape[2:] != (length, length) for weights in layers):
-        raise NoAttention
+        raise Unsuited("the model has no attention, or does not return its weights")
     shares = prediction.read_from.double() @ rolled_out([weights[0] for weights in layers])
     return prediction.by_unit(shares.cpu().numpy())
 

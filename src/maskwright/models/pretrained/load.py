@@ -14,6 +14,7 @@ from maskwright.models.encoder import BaseEncoder
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.gather import gather
+from maskwright.models.pretrained.attention import shown_attention
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.pretrained.layers import find_depths, find_layers
 from maskwright.models.pretrained.lengths import max_length, padded_length
@@ -183,16 +184,7 @@ class Pretrained(BaseEncoder):
         return None if self._head is None else PretrainedHead(*self._head)
 
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
-        """See `Encoder`. A fused attention returns no weights, so the model attends step by step meanwhile."""
-        used = self.model.config._attn_implementation
-        try:
-            self.model.set_attn_implementation("eager")
-            found = self.model(input_ids=input_ids, output_attentions=True)
-            return [weights for weights in getattr(found, "attentions", None) or () if weights is not None]
-        except (ValueError, TypeError, NotImplementedError):  # models without attention, or with one kind alone
-            return []
-        finally:
-            self.model.set_attn_implementation(used)
+        return shown_attention(self.model, input_ids)
 
     def save_architecture(self, run_dir: Path) -> None:
         """Writes the model's configuration; see `saved_architecture`."""

@@ -13,6 +13,7 @@ from maskwright.core.hub import first_line, go_offline_without_network, missing_
 from maskwright.core.paths import on_disk
 from maskwright.models.pretrained.usable import check_usable
 
+CLASSIFIER = "ForSequenceClassification"  # the ending of the class names of text classifiers
 _HEADS = ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel")  # endings of the class names of models with a head
 
 
@@ -68,19 +69,47 @@ def open_model(name: str, dropout: float | None, reinitialize: bool, trust_remot
     known = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING or "AutoModelForMaskedLM" in own_code
     has_head = known and (not kinds or any(kind.endswith(_HEADS) for kind in kinds))
     kind = transformers.AutoModelForMaskedLM if has_head else transformers.AutoModel
+    model, info = _load(kind, name, config, trust_remote_code, reinitialize)
+    missing = [key for key in info["missing_keys"] if "pooler" not in key]
+    return Opened(model, has_head, missing, sorted(info["unexpected_keys"]))
+
+
+def open_classifier(name: str) -> Any:
+    """Opens a text classifier of the hub or of a folder. See `PretrainedClassifier`.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    import transformers
+
+    kind = transformers.AutoModelForSequenceClassification
+    model, info = _load(kind, name, open_config(name, trust_remote_code=False), trust_remote_code=False)
+    if lacking := sorted(info["missing_keys"]):
+        raise UserError(f"'{name}' has no weights for {', '.join(lacking[:5])}.")
+    return model
+
+
+def _load(
+    kind: Any, name: str, config: Any, trust_remote_code: bool, reinitialize: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """Returns a model with its weights, and which of them were missing or unexpected.
+
+    Args:
+        kind: a class such as `transformers.AutoModel`.
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
     given = {"dtype": torch.float32, "trust_remote_code": trust_remote_code}
     try:
         if reinitialize:
-            return Opened(kind.from_config(config, **given), has_head, [], [])
-        model, info = kind.from_pretrained(_place(name), config=config, output_loading_info=True, **given)
+            return kind.from_config(config, **given), {"missing_keys": [], "unexpected_keys": []}
+        return kind.from_pretrained(_place(name), config=config, output_loading_info=True, **given)
     except (RuntimeError, SafetensorError) as error:
         raise UserError(
             f"model.name='{name}' has damaged weights, or some of other shapes than its config.json says: {error}"
         ) from error
     except Exception as error:
         raise _no_model(name, error, trust_remote_code) from error
-    missing = [key for key in info["missing_keys"] if "pooler" not in key]
-    return Opened(model, has_head, missing, sorted(info["unexpected_keys"]))
 
 
 def set_dropout(config: Any, dropout: float) -> None:
