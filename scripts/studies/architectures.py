@@ -7,8 +7,8 @@
 Each network is trained with several factors on the learning rates of `optimizer=muon`, and the hidden Markov model
 with several numbers of states, on one seed; the grid is extended while the best value, by validation loss, is at an
 end of it. The test loss of the best one counts. A run that fails, as when its loss is no longer finite, counts as
-the worst. A run that has finished is not made again. Writes architectures.json and architectures.md into the folder,
-from all runs there that have finished: processes with different `--models` can share one.
+the worst. A run that has finished is not made again. Writes architectures.json and architectures.md into the
+folder, from all runs there that have finished: processes with different `--models` can share one.
 """
 
 import argparse
