@@ -104,7 +104,7 @@ def scaled(value: float, power: int) -> float:
 
 
 def found_in(folder: Path, name: str) -> dict[str, Any] | None:
-    """Returns the metrics of a model at its best value, with the validation loss at each; None if no run has one."""
+    """Returns the metrics of a model at its best value, and the validation loss at each; None if no run has one."""
     tried = []
     for path in sorted(folder.glob(f"{name}*/settings.json")):
         given = [own.partition("=") for own in json.loads(path.read_text())]

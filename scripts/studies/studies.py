@@ -101,7 +101,7 @@ def call(folder: Path, program: str, overrides: Sequence[str]) -> Job:
 
 
 def finished(folder: Path) -> dict[str, float] | None:
-    """Returns the metrics of the run in a folder, NaN for those that are not finite; None if none has finished there."""
+    """Returns the metrics of the run in a folder, NaN for what is not finite; None if no run has finished there."""
     path = folder / "summary.json"
     summary = json.loads(path.read_text()) if path.is_file() else {}
     if summary.get("status") != "completed":

@@ -33,8 +33,13 @@ def test_it_trains_resumes_exactly_opens_and_is_evaluated(run, model, tmp_path):
         log = saved.head(saved.encoder(ids, None, torch.tensor([[4], [4]])))
     torch.testing.assert_close(log.exp().sum(-1), torch.ones(2, 1))
 
-    begun = run(*overrides, "trainer.max_steps=1", f"init_from={whole.run_dir}", run_dir=tmp_path / "begun")
+    begun = run(
+        *overrides, "trainer.max_steps=1", "data.limit=60", f"init_from={whole.run_dir}", run_dir=tmp_path / "begun"
+    )
     assert begun.metrics["test/loss"] > 0
+    if model == "ngram":  # its counts are those of its own corpus
+        asked = sum(int(asked.sum()) for _, asked in begun.data.training_rows())
+        assert begun.task.head.frequencies.sum() == asked < whole.task.head.frequencies.sum()
 
 
 def test_an_hmm_that_keeps_documents_apart_learns_from_micro_batches(run):
