@@ -11,8 +11,8 @@ AttentionMask: TypeAlias = Tensor | Sequences | None
 
 - None: every position sees every other;
 - bool (B, T): False at padding, which no position sees;
-- bool (B, T, T): True where the row's position sees the column's, as for documents that are kept apart; False on the
-  diagonal at padding, which no position sees;
+- bool (B, T, T): True where the row's position sees the column's, as for documents that are kept apart; False on
+  the diagonal at padding, which no position sees;
 - `Sequences`: each position sees those of its own sequence. On a GPU in half precision, without dropout.
 
 Every encoder takes the first two. Those with `keeps_documents_apart` take the third, and those with a `head_size`

@@ -21,8 +21,8 @@ def with_neighbours(ids: Tensor, left: int, right: int) -> Tensor:
 def context_keys(context: Tensor, vocabulary_size: int) -> tuple[Tensor, Tensor]:
     """Returns a number for each context of n tokens (N, n) int64, and whether all its tokens are known, (N,) each.
 
-    Its digits to the base V are the tokens, as long as V^n such numbers fit into 64 bits: two contexts then never have
-    the same. Otherwise it is a hash of the tokens, by which any two of m contexts have the same number with a
+    Its digits to the base V are the tokens, as long as V^n such numbers fit into 64 bits: two contexts then never
+    have the same. Otherwise it is a hash of the tokens, by which any two of m contexts have the same number with a
     probability of about m^2 / 2^65.
     """
     exact = vocabulary_size ** context.shape[1] <= 2**63
