@@ -78,17 +78,20 @@ def describe(study: Study) -> str:
 def _method(study: Study, made: list[Finding]) -> str:
     least, most = (side(finding.found.n for finding in made) for side in (min, max))
     seeds = f"{least} seeds" if least == most else f"{least} to {most} seeds"
+    with_margin = sum(one.p_equivalence is not None for one in made)
+    corrected = f"both are corrected by Holm's method for the {len(made)} comparisons of the study"
+    if with_margin < len(made):
+        corrected += f", p (equivalence) for the {with_margin} of them that have a margin"
     over_texts = (
         " Intervals over seeds and texts resample both (Sellam et al., 2022); few seeds make them too narrow."
     )
     return _filled(
         f"Differences to `{study.baseline}` are paired by seed, over {seeds}, with Student's t; intervals are of "
         "95 %, each of one comparison. p is that of no difference, and p (equivalence) that of a true difference "
-        "beyond the margin, by two one-sided tests (TOST); both are corrected by Holm's method for the "
-        f"{len(made)} comparisons of the study. Where neither is below {ALPHA:g}, the comparison is open: the "
-        "study shows neither a difference nor that it is too small to matter. A test that assumes no normal "
-        f"distribution, by flips of signs, cannot give a p below {2 / 2**least:g} with {least} seeds."
-        + (over_texts if study.over_texts else "")
+        f"beyond the margin, by two one-sided tests (TOST); {corrected}. Where neither is below {ALPHA:g}, the "
+        "comparison is open: the study shows neither a difference nor that it is too small to matter. A test that "
+        "assumes no normal distribution, by flips of signs, cannot give a p below "
+        f"{2 / 2**least:g} with {least} seeds." + (over_texts if study.over_texts else "")
     )
 
 

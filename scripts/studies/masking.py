@@ -13,6 +13,7 @@ get it when the command is repeated.
 import itertools
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from studies import (
     call,
     check_settings,
     collect,
+    finished,
     for_minutes,
     keep_settings,
     objective,
@@ -50,9 +52,11 @@ def main(cfg: DictConfig, _: Invocation) -> None:
         *settings_of(study["arms"], study["arm"]),
         seed,
     ]
+    if finished(part / "pretraining") is None:
+        shutil.rmtree(part / "matrix", ignore_errors=True)  # of another run, which is no longer there
     run(part / "pretraining", pretraining)
     keep_settings(folder, common)
-    masks, ratios = study["evaluation_masks"], study["evaluation_ratios"]
+    masks, ratios = (study[key] or [] for key in ("evaluation_masks", "evaluation_ratios"))
     if any(f"{mask} {ratio:g}/loss" not in matrix(part) for mask, ratio in itertools.product(masks, ratios)):
         hardware = [own for own in shlex.split(study["pretraining"]) if own.startswith(("hardware", "preparation"))]
         evaluate_under(part, [f"masks={','.join(masks)}", f"ratios={','.join(map(str, ratios))}", *hardware])

@@ -8,6 +8,7 @@ all finished parts is written, see `reporting.py`.
 """
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -100,10 +101,12 @@ def call(folder: Path, program: str, overrides: Sequence[str]) -> Job:
 
 
 def finished(folder: Path) -> dict[str, float] | None:
-    """Returns the metrics of the run in a folder; None if no run has finished there."""
+    """Returns the metrics of the run in a folder, NaN for what is not finite; None if no run has finished there."""
     path = folder / "summary.json"
     summary = json.loads(path.read_text()) if path.is_file() else {}
-    return summary["metrics"] if summary.get("status") == "completed" else None
+    if summary.get("status") != "completed":
+        return None
+    return {name: math.nan if value is None else value for name, value in summary["metrics"].items()}
 
 
 def objective(folder: Path) -> str:

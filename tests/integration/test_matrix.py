@@ -2,13 +2,18 @@
 
 import json
 import math
+import re
+from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
 from maskwright.core.errors import UserError
+from maskwright.run import evaluation, matrix
 from maskwright.run.evaluate import compare, compares, evaluate
 from maskwright.run.overrides import quoted
 from maskwright.run.several import expanded
+from maskwright.settings.commands import EvaluateSettings
 from maskwright.tasks import MaskedLanguageModeling
 from tests.conftest import ROOT, compose_command
 
@@ -54,7 +59,7 @@ def test_runs_are_evaluated_under_several_masks(run, tmp_path, monkeypatch, caps
     assert [row.trained_with for row in rows] == ["token 0.3", "token 0.3", "span 0.3"]
 
     [written] = (folder / "evaluations").iterdir()
-    assert written.name == "test-token-span-pmi-0.15-0.4"
+    assert re.fullmatch("test-token-span-pmi-0.15-0.4-[0-9a-f]{8}", written.name)
     found = json.loads((written / "matrix.json").read_text())
     assert [row["metrics"] for row in found["rows"]] == [row.metrics for row in rows]
     tables = (written / "matrix.md").read_text()
@@ -69,7 +74,8 @@ def test_runs_are_evaluated_under_several_masks(run, tmp_path, monkeypatch, caps
     [alone] = compared(f"run={runs[2].run_dir}", "masks=span", "masks.span.ratio=0.4", "split=test")
     assert alone.name == "2"
     assert alone.metrics["span 0.4/loss"] == pytest.approx(rows[2].metrics["span 0.4/loss"], rel=1e-6)
-    assert (runs[2].run_dir / "evaluations" / "test-span-0.4" / "matrix.json").is_file()
+    [folder] = (runs[2].run_dir / "evaluations").glob("test-span-0.4-*")
+    assert (folder / "matrix.json").is_file()
 
 
 def test_runs_with_other_tokenizers_and_one_that_knows_no_mask_of_it(run, tmp_path, capsys):
@@ -89,7 +95,7 @@ def test_a_run_is_evaluated_on_several_data_sets(run, corpus, films, reviews, tm
     assert rows[1].metrics["token 0.15/loss"] == pytest.approx(masked.metrics["test/loss"], rel=1e-6)
     plain = compared(f"run={masked.run_dir},{masked.run_dir}", *data)
     assert rows[0].metrics["token 0.15/loss"] == pytest.approx(plain[0].metrics["loss"], rel=1e-6)
-    folder = masked.run_dir / "evaluations" / "test-imdb-text"
+    [folder] = (masked.run_dir / "evaluations").glob("test-imdb-text-????????")
     table = (folder / "matrix.md").read_text()
     assert table.startswith("| run | data | loss | perplexity | accuracy |")
     assert f"| run | imdb | {plain[0].metrics['loss']:.4f} |" in table
@@ -124,7 +130,10 @@ def trained(tmp_path_factory):
         (["run={0}/mlm", "masks=[]"], "masks is empty; name one or more"),
         (["run={0}/mlm", "data=[text]", "data.text.source={0}", "ratios=0.4"], r"ratios=\[0\.4\] are of masks, but none"),
         (["run=[]", "masks=token"], "run is empty; name one or more"),
-        (["run={0}/mlm", "masks=none"], "The mask none 0.15 hides no token"),
+        (["run={0}/mlm", "masks=none"], "The mask none hides no token"),
+        (["run={0}/mlm", "masks=adaptive"], "The mask adaptive follows what a model predicts"),
+        (["run={0}/mlm,", "masks=token"], "run is '.*mlm,', which has an empty name"),
+        (["run=[{0}/mlm,'']", "masks=token"], "which has an empty name"),
         (["run={0}/mlm,{0}/missing", "masks=token"], "missing' has no checkpoint"),
         (["run={0}/mlm", "masks=entity", "masks.entity.units.source=tags"], "but the corpus has no tags"),
         (["run={0}/mlm", "masks=lexicon", "masks.lexicon.weights.lexicon={0}/none.txt"], "none.txt"),
@@ -134,10 +143,35 @@ def trained(tmp_path_factory):
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_compared_is_refused(run, trained, reviews, overrides, message):
+def test_what_cannot_be_compared_is_refused(run, trained, reviews, monkeypatch, overrides, message):
     folder = trained(run, reviews)
+    if overrides[-1] in ("masks=none", "masks=adaptive"):  # before any data is prepared
+        monkeypatch.setattr(evaluation, "prepare", lambda _: pytest.fail("data is prepared"))
     with pytest.raises(UserError, match=message):
         compared(*(override.format(folder) for override in overrides))
+
+
+def test_tables_of_other_evaluations_have_folders_of_their_own(tmp_path):
+    def folder(*overrides, runs=("a", "b")):
+        names = ",".join(str(tmp_path / own) for own in runs)
+        given = expanded(["hardware=cpu", *overrides, f"run=[{names}]"], "evaluate")
+        asked = EvaluateSettings.parse(OmegaConf.to_container(compose_command("evaluate", *given), resolve=True))
+        first = SimpleNamespace(folder="test")
+        return matrix._output(asked, [tmp_path / own for own in runs], first, ["span 0.15"])
+
+    others = [
+        ["masks=span", *own]
+        for own in (
+            [],
+            ["checkpoint=last"],
+            ["data.limit=5"],
+            ["masks.span.units.max_words=5"],
+            ["split=validation"],
+        )
+    ]
+    found = [folder(*own) for own in others] + [folder("masks=span", runs=("a", "c"))]
+    assert len({*found}) == len(found)
+    assert folder("masks=span", "hardware.devices=2", "preparation.workers=1") == found[0]
 
 
 def test_runs_of_other_tasks_in_a_folder_are_left_out(run, trained, reviews, capsys):

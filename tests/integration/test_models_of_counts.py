@@ -1,12 +1,14 @@
 """model=hmm and model=ngram through the commands that networks go through."""
 
+import re
+
 import pytest
 import torch
 import yaml
 
 from maskwright.run.evaluate import evaluate
 from maskwright.run.saved import SavedRun
-from tests.conftest import compose_command
+from tests.conftest import ROOT, compose_command
 
 SETTINGS = {"hmm": ["model.states=8"], "ngram": ["model.right=1"]}
 
@@ -33,8 +35,21 @@ def test_it_trains_resumes_exactly_opens_and_is_evaluated(run, model, tmp_path):
         log = saved.head(saved.encoder(ids, None, torch.tensor([[4], [4]])))
     torch.testing.assert_close(log.exp().sum(-1), torch.ones(2, 1))
 
-    begun = run(*overrides, "trainer.max_steps=1", f"init_from={whole.run_dir}", run_dir=tmp_path / "begun")
+    if model == "hmm":
+        [code] = re.findall(r"```python\n(.*?viterbi.*?)```", (ROOT / "docs" / "models.md").read_text(), re.DOTALL)
+        found = {}
+        with torch.no_grad():
+            exec(code.replace("logs/mlm/2026-11-26/10-00-00", str(whole.run_dir)), found)
+            assert found["states"].shape == found["row"].shape
+            assert found["log_probability"] <= found["run"].encoder.log_likelihood(found["row"])
+
+    begun = run(
+        *overrides, "trainer.max_steps=1", "data.limit=60", f"init_from={whole.run_dir}", run_dir=tmp_path / "begun"
+    )
     assert begun.metrics["test/loss"] > 0
+    if model == "ngram":  # its counts are those of its own corpus
+        asked = sum(int(asked.sum()) for _, asked in begun.data.training_rows())
+        assert begun.task.head.frequencies.sum() == asked < whole.task.head.frequencies.sum()
 
 
 def test_an_hmm_that_keeps_documents_apart_learns_from_micro_batches(run):

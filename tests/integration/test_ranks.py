@@ -78,6 +78,16 @@ def test_two_devices_train_as_one_does(run, mask):
         assert torch.equal(value, two.task.masker.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("model", ["hmm", "ngram"])
+def test_two_devices_count_as_one_does(run, model):
+    own = ["model.states=8"] if model == "hmm" else []
+    overrides = [f"model={model}", *own, "trainer.max_steps=4", "trainer.val_check_interval=2"]
+    one, two = run(*overrides), run(*overrides, TWO)
+    assert_alike(one, two)
+    for name, value in one.task.head.state_dict().items():
+        torch.testing.assert_close(two.task.head.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+
+
 def test_micro_batches_of_two_devices(run):
     one = run("mask=span")
     assert_alike(one, run("mask=span", TWO, "hardware.accumulate_grad_batches=2"))

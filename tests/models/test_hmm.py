@@ -1,5 +1,6 @@
 """The hidden Markov model, compared with sums over all sequences of states."""
 
+import copy
 from itertools import pairwise, product
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from maskwright.models import HMM
 from maskwright.models.hmm.forward_backward import expected_moves, forward_backward, viterbi
+from maskwright.models.layers.attention_mask import documents_apart
 from maskwright.optim import em
 
 V, S, MASK = 5, 3, 4
@@ -111,13 +113,24 @@ def test_gradients_are_expected_counts_and_those_of_the_likelihood(hmm):
         torch.testing.assert_close(counts[2].sum().item(), -1.0 if mask is None else -3.0)  # documents of a row
 
 
-def test_nothing_is_counted_at_padding(hmm):
+@pytest.mark.parametrize("apart", [False, True])
+def test_nothing_is_counted_at_padding(hmm, apart):
     ids, lengths = torch.randint(0, V, (3, 5)), [5, 2, 1]
     real = torch.arange(5) < torch.tensor(lengths)[:, None]
-    counts = gradients(hmm, hmm.own_loss(ids, real))
+    mask = documents_apart(real.long() - 1) if apart else real
+    counts = gradients(hmm, hmm.own_loss(ids, mask))
+    torch.testing.assert_close(hmm.log_likelihood(ids, mask)[1], hmm.log_likelihood(ids[1:2, :2])[0])
     rows = [gradients(hmm, hmm.own_loss(ids[n : n + 1, :length])) for n, length in enumerate(lengths)]
     for one, *others in zip(counts, *rows, strict=True):
         torch.testing.assert_close(one, sum(others) / 3)
+
+
+def test_half_precision_keeps_ids_exact():
+    torch.manual_seed(0)
+    hmm, ids = HMM(5000, S, kept=0.9, mask_id=MASK).eval(), torch.randint(5, 5000, (4, 9))
+    half = copy.deepcopy(hmm).bfloat16()
+    assert torch.equal(half(ids)[..., -1], ids.float())
+    torch.testing.assert_close(half.own_head()(half(ids)), hmm.own_head()(hmm(ids)), atol=0.1, rtol=0)
 
 
 def test_steps_of_em_on_one_batch_never_lower_its_likelihood(hmm):

@@ -128,8 +128,14 @@ def test_a_checkpoint_brings_its_counts():
     assert other.frequencies.sum() == 14
 
 
-def test_keys_tell_contexts_apart_as_far_as_64_bits_reach():
-    contexts = torch.cartesian_prod(*[torch.arange(50)] * 3)
-    assert len(context_keys(contexts, 50)[0].unique()) == 50**3
+@pytest.mark.parametrize("vocabulary_size", [50, 8192, 32768])
+@pytest.mark.parametrize("n", [3, 6])
+def test_keys_tell_contexts_apart(vocabulary_size, n):
+    tokens = torch.cartesian_prod(*[torch.arange(8) * (vocabulary_size - 1) // 7] * n)[: 8**5]
+    tokens = torch.cat([tokens, tokens.flip(1)]).unique(dim=0)  # each place has each token
+    assert len(context_keys(tokens, vocabulary_size)[0].unique()) == len(tokens)
+
+
+def test_keys_of_unknown_tokens_and_of_the_empty_context():
     assert context_keys(torch.tensor([[3, -1], [3, 2]]), 50)[1].tolist() == [False, True]
     assert context_keys(torch.zeros(4, 0, dtype=torch.long), 50)[1].all()

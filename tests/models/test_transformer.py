@@ -3,6 +3,7 @@ import torch
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from maskwright.models import MaskedLMHead, Transformer
+from maskwright.models.layers.attention_mask import documents_apart
 from maskwright.models.transformer.hf import from_hf, hf_config, to_hf
 
 VOCABULARY = 97
@@ -54,8 +55,7 @@ def test_padded_logits_equal_modernbert(models):
 def test_documents_kept_apart_do_not_influence_each_other(models):
     encoder, _, _ = models
     input_ids = torch.randint(VOCABULARY, (1, 20))
-    documents = torch.tensor([[0] * 12 + [1] * 8])
-    apart = documents[:, :, None] == documents[:, None, :]
+    apart = documents_apart(torch.tensor([[0] * 12 + [1] * 8]))
     before = encoder(input_ids, apart)
     input_ids[0, :12] = torch.randint(VOCABULARY, (12,))
     after = encoder(input_ids, apart)
@@ -79,7 +79,7 @@ def test_hidden_states_at_positions_equal_those_of_all_positions(attend, additio
     mask = {
         "all": None,
         "padding": torch.arange(20) < torch.tensor([[20], [13]]),
-        "documents": documents[:, :, None] == documents[:, None, :],
+        "documents": documents_apart(documents),
     }[attend]
     index = positions[..., None].expand(-1, -1, 48)
     found = []

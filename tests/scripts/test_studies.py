@@ -55,6 +55,9 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
         f"data.cache_dir={cache} hardware=cpu preparation.workers=1 trainer.max_epochs=null "
         f"trainer.max_steps=2 data.block_size=32 logger=csv {' '.join(BARE)}",
     )
+    stale = folder / "token-1" / "matrix" / "matrix.json"  # of a pretraining that is no longer there
+    stale.parent.mkdir(parents=True)
+    stale.write_text('{"rows": [{"metrics": {"token 0.15/loss": 0, "span 0.15/loss": 0}}]}')
     shown = call("masking.py", *arguments)
     assert shown.count(": running; ") == 4
     report = (folder / "study.md").read_text()
@@ -76,6 +79,7 @@ def test_masks_are_compared_and_finished_runs_are_kept(corpus, films, cache, tmp
     shown = call("masking.py", *arguments)
     assert shown.count(": running; ") == 1
     assert (folder / "study.md").read_text() == report
+    assert ": running; " not in call("masking.py", *arguments, "evaluation_masks=null")
 
     shown = call("masking.py", *arguments, "arm=span", "steps=4", status=1)
     assert "holds a study with steps=3, but now steps=4" in shown
@@ -197,6 +201,10 @@ def test_the_report_says_what_is_found_and_what_is_open():
     assert "3 seeds find a true difference of 37.69 in 80 % of cases if it is the only one tested" in flowing
     assert "Open: `e`; their intervals exclude differences beyond -39.68 and +59.68." in flowing
     assert "- `c`, loss: there is one seed" in flowing
+    assert "both are corrected by Holm's method for the 3 comparisons of the study." in flowing
+    values = STUDY.values | {Metric("f1"): STUDY.values[ACCURACY]}
+    flowing = " ".join(reporting.written("", Study("Arms", "b", values)).split())
+    assert "for the 6 comparisons of the study, p (equivalence) for the 3 of them that have a margin." in flowing
 
 
 def test_texts_are_resampled_with_seeds_where_parts_say_which_they_got_right(tmp_path):

@@ -103,6 +103,12 @@ def test_values_of_a_task_out_of_range(override):
         check(plain(*LABELLED, override))
 
 
+@pytest.mark.parametrize("override", ["optimizer.lr=1.5", "optimizer.power=1.1", "optimizer.lr=0"])
+def test_values_of_em_out_of_range(override):
+    with pytest.raises(UserError, match=rf"^{override.partition('=')[0]}\b"):
+        check(plain("model=hmm", override))
+
+
 @pytest.mark.parametrize(
     "override",
     [
@@ -115,6 +121,10 @@ def test_values_of_a_task_out_of_range(override):
 )
 def test_values_that_change_nothing_are_taken(override):
     check(plain(override))
+
+
+def test_em_takes_the_mean_of_all_steps():
+    check(plain("model=hmm", "optimizer.lr=1", "optimizer.power=1"))
 
 
 @pytest.mark.parametrize(("argument", "value"), [("limit_val_batches", 1.5), ("profiler", "none")])

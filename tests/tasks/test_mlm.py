@@ -98,7 +98,7 @@ def test_attention_is_masked_at_padding_and_between_documents(task):
     assert task.attention_mask(batch) is batch["attention_mask"]
     task.cross_document_attention = False
     batch["documents"] = torch.tensor([[0, 0, 1, -1]])
-    assert task.attention_mask(batch)[0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert task.attention_mask(batch)[0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [1, 1, 1, 0]]
 
 
 @pytest.mark.parametrize(

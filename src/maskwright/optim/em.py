@@ -5,28 +5,30 @@ used, given the data: the E-step. The M-step divides these counts by their sum.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from maskwright.core.roles import roles_of
-from maskwright.core.types import PositiveRate, Rate, Share
+from maskwright.core.types import Rate
 
 
 class EM(Optimizer):
     """Stepwise expectation maximization (Cappé and Moulines, 2009; Liang and Klein, 2009).
 
-    A step moves the mean of the counts by a share of `lr` times (steps + 1)^-power towards those of its batch, and
-    sets the probabilities to the shares in that mean. With lr=1 and power=0, it is an iteration of EM on the batch.
+    A step moves the running mean of the counts towards those of its batch, by lr (t + 1)^-power of their difference
+    after t steps, and makes the probabilities proportional to that mean. The first step takes the counts of its
+    batch as they are. With lr=1 and power=0, each step is an iteration of EM on its batch.
 
     Args:
         groups: tables of log-probabilities, with the dimension along which they sum to 1 as `outcomes`.
-        lr: at most 1.
-        power: how fast older counts are forgotten less: 0 keeps one rate, 1 is the mean of all steps.
-        smoothing: each distribution borrows this times the counts of the average one of its table, which borrows as
-            much from a uniform one.
+        lr: above 0, at most 1.
+        power: from 0, by which the rate stays as it is, to 1, by which the mean is that of all steps if lr is 1.
+        smoothing: at least 0. Each distribution is given this times the mean counts of its table, and that mean
+            this times its own mean over all outcomes.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, power: float, smoothing: float):
@@ -54,7 +56,7 @@ class EM(Optimizer):
             # tensors, as other optimizers have: a checkpoint of any of them is loaded in the same way
             state["step"], state["counts"] = torch.tensor(0.0), found.clone()
         else:
-            rate = min(group["lr"] * (float(state["step"]) + 1) ** -group["power"], 1.0)
+            rate = group["lr"] * (float(state["step"]) + 1) ** -group["power"]
             state["counts"].lerp_(found, rate)
         state["step"] += 1
         outcomes = group["outcomes"] % table.ndim
@@ -66,7 +68,7 @@ class EM(Optimizer):
 
 
 def smoothed(counts: Tensor, outcomes: int, smoothing: float) -> Tensor:
-    """Returns counts with what each distribution borrows, see `EM`.
+    """Returns counts with what each distribution is given, see `EM`.
 
     Args:
         counts: (D, V) of D distributions over V outcomes, or (V, D).
@@ -77,7 +79,12 @@ def smoothed(counts: Tensor, outcomes: int, smoothing: float) -> Tensor:
     return counts + smoothing * average
 
 
-def em(module: nn.Module, lr: PositiveRate, power: Share, smoothing: Rate) -> Optimizer:
+def em(
+    module: nn.Module,
+    lr: Annotated[float, Gt(0), Le(1)],
+    power: Annotated[float, Ge(0), Le(1)],
+    smoothing: Rate,
+) -> Optimizer:
     """Stepwise EM of all tables of probabilities in a module, see `EM`; other parameters stay as they are."""
     groups: dict[int, dict[str, Any]] = {}
     for weight, role in roles_of(module).items():

@@ -14,12 +14,14 @@ from maskwright.corpora.recipe import check_held_out
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masker, Vocabulary
+from maskwright.masking.protocols import declared_by
 from maskwright.models import Encoder, complete, masked_lm_head
 from maskwright.settings.build import build, check_type, find_target, takes, verify
 from maskwright.settings.commands import EVALUATION_MASKS, PreviewSettings, TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.convert import converted
 from maskwright.settings.declared import check_model
+from maskwright.settings.mask import MaskSettings
 from maskwright.settings.signature import parameters, type_hints
 from maskwright.tasks import Task, TaskSpec
 from maskwright.tasks.evaluation_masks import EvaluationMasks
@@ -293,15 +295,35 @@ def _further(maskers: dict[str, Masker], tokenizer: Tokenizer) -> EvaluationMask
     """
     prefix = f"{EVALUATION_MASKS}."
     own = {name.removeprefix(prefix): masker for name, masker in maskers.items() if name.startswith(prefix)}
-    for name, masker in own.items():
-        if not masker.masks:
-            raise UserError(f"The mask {name} hides no token, so that nothing can be evaluated. Leave it out.")
-        if masker.learns:
-            raise UserError(
-                f"The mask {name} follows what a model predicts while it is trained, and has seen nothing in an "
-                "evaluation. Leave it out, or take token."
-            )
+    for name, masker in own.items():  # again, since parts of masks may declare it of each object
+        _check_evaluates(name, masker.masks, masker.learns)
     return EvaluationMasks(own, tokenizer.byte_lengths) if own else None
+
+
+def check_further(masks: Mapping[str, MaskSettings], key: str) -> None:
+    """Checks further masks of an evaluation, as far as their classes tell.
+
+    Args:
+        key: what they are masks of in the config.
+    Raises:
+        UserError: a mask hides nothing, or learns.
+    """
+    for name, mask in masks.items():
+        units, weights, corruption = (
+            find_target(mask.parts[part], f"{key}.{name}.{part}") for part in ("units", "weights", "corruption")
+        )
+        declared = declared_by(units, weights, corruption)
+        _check_evaluates(name, declared.masks is not False, declared.learns is True)
+
+
+def _check_evaluates(name: str, masks: bool, learns: bool) -> None:
+    if not masks:
+        raise UserError(f"The mask {name} hides no token, so that nothing can be evaluated. Leave it out.")
+    if learns:
+        raise UserError(
+            f"The mask {name} follows what a model predicts while it is trained, and has seen nothing in an "
+            "evaluation. Leave it out, or take token."
+        )
 
 
 def _check_rows(data: Component, encoder: Encoder) -> None:

@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from maskwright.core.atomic import fingerprint
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
 from maskwright.reports import matrix as report
 from maskwright.reports.matrix import Row
-from maskwright.run.assemble import is_option, task_spec
+from maskwright.run.assemble import check_further, is_option, task_spec
 from maskwright.run.evaluated_data import in_name
 from maskwright.run.evaluation import Evaluation
 from maskwright.run.ranks import Place
@@ -22,7 +24,9 @@ from maskwright.tasks.evaluation_masks import METRICS
 
 # keys in which runs of one experiment differ
 _OF_ONE_RUN = ("seed", "run_dir", "ckpt_path", "resume", "hardware", "preparation", "logger", "callbacks")
-_LONGEST_NAME = 120  # characters of the name of a folder
+# keys that do not change what is evaluated, or are seen in where the tables are
+_NOT_EVALUATED = ("run", "output", "hardware", "preparation")
+_LONGEST_NAME = 120  # characters of the name of a folder, without its digest
 
 
 def data_sets(asked: EvaluateSettings) -> list[str]:
@@ -34,7 +38,7 @@ def check(asked: EvaluateSettings, runs: Sequence[SavedRun]) -> None:
     """Checks what is known before any data is prepared.
 
     Raises:
-        UserError: a run predicts no masked tokens, or keys do not fit together.
+        UserError: a run predicts no masked tokens, a mask evaluates none, or keys do not fit together.
     """
     if names := data_sets(asked):
         others = [key for key, value in asked.data.items() if key not in names and value is not None]
@@ -44,6 +48,7 @@ def check(asked: EvaluateSettings, runs: Sequence[SavedRun]) -> None:
                 f"data.{names[0]}.{others[0]} for that of {names[0]}."
             )
     if asked.masks:
+        check_further(asked.masks, "masks")
         _of_masks(asked, runs)
 
 
@@ -154,11 +159,18 @@ def _names(directories: Sequence[Path]) -> list[str]:
 def _output(
     asked: EvaluateSettings, directories: Sequence[Path], first: Evaluation, columns: Sequence[str]
 ) -> Path:
-    """Returns the folder of the tables: beside the runs, or in the directory of the one run."""
+    """Returns the folder of the tables: beside the runs, or in the directory of the one run.
+
+    Its name ends in a digest of all that is evaluated, so that no other evaluation has the same.
+    """
     if asked.output is not None:
         return Path(asked.output).expanduser()
     several = len(directories) > 1
     above = Path(os.path.commonpath([path.resolve() for path in directories])) if several else directories[0]
     of_data = [asked.split, *data_sets(asked)] if data_sets(asked) else [first.folder]
     ratios = dict.fromkeys(column.rpartition(" ")[2] for column in columns)
-    return above / "evaluations" / in_name("-".join([*of_data, *asked.masks, *ratios]))[:_LONGEST_NAME]
+    name = in_name("-".join([*of_data, *asked.masks, *ratios]))[:_LONGEST_NAME]
+    chosen: dict[str, Any] = {key: value for key, value in asked.plain().items() if key not in _NOT_EVALUATED}
+    if len(asked.runs) > 1:  # a folder stays the same if there are more runs in it later
+        chosen["runs"] = [os.path.relpath(Path(own).expanduser().resolve(), above) for own in asked.runs]
+    return above / "evaluations" / f"{name}-{fingerprint(chosen)[:8]}"

@@ -9,9 +9,9 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from maskwright.core.errors import UserError, nearest
 from maskwright.optim import adamw, em, muon
 from maskwright.run import machine
-from maskwright.run.assemble import task_spec
+from maskwright.run.assemble import check_further, task_spec
 from maskwright.settings.build import build, find_target, takes
-from maskwright.settings.commands import TrainSettings
+from maskwright.settings.commands import EVALUATION_MASKS, TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
 from maskwright.settings.signature import parameters
@@ -79,6 +79,7 @@ def further_masks_have_a_task(settings: TrainSettings) -> None:
             f"task={find_target(task, 'task').__name__} predicts no masked tokens. Leave them out, or take "
             "task=mlm."
         )
+    check_further(settings.evaluation_masks, EVALUATION_MASKS)
 
 
 def _of_masks(settings: TrainSettings, splits: Sequence[str]) -> dict[str, str]:

@@ -124,9 +124,9 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
     if checkpoint is not None:
         check_resumable(checkpoint, task, settings)
     else:
-        task.count(data)
         if start is not None:
             begins_with = start.load(task)
+        task.count(data)  # those of another corpus are not kept
     if settings.hardware.compile:
         task.encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
 

@@ -105,6 +105,13 @@ class EvaluateSettings(Settings):
             raise broken_value("is empty; name one or more, separated by commas")
         return given
 
+    @field_validator("run")
+    @classmethod
+    def _has_no_empty_name(cls, given: Any) -> Any:
+        if not all(name.strip() for name in _names_of_runs(given)):  # which would be the working directory
+            raise broken_value(f"is '{given}', which has an empty name; separate names by single commas")
+        return given
+
     @model_validator(mode="after")
     def _ratios_are_of_masks(self) -> Self:
         if self.ratios and not self.masks:
@@ -113,10 +120,14 @@ class EvaluateSettings(Settings):
 
     @property
     def runs(self) -> list[str]:
-        if isinstance(self.run, list):
-            return [str(run) for run in self.run]
-        run = str(self.run)
-        return [run] if "," not in run or Path(run).expanduser().exists() else run.split(",")
+        return _names_of_runs(self.run)
+
+
+def _names_of_runs(given: Any) -> list[str]:
+    if isinstance(given, list):
+        return [str(run) for run in given]
+    run = str(given)
+    return [run] if "," not in run or Path(run).expanduser().exists() else [own.strip() for own in run.split(",")]
 
 
 class PredictSettings(Settings):

@@ -24,7 +24,7 @@ from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
 from maskwright.models import complete
 from maskwright.models.flops import without_weights
-from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.attention_mask import AttentionMask, documents_apart
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
 from maskwright.optim.gradients import clip_gradients
 from maskwright.tasks.means import Means
@@ -279,7 +279,7 @@ class Task(LightningModule):
             and runs_flash(documents.device, self.encoder.head_size)
         ):
             return Sequences(batch["sequence_ends"], documents.shape[1])
-        return documents[:, :, None] == documents[:, None, :]
+        return documents_apart(documents)
 
     @property
     def trains_all_parameters(self) -> bool:

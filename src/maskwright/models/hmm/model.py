@@ -81,7 +81,7 @@ class HMM(BaseEncoder):
     def _chain(self, evidence: Tensor, attention_mask: AttentionMask) -> Chain:
         _, starts = _real_and_starts(attention_mask)
         with torch.autocast(evidence.device.type, enabled=False):
-            return forward_backward(evidence, self.initial.weight[0], self.transitions.weight, starts)
+            return forward_backward(evidence, self.initial.table()[0], self.transitions.table(), starts)
 
     def own_loss(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """Minus the expected log-likelihood of tokens and states together, a mean over rows (Baum et al., 1970).
@@ -94,14 +94,12 @@ class HMM(BaseEncoder):
             evidence, visible = embedded[..., :-1], embedded[..., -1:] >= 0
             chain = self._chain(evidence, attention_mask)
             states = chain.posterior()
-            counted = real if starts is None else ~starts if real is None else real & ~starts
+            counted = None if real is None or starts is None else real & ~starts
             with torch.autocast(evidence.device.type, enabled=False):
-                moves = expected_moves(chain, evidence, self.transitions.weight, counted)
-            firsts = states[:, 0].sum(0)
-            if starts is not None:
-                firsts = firsts + (states[:, 1:] * starts[:, 1:, None]).sum((0, 1))
+                moves = expected_moves(chain, evidence, self.transitions.table(), counted)
+            firsts = states[:, 0].sum(0) if starts is None else (states * starts[..., None]).sum((0, 1))
         expected = ((states * visible) * self.embedding(input_ids)).sum()
-        expected = expected + (moves * self.transitions.weight).sum() + (firsts * self.initial.weight[0]).sum()
+        expected = expected + (moves * self.transitions.table()).sum() + (firsts * self.initial.table()[0]).sum()
         return -expected / len(input_ids)
 
     def log_likelihood(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
@@ -111,7 +109,7 @@ class HMM(BaseEncoder):
     def viterbi(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> tuple[Tensor, Tensor]:
         """Returns the likeliest states (B, T), and the log-probability (B,) of these and the tokens together."""
         evidence, (_, starts) = self.embed(input_ids, attention_mask)[..., :-1], _real_and_starts(attention_mask)
-        return viterbi(evidence, self.initial.weight[0], self.transitions.weight, starts)
+        return viterbi(evidence, self.initial.table()[0], self.transitions.table(), starts)
 
     def own_head(self) -> HMMHead:
         return HMMHead(self.embedding, self.kept)
@@ -120,12 +118,12 @@ class HMM(BaseEncoder):
 def _real_and_starts(attention_mask: AttentionMask) -> tuple[Tensor | None, Tensor | None]:
     """Returns where there is no padding, and where chains begin, (B, T) each; None for everywhere, and nowhere."""
     if isinstance(attention_mask, Tensor) and attention_mask.ndim == 3:
-        starts = torch.ones_like(attention_mask[:, 0])
-        starts[:, 1:] = ~attention_mask.diagonal(-1, 1, 2)
-        return attention_mask.diagonal(0, 1, 2), starts
-    real = padding_only(attention_mask)
-    if real is None:
-        return None, None
-    starts = real.clone()  # a chain begins after padding
-    starts[:, 1:] &= ~real[:, :-1]
+        real, follows = attention_mask.diagonal(0, 1, 2), attention_mask.diagonal(-1, 1, 2)
+    else:
+        real = padding_only(attention_mask)
+        if real is None:
+            return None, None
+        follows = real[:, :-1]  # a chain begins after padding
+    starts = real.clone()
+    starts[:, 1:] &= ~follows
     return real, starts

@@ -11,7 +11,8 @@ AttentionMask: TypeAlias = Tensor | Sequences | None
 
 - None: every position sees every other;
 - bool (B, T): False at padding, which no position sees;
-- bool (B, T, T): True where the row's position sees the column's, as for documents that are kept apart;
+- bool (B, T, T): True where the row's position sees the column's, as for documents that are kept apart; False on
+  the diagonal at padding, which no position sees;
 - `Sequences`: each position sees those of its own sequence. On a GPU in half precision, without dropout.
 
 Every encoder takes the first two. Those with `keeps_documents_apart` take the third, and those with a `head_size`
@@ -28,3 +29,15 @@ def padding_only(attention_mask: AttentionMask) -> Tensor | None:
     if isinstance(attention_mask, Sequences) or (attention_mask is not None and attention_mask.ndim != 2):
         raise ValueError("this encoder cannot keep the documents in a row apart")
     return attention_mask
+
+
+def documents_apart(documents: Tensor) -> Tensor:
+    """Returns the mask (B, T, T) by which each position sees those of its own document, and none sees padding.
+
+    Padding sees all others, since attention to nothing is not defined.
+
+    Args:
+        documents: (B, T) their numbers, -1 at padding.
+    """
+    real = documents >= 0
+    return ((documents[:, :, None] == documents[:, None, :]) | ~real[:, :, None]) & real[:, None, :]

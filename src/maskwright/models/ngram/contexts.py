@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskwright.core.hashing import fold
+
 
 def with_neighbours(ids: Tensor, left: int, right: int) -> Tensor:
     """Returns (B, T, left + right + 1) of ids (B, T): those before each, nearest first, those after it, and it."""
@@ -19,10 +21,12 @@ def with_neighbours(ids: Tensor, left: int, right: int) -> Tensor:
 def context_keys(context: Tensor, vocabulary_size: int) -> tuple[Tensor, Tensor]:
     """Returns a number for each context of n tokens (N, n) int64, and whether all its tokens are known, (N,) each.
 
-    Its digits to the base V are the tokens. Numbers of more than 64 bits wrap, so that two contexts can have the
-    same; of those in one corpus, only chance could bring two together.
+    Its digits to the base V are the tokens, as long as V^n such numbers fit into 64 bits: two contexts then never
+    have the same. Otherwise it is a hash of the tokens, by which any two of m contexts have the same number with a
+    probability of about m^2 / 2^65.
     """
+    exact = vocabulary_size ** context.shape[1] <= 2**63
     keys = context.new_zeros(len(context))
     for column in context.T:
-        keys = keys * vocabulary_size + column
+        keys = keys * vocabulary_size + column if exact else fold(keys, column)
     return keys, (context >= 0).all(1)

@@ -27,7 +27,7 @@ class NGram(BaseEncoder):
     Args:
         vocabulary_size: V.
         left, right: the most neighbours on each side that are counted together.
-        minimum: how often a context of two tokens or more occurs at least to be counted.
+        minimum: contexts of two tokens or more that occur less often than this are left out.
         kept: the share of tokens at predicted positions that are the true ones, of those that are not hidden.
         mask_id: the id of the mask token.
     """
