@@ -41,10 +41,30 @@ def test_two_processes_do_not_write_the_same_file(tmp_path):
 @pytest.mark.parametrize("name", ["run", "input"])
 def test_a_part_of_something_else_is_not_continued(tmp_path, name):
     path = tmp_path / "out.csv"
-    with PredictionFile(path, OF, False, 3):
-        pass
+    with PredictionFile(path, OF, False, 1) as file:
+        file.write([{"text": "a"}])
     with pytest.raises(UserError, match=f"begun with another {name}"):
-        PredictionFile(path, OF | {name: "c"}, False, 3)
+        PredictionFile(path, OF | {name: "c"}, False, 1)
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_part_without_a_whole_window_is_not_kept(tmp_path, rows):
+    path = tmp_path / "out.csv"
+    with pytest.raises(ValueError, match="a bad text"), PredictionFile(path, OF, False, 3) as file:
+        file.write([{"text": "a"}] * rows)
+        raise ValueError("a bad text")
+    assert not [*tmp_path.iterdir()]
+    with PredictionFile(path, OF | {"input": "the corrected one"}, False, 3) as file:
+        assert not file.windows
+
+
+def test_a_part_that_a_kill_left_without_rows_is_no_obstacle(tmp_path):
+    part = tmp_path / ".out.csv.part"
+    part.mkdir()
+    (part / "about.json").write_text('{"run": "z"}')
+    (part / "rows.jsonl").touch()
+    with PredictionFile(tmp_path / "out.csv", OF, False, 3) as file:
+        file.finish()
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])

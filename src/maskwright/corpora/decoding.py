@@ -34,8 +34,10 @@ def _zip(path: Path) -> BinaryIO:
     if len(inside) != 1:
         listed = ", ".join(inside[:3]) + ", …" * (len(inside) > 3)
         raise UserError(
-            f"{path} holds {len(inside)} files ({listed}), not one. Unpack it, and name the folder as data.source."
+            f"{path} holds {len(inside)} files ({listed}), not one. Unpack it, and name one of them."
         )
+    if archive.getinfo(inside[0]).flag_bits & 1:
+        raise UserError(f"{path} is encrypted. Unpack it, and name the file inside.")
     return archive.open(inside[0])  # type: ignore[return-value]
 
 
@@ -44,10 +46,12 @@ _OPENERS: dict[str, Callable[[Path], Any]] = {
     ".bz2": bz2.open,
     ".xz": lzma.open,
     # refuses a stream that is cut, and reads all frames of one
-    ".zst": lambda path: pyarrow.input_stream(str(path), compression="zstd"),
+    ".zst": lambda path: io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd")),
     ".zip": _zip,
 }
 COMPRESSED = tuple(_OPENERS)
+# what is raised where a file cannot be opened, or its compression is damaged
+UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pyarrow.ArrowException)
 
 
 def ending(path: Path) -> str:
@@ -78,7 +82,7 @@ def open_text(
     try:
         with _as_text(partial(open_bytes, path), str(path), encoding, newline, errors) as file:
             yield file
-    except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pyarrow.ArrowException) as error:
+    except UNREADABLE as error:
         raise unreadable(path, error) from error
 
 

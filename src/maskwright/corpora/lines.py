@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maskwright.core.errors import UserError
-from maskwright.corpora.decoding import open_bytes
+from maskwright.corpora.decoding import UNREADABLE, open_bytes
 
 
 def lines_of(path: Path, key: str) -> Iterator[str]:
@@ -20,8 +20,8 @@ def lines_of(path: Path, key: str) -> Iterator[str]:
     try:
         with open_bytes(path) as file:
             yield from decoded(file, f"{key}={path}")
-    except (OSError, EOFError) as error:
-        raise UserError(f"{key}={path} cannot be read: {error}.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{key}={path} cannot be read: {error}") from error
 
 
 def decoded(lines: Iterable[bytes | str], name: str) -> Iterator[str]:

@@ -116,7 +116,7 @@ def _of_lines(path: Path) -> Iterator[tuple[str, Pair]]:
 
 
 def _of_csv(path: Path) -> Iterator[tuple[str, Pair]]:
-    reader = csv.DictReader(lines_of(path, "pairs"), strict=True)
+    reader = csv.DictReader((f"{line}\n" for line in lines_of(path, "pairs")), strict=True)
     try:
         for row in reader:
             where = f"pairs={path}, line {reader.line_num}"

@@ -14,7 +14,7 @@ from maskwright.corpora import templates
 from maskwright.corpora.disambiguation import is_disambiguation
 
 _OPENERS: dict[str, Callable[..., Any]] = {".bz2": bz2.open, ".gz": gzip.open}
-# the word differs by language: #WEITERLEITUNG [[...]]; a list has a blank behind its mark
+# the word differs by language: #WEITERLEITUNG [[...]]; a list has a blank after its mark
 _REDIRECT = re.compile(r"\s*#\s*redirect\b|\s*[#＃][^\W\d][\w-]*\s*:?\s*\[\[", re.IGNORECASE)
 # `<siteinfo>` has one name of each namespace; these older and other ones occur too
 _ALIASES = {

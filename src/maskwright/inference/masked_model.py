@@ -79,10 +79,8 @@ class MaskedModel:
         ]
         most = max((text for text in found), key=lambda text: len(text.ids), default=None)
         if long == "refuse" and most is not None and self.room is not None and len(most.ids) > self.room:
-            raise UserError(
-                f"The text {shortened(most.text)} has {len(most.ids):,} tokens, but the model reads rows of "
-                f"{self.room:,}. Shorten it, or set long=windows, which reads it in overlapping windows."
-            )
+            instead = "Shorten it, or set long=windows, which reads it in overlapping windows."
+            raise too_long(most.text, len(most.ids), self.room, instead)
         return found
 
     def row(self, ids: np.ndarray) -> np.ndarray:
@@ -136,6 +134,18 @@ class MaskedModel:
                 torch.from_numpy(ids).to(self.device), mask, torch.from_numpy(positions).to(self.device)
             )
         return found[torch.from_numpy(valid).to(self.device)]
+
+
+def too_long(text: str, tokens: int, room: int, instead: str) -> UserError:
+    """Returns the error of a text that does not fit in a row.
+
+    Args:
+        room: the most tokens of a text in a row.
+        instead: what to do, as a sentence.
+    """
+    return UserError(
+        f"The text {shortened(text)} has {tokens:,} tokens, but the model reads rows of {room:,}. {instead}"
+    )
 
 
 def shortened(text: str, length: int = 60) -> str:

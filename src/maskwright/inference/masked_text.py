@@ -100,9 +100,9 @@ class MaskReader:
             run = list(tokens[first:end])
             begins, ends = text.encoded.offsets[text.masks[[first, end - 1]], [0, 1]]
             before = text.encoded.text[at:begins]
-            behind_mark = text.masks[first] > 0 and self.tokenizer.is_mark[text.ids[text.masks[first] - 1]]
+            after_mark = text.masks[first] > 0 and self.tokenizer.is_mark[text.ids[text.masks[first] - 1]]
             blank = self._blank_before(run[0])
-            if blank is not None and not (behind_mark and not blank):
+            if blank is not None and not (after_mark and not blank):
                 before = before.rstrip(" ") + " " * (blank and bool(parts or before.strip()))
             parts += [before, self._spelled(run)]
             at = int(ends)
@@ -133,9 +133,11 @@ class MaskReader:
         """Returns a token as the vocabulary spells it."""
         return self.tokenizer.backend.id_to_token(token) or ""
 
-    def candidate(self, word: str) -> int:
-        """Returns the token that a word is, behind a blank if there is such a one, or that is spelled like this.
+    def candidate(self, word: str, key: str = "candidates") -> int:
+        """Returns the token that a word is, after a blank if there is such a one, or that is spelled like this.
 
+        Args:
+            key: the config key that names the word, for messages.
         Raises:
             UserError: there is none.
         """
@@ -145,11 +147,11 @@ class MaskReader:
                 return int(ids[0])
         token = self.tokenizer.backend.token_to_id(word)
         if token is None or token in self.tokenizer.special_ids:
-            pieces = [self.spelling(int(i)) for i in self.tokenizer.encode([word])[0][0]]
-            raise UserError(
-                f"candidates: {word!r} is not one token of this model but {len(pieces)}: {', '.join(pieces)}. A "
-                "mask stands for one token."
-            )
+            ids = self.tokenizer.encode([word])[0][0]
+            what = f"is not one token of this model but {len(ids)}: {', '.join(map(self.spelling, ids.tolist()))}"
+            if len(ids) < 2:
+                what = "is no token of this model"
+            raise UserError(f"{key}={word!r} {what}. A mask stands for one token.")
         return token
 
 
@@ -170,8 +172,8 @@ def _reading_masks(tokenizer: Tokenizer) -> Tokenizer:
 def _occurrences(word: str, text: str) -> list[tuple[int, int]]:
     """Returns the first character of a word, and the one after its last, where it is no part of a longer one."""
     word = word.strip()
-    before, behind = r"(?<!\w)" * bool(re.match(r"\w", word)), r"(?!\w)" * bool(re.search(r"\w$", word))
-    return [match.span() for match in re.finditer(before + re.escape(word) + behind, text)] if word else []
+    before, after = r"(?<!\w)" * bool(re.match(r"\w", word)), r"(?!\w)" * bool(re.search(r"\w$", word))
+    return [match.span() for match in re.finditer(before + re.escape(word) + after, text)] if word else []
 
 
 def _runs(masks: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -62,7 +62,7 @@ def score(
     Each token is predicted from a row in which it is masked, and with it
 
     - `original`: nothing else (Salazar et al., 2020). Tokens of a rare word give each other away.
-    - `word_l2r`: the tokens behind it in its word (Kauf & Ivanova, 2023).
+    - `word_l2r`: the tokens after it in its word (Kauf & Ivanova, 2023).
     - `whole_word`: all tokens of its word (Kauf & Ivanova, 2023).
 
     Args:

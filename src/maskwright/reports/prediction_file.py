@@ -39,11 +39,7 @@ class PredictionFile:
 
     def __init__(self, path: Path, identity: dict[str, str], overwrite: bool, window: int):
         self.path, self.window = path, window
-        check_ending(path)
-        if path.is_dir():
-            raise UserError(f"output={path} is a folder. Name a file, such as output={path}/predictions.jsonl")
-        if path.exists() and not overwrite:
-            raise UserError(f"output={path} is finished already. Name another file, or replace it: overwrite=true")
+        check_output(path, overwrite)
         self.folder = path.with_name(f".{path.name}.part")
         self.rows = self.folder / "rows.jsonl"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +58,7 @@ class PredictionFile:
 
     def _check(self, identity: dict[str, str]) -> None:
         about = self.folder / "about.json"
-        if not about.is_file():
+        if not about.is_file() or not (self.rows.is_file() and self.rows.stat().st_size):
             text = json.dumps(identity, indent=2)
             write_file(about, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         held = json.loads(about.read_text(encoding="utf-8"))
@@ -115,7 +111,10 @@ class PredictionFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        begun = self.folder.is_dir() and self._cut()
         self._lock.release()
+        if not begun:  # nothing that could be continued; a corrected command begins anew
+            shutil.rmtree(self.folder, ignore_errors=True)
         if is_disk_full(error):
             raise UserError(
                 f"No space left on the device of output={self.path}. Free some; the same command continues."
@@ -125,6 +124,19 @@ class PredictionFile:
 def line(row: Row) -> str:
     """Returns a row as a line of JSON."""
     return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Checks that a file of this name can be written.
+
+    Raises:
+        UserError: its ending is unknown, or it is there already.
+    """
+    check_ending(path)
+    if path.is_dir():
+        raise UserError(f"output={path} is a folder. Name a file, such as output={path}/predictions.jsonl")
+    if path.exists() and not overwrite:
+        raise UserError(f"output={path} is finished already. Name another file, or replace it: overwrite=true")
 
 
 def check_ending(path: Path, others: Iterable[str] = ()) -> None:

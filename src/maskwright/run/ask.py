@@ -3,7 +3,7 @@
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -70,10 +70,10 @@ def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -
     """
     encoder, head = saved.untrained() if untrained else (saved.encoder, saved.head)
     if head is None:
-        what = "that of a model without a head for masked tokens" if saved.place else "one without `task=mlm`"
+        why = "the model has no head for them" if saved.place else "it learned labels alone"
         raise UserError(
-            f"run='{asked.run}' is {what}, so it predicts no masked tokens. Name a run of task=mlm or "
-            "task=multitask, or a model of the hub such as bert-base-uncased."
+            f"run='{asked.run}' predicts no masked tokens: {why}. Name a run of task=mlm or task=multitask, or a "
+            "model of the hub such as bert-base-uncased."
         )
     fabric = one_device(asked.hardware)
     modules: list[Any] = [encoder, head]
@@ -101,7 +101,7 @@ def texts_of(asked: AskSettings) -> Texts:
         raise UserError("There are no texts. Name them: text='A text', file=texts.txt, or - for stdin.")
     texts = given_texts(asked.text)
     if texts == [STDIN]:
-        return Texts(lambda: decoded(_stdin(), "stdin"), None, STDIN)
+        return Texts(stdin_lines, None, STDIN)
     return Texts(lambda: iter(texts), len(texts), texts)
 
 
@@ -130,8 +130,13 @@ def checked_text(text: str) -> str:
     return text
 
 
-def _stdin() -> Iterable[bytes | str]:
-    return sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else sys.stdin
+def stdin_lines() -> Iterator[str]:
+    """Yields the lines of stdin, in UTF-8 whatever the locale is.
+
+    Raises:
+        UserError: a line is not in UTF-8.
+    """
+    return decoded(sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else sys.stdin, "stdin")
 
 
 def answer(
@@ -142,6 +147,7 @@ def answer(
     show: Callable[[Sequence[Row], TextIO], None],
     doing: str,
     settings: object = None,
+    known: Callable[[Row], None] = lambda row: None,
 ) -> int:
     """Makes a row of each text, and prints or writes it, as `output` says.
 
@@ -150,10 +156,11 @@ def answer(
         show: prints rows for people to a stream.
         doing: what a progress bar says.
         settings: what else the rows depend on, in plain containers.
+        known: see `Rows`.
     Returns:
         The number of rows.
     """
-    rows = Rows(_windows(texts.read()), make, lambda window: window, WINDOW, texts.number, doing)
+    rows = Rows(_windows(texts.read()), make, lambda window: window, WINDOW, texts.number, doing, known)
     return deliver(rows, asked, saved, show, [texts.identity, settings], "rows")
 
 
@@ -174,7 +181,7 @@ def deliver(
     Returns:
         Their number.
     """
-    output = checked_output(asked.output)
+    output = checked_output(asked.output, asked.overwrite)
     with stdout_for_rows() as stdout:
         if output is None:
             return rows.print(lines if asked.output == STDOUT else show, stdout)
@@ -199,5 +206,5 @@ def digest_of(saved: SavedRun) -> str:
     for module in filter(None, modules):
         for name, weight in sorted(module.state_dict().items()):
             found.update(name.encode())
-            found.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            found.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()

@@ -174,8 +174,8 @@ class Explainer:
             found = explain(prediction, self.methods, self.asked.steps, self.asked.seed)
         except Unsuited as error:
             raise UserError(
-                f"method={self.asked.method} does not suit run='{self.asked.run}': {error}. Choose method=all, which "
-                "leaves out what does not."
+                f"method={self.asked.method} does not suit run='{self.asked.run}': {error}. Choose method=all, "
+                "which leaves out what does not."
             ) from None
         for name in found.left_out.keys() - self._left_out:
             console().print(f"note: {name} is left out: {found.left_out[name]}")

@@ -12,7 +12,7 @@ from maskwright.core.terminal import console
 from maskwright.inference.fill import Choice, Fill, fill
 from maskwright.inference.masked_text import MaskedText, MaskReader
 from maskwright.run.ask import answer, masked_model, open_saved, texts_of
-from maskwright.run.output import Row
+from maskwright.run.output import Row, checked_output
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import FillSettings
 
@@ -27,6 +27,7 @@ def run_fill(cfg: DictConfig) -> int:
     quiet()
     asked = FillSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     hide, only = (_words(asked, key) for key in ("hide", "candidates"))
+    checked_output(asked.output, asked.overwrite)  # before the work
     saved = open_saved(asked)
     texts = texts_of(asked)
     model = masked_model(asked, saved)

@@ -30,7 +30,7 @@ def run_generate(cfg: DictConfig) -> int:
     """
     quiet()
     asked = GenerateSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    checked_output(asked.output)  # before the work
+    checked_output(asked.output, asked.overwrite)  # before the work
     recipe = _recipe(asked)
     texts = _texts(asked)
     plot = _plot(asked, texts)
@@ -105,6 +105,7 @@ def _plot(asked: GenerateSettings, texts: Texts) -> Path | None:
         raise UserError("plot: mask_predict has no chains to draw. Choose method=gibbs or method=metropolis.")
     if texts.number != 1:
         raise UserError("plot draws the chains of one text. Give one by text=…, or leave plot out.")
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -182,7 +183,9 @@ def show(rows: Sequence[Row], stream: TextIO) -> None:
         shown.print(Text(rows[0]["text"], style="bold"))
     for row in rows:
         energy = f"  energy {row['energy']:.2f}" if "energy" in row else ""
-        shown.print(f"  {row['written']}  (pseudo-perplexity {row['pseudo_perplexity']:,.1f}{energy})")
+        perplexity = row["pseudo_perplexity"]  # of texts without tokens there is none
+        quality = "no tokens" if perplexity is None else f"pseudo-perplexity {perplexity:,.1f}"
+        shown.print(f"  {row['written']}  ({quality}{energy})")
     first = rows[0]
     said = [f"pseudo-perplexity {first['pseudo_perplexity_of_all']:,.1f}"]
     for name in ("distinct_1", "distinct_2", "self_bleu"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar
 
 from maskwright.core.terminal import Bar, bar, console
-from maskwright.reports.prediction_file import PredictionFile, check_ending, line
+from maskwright.reports.prediction_file import PredictionFile, check_output, line
 
 STDOUT = "-"
 
@@ -102,16 +102,16 @@ def lines(rows: Sequence[Row], stdout: TextIO) -> None:
     stdout.write("".join(map(line, rows)))
 
 
-def checked_output(output: str | None) -> Path | None:
+def checked_output(output: str | None, overwrite: bool) -> Path | None:
     """Returns the file that rows go to; None for stdout.
 
     Raises:
-        UserError: its ending is unknown.
+        UserError: its ending is unknown, or it is finished already and may not be replaced.
     """
     if output is None or output == STDOUT:
         return None
     path = Path(output).expanduser()
-    check_ending(path)
+    check_output(path, overwrite)
     return path
 
 

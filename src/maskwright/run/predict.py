@@ -33,7 +33,7 @@ def predict(cfg: DictConfig, overrides: Sequence[str] = ()) -> int:
     """
     quiet()
     asked = PredictSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    output = checked_output(asked.output)
+    output = checked_output(asked.output, asked.overwrite)
     if asked.hardware.devices != 1:
         raise UserError(
             f"hardware.devices={asked.hardware.devices}, but predictions are made on one device. Set it to 1."

@@ -1,7 +1,5 @@
 """Which texts `src/predict.py` makes predictions for: those of a source, of the command line, or of stdin."""
 
-import io
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +13,7 @@ from maskwright.corpora.inputs import Input, inputs
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.recipe import SOURCE_KEYS, source_recipe, sources_of
 from maskwright.corpora.source import Source
-from maskwright.run.ask import STDIN, checked_text, given_texts
+from maskwright.run.ask import STDIN, given_texts, stdin_lines
 from maskwright.run.assemble import is_option, other_data
 from maskwright.run.saved import SavedRun
 from maskwright.settings.commands import PredictSettings
@@ -55,7 +53,7 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     if asked.text is not None:
         texts = given_texts(asked.text)
         if texts == [STDIN]:
-            return Texts(lambda: made(map(checked_text, _lines())), [*identity, STDIN])
+            return Texts(lambda: made(stdin_lines()), [*identity, STDIN])
         return Texts(lambda: made(texts), [*identity, texts], len(texts))
     if not chosen and given.get("source") is None:
         raise UserError(
@@ -102,13 +100,3 @@ def _raw(source: Source, splits: str) -> Iterator[str | Labelled | Tagged]:
         source.read(split, unlabelled=source.document == files.EACH) for split in splits.split("+")
     )
     return map(wikimedia.plain_text, texts) if source.find()[0] == "dump" else iter(texts)
-
-
-def _lines() -> Iterator[str]:
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # whatever the locale is
-    try:
-        for line in sys.stdin:
-            yield line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"What stdin holds is not UTF-8: {error}.") from None

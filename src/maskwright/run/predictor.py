@@ -15,17 +15,19 @@ from maskwright.data.loader import to_tensors
 from maskwright.data.unlabelled import rows_of_inputs
 from maskwright.run.machine import on_gpu
 from maskwright.run.saved import SavedRun
-from maskwright.run.trainer import precision
 from maskwright.settings.hardware import Hardware
 
 
 def one_device(hardware: Hardware) -> Fabric:
-    """Returns what places modules and tensors on one device of this hardware, and computes in its precision."""
+    """Returns what places modules and tensors on one device of this hardware, and computes in its precision.
+
+    `auto` is float32, unlike in training: what is asked are probabilities, whose digits half precision would lose.
+    """
     gpu = on_gpu(hardware)
     return Fabric(
         accelerator="cuda" if gpu else "cpu",
         devices=1,
-        precision=precision(hardware.precision, gpu),  # type: ignore[arg-type]
+        precision="32-true" if hardware.precision == "auto" else hardware.precision,
         plugins=[LightningEnvironment()],  # one process, whatever a cluster says
     )
 

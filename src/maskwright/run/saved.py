@@ -17,6 +17,7 @@ from maskwright.models import Encoder
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
 from maskwright.models.pretrained.opening import CLASSIFIER, open_config
 from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_task, task_spec, vocabulary_of
+from maskwright.run.directory import CONFIG
 from maskwright.settings.build import takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
@@ -71,9 +72,7 @@ class SavedRun:
                 if checkpoint.is_file():
                     return cls(name, key, checkpoint=checkpoint)
             if not (path / "config.json").is_file():
-                raise UserError(
-                    f"{key}='{name}' is a folder with neither checkpoints of a run nor a config.json of the hub."
-                )
+                raise _without_checkpoint(path, f"{key}='{name}'")
             return cls(name, key, place=name if name.startswith(PACKAGE) else str(path.resolve()))
         if path.suffix == ".ckpt":
             raise UserError(f"{key}='{name}': there is no checkpoint {path}.")
@@ -270,3 +269,14 @@ class SavedRun:
             return task.encoder, task.head
         encoder = Pretrained(len(self.tokenizer), self.place, reinitialize=True).eval()
         return encoder, None if (own := encoder.own_head()) is None else own.eval()
+
+
+def _without_checkpoint(folder: Path, named: str) -> UserError:
+    """Returns what is wrong with a folder that has none of the wanted checkpoints and is no model of the hub."""
+    if others := [kind for kind in _KEPT if (folder / CHECKPOINTS / f"{kind}.ckpt").is_file()]:
+        return UserError(f"{named} has no such checkpoint, but {others[0]}.ckpt. Set checkpoint={others[0]}.")
+    if (folder / CONFIG).is_file():
+        return UserError(
+            f"{named} is a run without a checkpoint: it ended before its first one, or callbacks=none kept none."
+        )
+    return UserError(f"{named} is a folder with neither checkpoints of a run nor a config.json of the hub.")

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
-from maskwright.inference import MaskedModel
 from maskwright.inference.score import Score, score
 from maskwright.run.ask import answer, masked_model, open_saved, texts_of
-from maskwright.run.output import STDOUT, Row
+from maskwright.run.output import STDOUT, Row, checked_output
 from maskwright.run.score_pairs import score_pairs
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import ScoreSettings
+from maskwright.text.tokenizer import Tokenizer
 
 
 def run_score(cfg: DictConfig) -> int:
@@ -32,44 +32,52 @@ def run_score(cfg: DictConfig) -> int:
         if asked.text is not None or asked.file is not None:
             raise UserError("pairs and text or file are both given. Name one of them.")
         return score_pairs(asked, saved)
+    checked_output(asked.output, asked.overwrite)  # before the work
     texts = texts_of(asked)
     model = masked_model(asked, saved)
-    total = Total(model)
+    total = Total(model.tokenizer)
 
     def make(some: list[str]) -> list[Row]:
-        return [total.add(found) for found in score(model, some, asked.method, asked.long)]
+        rows = [row_of(found, model.tokenizer) for found in score(model, some, asked.method, asked.long)]
+        for row in rows:
+            total.add(row)
+        return rows
 
-    count = answer(asked, saved, texts, make, show, "Scoring", [asked.method, asked.long])
+    count = answer(asked, saved, texts, make, show, "Scoring", [asked.method, asked.long], total.add)
     console(sys.stderr if asked.output == STDOUT else None).print(total.said())
     return count
 
 
-class Total:
-    """What the scores of many texts sum up to."""
+def row_of(found: Score, tokenizer: Tokenizer) -> Row:
+    """Returns the row of a text."""
+    ids = found.encoded.ids
+    return {
+        "text": found.encoded.text,
+        "pll": found.pll,
+        "tokens": len(ids),
+        "bytes": found.bytes,
+        "pseudo_perplexity": found.pseudo_perplexity if len(ids) else None,
+        "bits_per_byte": found.bits_per_byte if found.bytes else None,
+        "token": [tokenizer.backend.id_to_token(int(i)) for i in ids],
+        "log_probability": [round(float(value), 6) for value in found.log_probabilities],
+    }
 
-    def __init__(self, model: MaskedModel):
-        self.tokenizer = model.tokenizer
+
+class Total:
+    """What the rows of many texts sum up to."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.unk = tokenizer.special.get("unk")
         self.pll = 0.0
         self.texts = self.tokens = self.bytes = self.unknown = 0
 
-    def add(self, found: Score) -> Row:
-        """Adds a text; returns its row."""
-        ids = found.encoded.ids
-        self.pll += found.pll
+    def add(self, row: Row) -> None:
+        """Adds the row of a text."""
+        self.pll += row["pll"]
         self.texts += 1
-        self.tokens += len(ids)
-        self.bytes += found.bytes
-        self.unknown += int((ids == self.tokenizer.unk_id).sum()) if self.tokenizer.unk_id is not None else 0
-        return {
-            "text": found.encoded.text,
-            "pll": found.pll,
-            "tokens": len(ids),
-            "bytes": found.bytes,
-            "pseudo_perplexity": found.pseudo_perplexity if len(ids) else None,
-            "bits_per_byte": found.bits_per_byte if found.bytes else None,
-            "token": [self.tokenizer.backend.id_to_token(int(i)) for i in ids],
-            "log_probability": [round(float(value), 6) for value in found.log_probabilities],
-        }
+        self.tokens += row["tokens"]
+        self.bytes += row["bytes"]
+        self.unknown += row["token"].count(self.unk)
 
     def said(self) -> str:
         """Returns the sums as sentences."""
@@ -82,7 +90,7 @@ class Total:
         )
         if self.unknown:
             said += (
-                f"\nnote: tokens that are {self.tokenizer.special['unk']}, which stands for any text: "
+                f"\nnote: tokens that are {self.unk}, which stands for any text: "
                 f"{self.unknown:,}. The bits per byte are too low to compare with other tokenizers."
             )
         return said

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from maskwright.core.errors import UserError, nearest
+from maskwright.core.errors import UserError
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
 from maskwright.inference.masked_model import MaskedModel, shortened
@@ -52,9 +52,9 @@ class Fills:
             raise UserError(f"word={word}, but a fill is explained where the mask token stands. Leave it out.")
         if not text.strip():
             return None
-        if target is not None:
-            self._named(target)
         reader = self._reader
+        if target is not None:
+            reader.candidate(target, "target")
         text = reader.spelled(text)
         if reader.mask not in text:
             raise UserError(
@@ -69,8 +69,7 @@ class Fills:
         position = at - window.begin + 1
         with torch.no_grad():
             shares = self._shares(ids[None], position)[0]
-        tokens = None if target is None else self._named(target)
-        token = int(shares.argmax()) if tokens is None else max(tokens, key=lambda own: float(shares[own]))
+        token = int(shares.argmax()) if target is None else self._reader.candidate(target, "target")
         units = self.cut(encoded, window, masked)
         prediction = Prediction(
             ids,
@@ -96,31 +95,7 @@ class Fills:
         tokenizer = self.model.tokenizer
         return tokenizer.decode([token]).strip() or str(tokenizer.backend.id_to_token(token))
 
-    def _named(self, target: str) -> list[int]:
-        """Returns the tokens that are spelled so.
-
-        Raises:
-            UserError: there is none.
-        """
-        normalizer = self.model.tokenizer.backend.normalizer
-        names = {target.strip(), target.strip() if normalizer is None else normalizer.normalize_str(target).strip()}
-        found = [token for name in names for token in self._tokens.get(name, ())]
-        if not found:
-            raise UserError(
-                f"target={target} is no single token of this model.{nearest(target, self._tokens)} "
-                "A fill is one token."
-            )
-        return found
-
     @cached_property
     def _reader(self) -> MaskReader:
         """Made once: it copies the whole tokenizer."""
         return MaskReader(self.model)
-
-    @cached_property
-    def _tokens(self) -> dict[str, list[int]]:
-        """The tokens that are spelled alike, without blanks around them."""
-        tokens: dict[str, list[int]] = {}
-        for token in self.model.tokenizer.ordinary_ids:
-            tokens.setdefault(self._spell(token), []).append(token)
-        return tokens

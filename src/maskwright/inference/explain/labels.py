@@ -17,7 +17,7 @@ from maskwright.data.rows import Rows
 from maskwright.data.unlabelled import rows_of_inputs
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
-from maskwright.inference.masked_model import TOKENS_PER_BATCH
+from maskwright.inference.masked_model import TOKENS_PER_BATCH, shortened, too_long
 from maskwright.inference.text_rows import Encoded, Window
 from maskwright.text.tokenizer import Tokenizer
 
@@ -86,10 +86,8 @@ class Labels:
         encoded = Encoded(item.clean, *self.tokenizer.encode([item.clean], offsets=True)[0])
         room = self.data["block_size"] - 2
         if len(encoded.ids) > room and not in_windows:
-            raise UserError(
-                f"The text {text[:60]!r} has {len(encoded.ids):,} tokens, but the model reads rows of {room:,}. "
-                "Shorten it, or set long=windows, which explains each part of it by itself."
-            )
+            instead = "Shorten it, or set long=windows, which explains each part of it by itself."
+            raise too_long(text, len(encoded.ids), room, instead)
         return item, encoded, self._words(item, word) if len(encoded.ids) else None, chosen
 
     def _target(self, target: str | None) -> int | None:
@@ -118,7 +116,8 @@ class Labels:
             return {int(word) - 1}
         if not found:
             raise UserError(
-                f"word={word} is none of the {len(spelled)} words of {item.text[:60]!r}.{nearest(word, spelled)}"
+                f"word={word} is none of the {len(spelled)} words of {shortened(item.text)}."
+                + nearest(word, spelled)
             )
         return found
 

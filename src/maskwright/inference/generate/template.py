@@ -1,9 +1,9 @@
-"""What is to be written: a text with masks, or a number of tokens behind a prompt."""
+"""What is to be written: a text with masks, or a number of tokens after a prompt."""
 
 import numpy as np
 
 from maskwright.core.errors import UserError
-from maskwright.inference.masked_model import shortened
+from maskwright.inference.masked_model import shortened, too_long
 from maskwright.inference.masked_text import MaskedText, MaskReader
 from maskwright.inference.text_rows import Encoded
 
@@ -26,18 +26,15 @@ def template_of(reader: MaskReader, text: str, length: int | None, room: int | N
         template = _continued(reader, text.rstrip(), length)
     tokens = len(template.ids)
     if room is not None and tokens > room:
-        what = (
-            f"length={length} is more"
-            if length is not None
-            else f"The text {shortened(text)} has {tokens:,} tokens"
-        )
-        raise UserError(f"{what}, but the model reads rows of {room:,} tokens. Write a shorter text.")
+        if length is None:
+            raise too_long(text, tokens, room, "Shorten it.")
+        raise UserError(f"length={length}, but the model reads rows of {room:,} tokens. Set it to {room} or less.")
     return template
 
 
 def _continued(reader: MaskReader, prompt: str, length: int) -> MaskedText:
-    """Returns a prompt with as many masks behind it as `length` leaves."""
-    if reader.mask in prompt:
+    """Returns a prompt with as many masks after it as `length` leaves."""
+    if reader.mask in reader.spelled(prompt):
         raise UserError(
             f"length={length} is given for the text {shortened(prompt)}, which has masks. Leave out one of "
             "them: masks say how many tokens are missing; a length is for a prompt without masks, or for no text."

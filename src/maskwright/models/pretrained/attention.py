@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def shown_attention(model: Any, input_ids: Tensor) -> list[Tensor]:
-    """Returns the attention weights (B, N, T, T) of each layer for input_ids (B, T); an empty list if there are none.
+    """Returns the attention weights (B, N, T, T) of each layer for input_ids (B, T); none if it shows none.
 
     A fused attention returns no weights, so the model attends step by step meanwhile.
     """

@@ -36,7 +36,7 @@ class PretrainedClassifier(nn.Module):
         self.model: Any = open_classifier(name).eval()
         if mask_id >= len(self.embedding.weight):
             raise UserError(
-                f"'{name}' has no embedding of a mask token, by which words are hidden, so its predictions cannot be "
+                f"'{name}' has no embedding of a mask token, which hides words, so its predictions cannot be "
                 "explained."
             )
         config = self.model.config
@@ -69,7 +69,7 @@ class PretrainedClassifier(nn.Module):
 
     @torch.enable_grad()
     def read_from(self, batch: dict[str, Tensor]) -> Tensor:
-        """Returns how much the largest logit is read from each hidden state of the last layer, (B, T), adding up to 1.
+        """Returns how much the largest logit is read from each hidden state of the last layer, (B, T); sums are 1.
 
         Models pool them in ways of their own, so this is the share of the norm of the gradient.
         """

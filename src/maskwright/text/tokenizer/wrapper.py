@@ -141,7 +141,7 @@ class Tokenizer:
 
         A word is what the pre-tokenizer says, and a token of punctuation is a word by itself even
         where the pre-tokenizer left it glued to its neighbour (SentencePiece splits at blanks only).
-        A lone word mark belongs to the token behind it.
+        A lone word mark belongs to the token after it.
         """
         starts = np.ones(len(ids), dtype=bool)
         if len(ids) > 1:
