@@ -293,14 +293,15 @@ def test_proposals_without_meaning_are_refused(settings, message):
         ("the old sailor", None, None, r"'the old sailor' has no mask\. Write \[MASK\] where"),
         ("  ", None, None, r"An empty text has no mask\. Write \[MASK\] for each token"),
         ("the [MASK] sailor", 5, None, "length=5 is given for the text 'the .MASK. sailor', which has masks"),
+        ("the <mask> sailor", 5, None, "length=5 is given for the text 'the <mask> sailor', which has masks"),
         (
             "the the the",
             3,
             None,
             "length=3 leaves nothing to write: the text 'the the the' has 3 tokens. Set it to 4",
         ),
-        ("", 99, 62, "length=99 is more, but the model reads rows of 62 tokens"),
-        ("the [MASK] the the", None, 3, "'the .MASK. the the' has 4 tokens, but the model reads rows of 3 tokens"),
+        ("", 99, 62, "length=99, but the model reads rows of 62 tokens"),
+        ("the [MASK] the the", None, 3, r"'the .MASK. the the' has 4 tokens, but the model reads rows of 3\."),
     ],
 )
 def test_templates_that_cannot_be_written_are_refused(tokenizer, text, length, room, message):  # noqa: F811

@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from maskwright.core.errors import UserError
+from maskwright.corpora.lines import lines_of
 from maskwright.corpora.pairs import Pair, read_pairs
 from maskwright.inference.minimal_pairs import accuracy
 from maskwright.inference.score import METHODS, score
+from maskwright.run import ask
 from maskwright.run.saved import SavedRun
 from maskwright.run.score import run_score
 from tests.conftest import compose_command
+from tests.corpora.compressions import COMPRESSIONS
 from tests.inference.test_masked_model import ENCODERS, make, tokenizer  # noqa: F401  a fixture
 from tests.texts import make_text
 
@@ -127,6 +130,9 @@ def test_the_formats_of_pairs(tmp_path):
     assert read_pairs(tmp_path / "u.jsonl")[1] == Pair("Yes.", "Not.", "u", "t")
     (tmp_path / "own.csv").write_text('good,bad\n"A, B.",B.\n')
     assert read_pairs(tmp_path / "own.csv") == [Pair("A, B.", "B.", "own", "own")]
+    (tmp_path / "broken.csv").write_text('good,bad\n"One\ntwo.",Two.\n')
+    assert read_pairs(tmp_path / "broken.csv") == [Pair("One\ntwo.", "Two.", "broken", "broken")]
+    (tmp_path / "broken.csv").unlink()
     (tmp_path / "two.csv").write_text("good,bad,paradigm,phenomenon\nA,B,x,y\n")
     assert read_pairs(tmp_path / "two.csv") == [Pair("A", "B", "x", "y")]
     assert len(read_pairs(tmp_path)) == 6
@@ -185,6 +191,47 @@ def test_texts_of_every_kind_are_scored(hub_model, tmp_path, capsys):
     assert "bits per byte" in err
     assert run(f"run={hub_model}", "text=A house.") == 1
     assert "pseudo-perplexity" in capsys.readouterr().out
+
+
+def test_the_total_of_a_continued_file_is_that_of_all_texts(hub_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ask, "WINDOW", 2)
+    file, output = tmp_path / "texts.txt", tmp_path / "out.jsonl"
+    file.write_text("A house.\nThe old house.\nA cat.\nThe cat.\nA dog.\n")
+    given = [f"run={hub_model}", f"file={file}", f"output={output}"]
+    run(*given)
+    expected = capsys.readouterr().out
+    output.unlink()
+    real, calls = score, []
+
+    def stopped(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("maskwright.run.score.score", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(*given)
+    capsys.readouterr()
+    run(*given)
+    out, err = capsys.readouterr()
+    assert "2 rows were there already" in err
+    total = next(line for line in expected.splitlines() if line.startswith("texts: 5"))
+    assert total in out.splitlines()
+
+
+@pytest.mark.parametrize("ending", COMPRESSIONS)
+def test_compressed_texts_are_read_and_damaged_ones_refused(tmp_path, ending):
+    text = "".join(f"line {number} of this file\n" for number in range(2000)).encode()
+    file = tmp_path / f"texts.txt.{ending}"
+    file.write_bytes(COMPRESSIONS[ending](text))
+    assert list(lines_of(file, "file")) == text.decode().splitlines()
+    whole = file.read_bytes()
+    for damaged in (whole[:-40], b"no archive", whole[:-200] + bytes(20) + whole[-180:]):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"file=.*texts\.txt\..* cannot be read: "):
+            list(lines_of(file, "file"))
 
 
 def test_pairs_are_scored_beside_their_controls(hub_model, tmp_path, capsys):
@@ -250,5 +297,5 @@ def test_models_without_masked_tokens_are_refused(tmp_path, hub_model):
     transformers.BertModel.from_pretrained(hub_model).save_pretrained(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_text((hub_model / name).read_text())
-    with pytest.raises(UserError, match=r"a model without a head for masked tokens"):
+    with pytest.raises(UserError, match=r"the model has no head for them"):
         run(f"run={tmp_path}", "text=a")
