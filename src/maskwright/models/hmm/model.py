@@ -119,11 +119,10 @@ def _real_and_starts(attention_mask: AttentionMask) -> tuple[Tensor | None, Tens
     """Returns where there is no padding, and where chains begin, (B, T) each; None for everywhere, and nowhere."""
     if isinstance(attention_mask, Tensor) and attention_mask.ndim == 3:
         real, follows = attention_mask.diagonal(0, 1, 2), attention_mask.diagonal(-1, 1, 2)
+    elif (given := padding_only(attention_mask)) is None:
+        return None, None
     else:
-        real = padding_only(attention_mask)
-        if real is None:
-            return None, None
-        follows = real[:, :-1]  # a chain begins after padding
+        real, follows = given, given[:, :-1]  # a chain begins after padding
     starts = real.clone()
     starts[:, 1:] &= ~follows
     return real, starts
