@@ -141,7 +141,7 @@ def test_fills_of_a_model_of_the_hub_are_explained(hub_model, tmp_path, capsys):
     assert "rollout: comprehensiveness" in shown
     for given, said in [
         (["text=no mask"], r"has no \[MASK\], so there is no fill"),
-        (["text=a [MASK]", "target=nothinglikeit"], "is no single token"),
+        (["text=a [MASK]", "target=nothinglikeit"], "is not one token of this model but"),
         (["text=a [MASK]", "word=a"], "Leave it out"),
         (["text=" + "the sea " * 80 + "[MASK]"], "reads rows of 62"),
     ]:
@@ -267,5 +267,5 @@ def test_a_model_without_attention_is_not_explained_by_it(run, tmp_path, capsys)
         explained(folder, "text=['the [MASK]', 'none']", f"output={tmp_path / 'none.jsonl'}")
     assert not list(tmp_path.glob(".none*"))
     (folder / "checkpoints" / "best.ckpt").unlink()
-    with pytest.raises(UserError, match="neither checkpoints"):
+    with pytest.raises(UserError, match=r"no such checkpoint, but last\.ckpt\. Set checkpoint=last"):
         explained(folder, "text=the [MASK]")

@@ -79,7 +79,7 @@ def test_texts_come_from_stdin(hub_model, tmp_path):
         (["text='the river'", "hide=rivers"], "hide='rivers' is no word of the text"),
         (["text='a [MASK]'", "hide=[1]"], "hide=[1] is no word."),
         (["text='a [MASK]'", "hide=''"], "hide='' is no word."),
-        (["text='a [MASK]'", "candidates=[xyzzy]"], "'xyzzy' is not one token"),
+        (["text='a [MASK]'", "candidates=[xyzzy]"], "'xyzzy' is no token"),
         (["text='a [MASK]'", "method=beams"], "method"),
         (["text='a [MASK]'", "top_k=0"], "top_k=0"),
         (["file=empty.txt"], "is empty"),
@@ -98,7 +98,7 @@ def test_mistakes_are_told_and_leave_nothing(hub_model, tmp_path, monkeypatch, o
 
 def test_what_predicts_no_masked_tokens_is_refused(tune, tmp_path):  # noqa: F811
     result = tune("classification", "trainer.max_steps=1")
-    with pytest.raises(UserError, match="it predicts no masked tokens. Name a run of task=mlm"):
+    with pytest.raises(UserError, match="predicts no masked tokens: it learned labels alone. Name a run of task=mlm"):
         fill(result.run_dir, "text='a [MASK]'")
     (tmp_path / "without" / "checkpoints").mkdir(parents=True)
     with pytest.raises(UserError, match="neither checkpoints of a run nor"):

@@ -117,7 +117,7 @@ def test_a_stopped_file_is_continued(hub_model, tmp_path, monkeypatch):
     [
         (["text='no mask here'"], r"'no mask here' has no mask\. Write \[MASK\]"),
         ([], "There is nothing to write. Name a text with masks"),
-        (["length=63"], "length=63 is more, but the model reads rows of 62 tokens"),
+        (["length=63"], "length=63, but the model reads rows of 62 tokens"),
         (["length=5", "temperature=0"], "temperature=0"),
         (["length=5", "temperature=-1"], "temperature=-1"),
         (["length=5", "top_p=0"], "top_p=0"),

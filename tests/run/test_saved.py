@@ -110,3 +110,13 @@ def test_checkpoints_of_earlier_versions_are_read(run, tune, tmp_path, task, cap
     opened = SavedRun.open(path)
     assert (opened.labels is None) == (task == "mlm")
     assert opened.task.state_dict().keys() == first.task.state_dict().keys()
+
+
+def test_a_run_without_the_wanted_checkpoint_is_told_from_other_folders(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(UserError, match=r"is a run without a checkpoint: .*callbacks=none"):
+        SavedRun.open(tmp_path, prefer=("best",))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(UserError, match=r"has no such checkpoint, but last\.ckpt\. Set checkpoint=last\."):
+        SavedRun.open(tmp_path, prefer=("best",))
