@@ -9,7 +9,8 @@ import sys
 import pytest
 import torch
 
-from maskwright.cli import explain, known
+import maskwright.cli
+from maskwright.cli import JobFailed, command, explain, known
 from maskwright.run import jobs
 from maskwright.run.evaluate import evaluate
 from maskwright.run.overrides import quoted
@@ -136,6 +137,38 @@ def test_a_sweep_goes_on_after_a_job_that_fails(corpus, cache, tmp_path):
     assert "Traceback" not in result.stderr
     [summary] = tmp_path.glob("logs/mlm/*/*/3/summary.json")
     assert json.loads(summary.read_text())["status"] == "completed"
+
+
+def test_jobs_of_several_devices_need_processes_of_their_own(tmp_path):
+    """Also where only the last of the jobs has several. hydra/launcher=basic is refused alike."""
+    asked = ["hydra/launcher=joblib", "data.source=x", "mask=token,span", "hardware.devices=1,2"]
+    result = call(TRAIN, "-m", *asked, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "error: -m with hardware.devices=2 needs a process for each job, which hydra/launcher=joblib " in (
+        result.stderr
+    )
+    assert "Choose hydra/launcher=processes" in result.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_refused_sweep_of_another_command_leaves_nothing(tmp_path):
+    result = call(ROOT / "src" / "evaluate.py", "-m", "run=a,b", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "error: 2 of 2 jobs failed:" in result.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_failure_in_a_process_of_joblib_is_reported_without_a_traceback(monkeypatch, capsys):
+    def fail() -> None:
+        raise JobFailed("#1 (seed=2): out of luck")
+
+    monkeypatch.setattr(maskwright.cli.hydra, "main", lambda **_: lambda job: fail)
+    monkeypatch.setattr(sys, "argv", ["train.py", "-m", "seed=1,2"])
+    with pytest.raises(SystemExit) as end:
+        command("train")(lambda cfg, invocation: None)()
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "error: #1 (seed=2): out of luck\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["-m", "seed=1,2"]])

@@ -15,16 +15,18 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from maskwright.core.changes import dotted_keys
 from maskwright.core.errors import Interrupted, JobsFailed, Pruned, UserError, nearest
-from maskwright.core.job_output import JobOutput
+from maskwright.core.job_output import JobOutput, remove_empty
 from maskwright.core.renamed import new_key
 from maskwright.core.signals import ENDING, of_submitit
 from maskwright.run.jobs import PRUNED, sweep_name
+from maskwright.run.launchers import check_launcher
 from maskwright.run.overrides import composed, config_dirs, quoted
 from maskwright.run.requeue import requeue
 from maskwright.run.several import expanded
@@ -100,9 +102,11 @@ def command(
                     hydra.main(version_base="1.3", config_path=conf, config_name=config_name)(job)()
             except JobsFailed as error:
                 _fail(str(error), status=1)
+            except JobFailed as error:
+                if not jobs.failed:  # in a process of joblib
+                    _fail(str(error), status=1)
+                jobs.report()
             except Exception as error:
-                if jobs.failed:
-                    jobs.report()
                 if not jobs.begun and (refused := _os_error(error)) is not None:
                     _fail(
                         f"run_dir: {refused.filename} cannot be written ({refused.strerror}). Point hydra.run.dir, "
@@ -139,16 +143,19 @@ class _Jobs:
         begun: how many have begun in this process.
         failed: those of a sweep that failed, one line each.
         status: the exit status that they lead to.
+        sweep: the directory of the sweep.
     """
 
     begun: int = 0
     failed: list[str] = field(default_factory=list)
     status: int = USER_ERROR
+    sweep: str | None = None
 
     @contextmanager
     def counted(self, invocation: Invocation) -> Iterator[None]:
         """Notes a failure of a job of a sweep and passes it on to Hydra, which goes on with the next job."""
         self.begun += 1
+        self.sweep = invocation.sweep
         try:
             yield
         except Exception as error:
@@ -166,7 +173,11 @@ class _Jobs:
             raise JobFailed(self.failed[-1]) from error
 
     def report(self) -> NoReturn:
-        """Names the failed jobs and ends the program."""
+        """Names the failed jobs and ends the program; leaves no directory that would hold settings alone."""
+        folder = None if self.sweep is None else Path(self.sweep).absolute()
+        if folder is not None and [*folder.glob("*")] == [folder / "multirun.yaml"]:
+            (folder / "multirun.yaml").unlink()
+            remove_empty(folder, and_above=True)
         of = f"{len(self.failed)} of {self.begun} jobs failed:"
         print("\n  ".join([f"error: {of}", *self.failed]), file=sys.stderr, flush=True)
         sys.exit(self.status)
@@ -174,6 +185,14 @@ class _Jobs:
 
 class JobFailed(Exception):
     """A job of a sweep failed, which has been reported."""
+
+
+class SweepCheck(Callback):
+    """Refuses a sweep before its first job, and before anything of it is written; see `check_launcher`."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        with _explained():
+            check_launcher(config)
 
 
 @contextmanager

@@ -43,3 +43,13 @@ def test_errors_of_workers_are_raised():
 def test_a_single_item_starts_no_process():
     assert list(parallel_map(_square, [3], 2)) == [(9, os.getpid())]
     assert list(parallel_map(_square, [], 2)) == []
+
+
+def in_processes(number: int) -> list[str]:
+    return list(parallel_map(str, range(number), 2))
+
+
+def test_processes_of_joblib_can_start_processes():
+    """Jobs of hydra/launcher=joblib prepare corpora; the method by which joblib started them has no other user."""
+    joblib = pytest.importorskip("joblib")
+    assert joblib.Parallel(n_jobs=2)([joblib.delayed(in_processes)(3)]) == [["0", "1", "2"]]

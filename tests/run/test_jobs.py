@@ -98,6 +98,17 @@ def launcher(**settings) -> ProcessesLauncher:
     return found
 
 
+def test_jobs_of_a_command_that_writes_elsewhere_have_folders_for_their_output(monkeypatch):
+    """`evaluate.py` and others have no folders for jobs: hydra.sweep.subdir=. in their configs."""
+    monkeypatch.setattr(sys, "argv", ["src/evaluate.py", "-m", "split=test,validation"])
+    own = launcher()
+    own.config = OmegaConf.create(
+        {"hydra": {"sweep": {"dir": "logs/mine", "subdir": "."}, "overrides": {"hydra": []}, "mode": None}}
+    )
+    folders = [job.folder for job in own.jobs([["split=test"], ["split=validation"]], 0)]
+    assert folders == [Path("logs/mine/split=test"), Path("logs/mine/split=validation")]
+
+
 def test_jobs_side_by_side_have_shares(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("maskwright.core.parallel.cores", lambda: 8)

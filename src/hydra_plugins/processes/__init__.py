@@ -36,6 +36,7 @@ def _flags(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
+_SHARED = ("${hydra.job.num}", ".")  # values of hydra.sweep.subdir that name no job
 _LONGEST_GROUP = 128  # characters, as W&B has it
 
 
@@ -113,7 +114,7 @@ class ProcessesLauncher(Launcher):
     def subdir(self, overrides: Sequence[str]) -> str | None:
         """Returns the folder that a sweeper, the config or the user name for a job; None if they do not."""
         named = any(own.startswith("hydra.sweep.subdir=") for own in overrides)
-        if not named and self.config.hydra.sweep._get_node("subdir")._value() == "${hydra.job.num}":
+        if not named and self.config.hydra.sweep._get_node("subdir")._value() in _SHARED:
             return None
         assert self.context is not None
         return str(self.context.config_loader.load_sweep_config(self.config, [*overrides]).hydra.sweep.subdir)

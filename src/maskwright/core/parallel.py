@@ -62,6 +62,9 @@ class Pool:
         if self._processes is None:
             # fork would copy the locks of the threads that torch and tokenizers have started
             context = multiprocessing.get_context("spawn")
+            if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+                # a process of joblib names a method that the processes which it starts do not know
+                multiprocessing.set_start_method("spawn", force=True)
             self._processes = ProcessPoolExecutor(self.workers, context, _start)
         opening = (next(_numbers), initializer, arguments)
         pending: deque[Any] = deque()
