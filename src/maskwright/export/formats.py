@@ -5,6 +5,7 @@ from typing import Protocol
 
 from maskwright.export.check import Outputs
 from maskwright.export.graph import Exportable
+from maskwright.export.hf import HuggingFace
 
 
 class Format(Protocol):
@@ -25,3 +26,6 @@ class Format(Protocol):
 
     def open(self, own: Exportable, folder: Path) -> Outputs:
         """Opens what was written, as those would who have these files alone."""
+
+
+FORMATS: dict[str, Format] = {"hf": HuggingFace()}

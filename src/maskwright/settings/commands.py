@@ -208,6 +208,19 @@ class ExplainSettings(AskSettings):
     seed: Seed
 
 
+class ExportSettings(Settings):
+    """`conf/export.yaml`: a trained model in another format."""
+
+    run: PathText
+    checkpoint: str
+    format: Literal["hf"]
+    head: Literal["labels", "tokens"]
+    output: PathText | None
+    overwrite: bool
+    limit: PositiveInt
+    file: PathText | None
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
@@ -217,4 +230,5 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "fill": FillSettings,
     "generate": GenerateSettings,
     "explain": ExplainSettings,
+    "export": ExportSettings,
 }
