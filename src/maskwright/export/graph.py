@@ -4,8 +4,8 @@ Shapes: B rows, T positions, K of them, C outputs of a head, V vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,7 @@ class Exportable:
         module: of `TokenLogits`, `TextOutputs` or `WordLogits`.
         labels: of the head; None where it predicts tokens.
         max_length: the most positions of a row, special tokens included; None if there is no limit.
+        about: what describes it: its `name`, the settings of its `model`, a `license`, and `facts` by their titles.
         crf: what makes sequences of tags of the scores of words; None if the best score of each word wins.
     """
 
@@ -89,10 +90,9 @@ class Exportable:
     labels: LabelSpec | None = None
     max_length: int | None = None
     crf: LinearChainCRF | None = None
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Sequence[str]:
         """The names of the module's arguments, in order."""
         return (*INPUTS[self.kind], *(("cases",) if getattr(self.module, "case", None) is not None else ()))
-
-

@@ -17,6 +17,7 @@ from maskwright.export.check import EXACT, Difference, Inputs, compare, probes
 from maskwright.export.formats import FORMATS, Format
 from maskwright.export.graph import Exportable, TextOutputs, TokenLogits, WordLogits
 from maskwright.masking import Masked
+from maskwright.reports.summary import read
 from maskwright.run.ask import open_checkpoint
 from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
 from maskwright.run.saved import SavedRun
@@ -92,13 +93,37 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     if isinstance(task, LabelledTask) and head == "labels":
         module = WordLogits(task) if isinstance(task, Tagging) else TextOutputs(task)  # type: ignore[arg-type]
         crf = task.crf if isinstance(task, Tagging) else None
-        return Exportable(task.labels.kind, module.eval(), task.encoder, tokenizer, task.labels, longest, crf)
+        return Exportable(
+            task.labels.kind, module.eval(), task.encoder, tokenizer, task.labels, longest, crf, about(saved)
+        )
     if saved.head is None:
         raise UserError(
-            f"run='{saved.name}' predicts no masked tokens" + (", only labels. Set head=labels." * (task is not None))
+            f"run='{saved.name}' predicts no masked tokens"
+            + (", only labels. Set head=labels." * (task is not None))
         )
     module = TokenLogits(saved.encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
-    return Exportable("tokens", module, saved.encoder, tokenizer, None, longest)
+    return Exportable("tokens", module, saved.encoder, tokenizer, None, longest, None, about(saved))
+
+
+def about(saved: SavedRun) -> dict[str, Any]:
+    """Returns what describes a run or a model of the hub, see `Exportable`."""
+    if saved.place is not None:
+        return {"name": Path(saved.place).name, "model": {}}
+    summary, config = read(saved.directory), saved.config
+    model = {name: value for name, value in config["model"].items() if name != "_target_"}
+    results = {
+        name: value
+        for name, value in summary.items()
+        if isinstance(value, int | float | str) and name not in ("command", "git")
+    }
+    facts = {
+        "Results": results,
+        "Data": config["data"],
+        "Mask": config["mask"] if saved.head is not None else None,
+        "Model": model,
+        "Command": summary.get("command"),
+    }
+    return {"name": saved.directory.name, "model": model, "facts": facts}
 
 
 def _checked(own: Exportable, form: Format, folder: Path, saved: SavedRun, asked: ExportSettings) -> Difference:
