@@ -1,19 +1,148 @@
-"""`src/export.py`: what was trained here, opened by others."""
+"""`src/export.py`: what was trained here, opened by programs that do not have this package."""
 
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
-from tests.conftest import compose_command
+import torch
 
-from maskwright.run.export import export
+from maskwright.core.errors import UserError
+from maskwright.run.export import export, exportable
+from maskwright.run.saved import SavedRun
+from tests.conftest import compose_command
+from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
+from tests.integration.test_predicting import predicted
+from tests.texts import make_text
 
 PLAIN = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
+SHAPE = ("model.layers=2", "model.hidden_size=32")
+FAST = ("optimizer.lr=1e-2", "trainer.max_steps=3")
+
+RUNS = {  # by name: task, settings, overrides of the export
+    "plain": ("mlm", PLAIN, ()),
+    "transformer": ("mlm", (), ()),
+    "lstm": ("mlm", ("model=lstm",), ()),
+    "cnn": ("mlm", ("model=cnn",), ()),
+    "mlp": ("mlm", ("model=mlp",), ()),
+    "hub": ("mlm", ("init_from=hub",), ()),
+    "classes": ("classification", (), ()),
+    "classes_attention": ("classification", ("task.pooling=attention", *PLAIN), ()),
+    "classes_max": ("classification", ("task.pooling=max", "model=lstm", *SHAPE), ()),
+    "classes_hub": ("classification", ("init_from=hub", "task.pooling=cls"), ()),
+    "values": ("regression", (), ()),
+    "values_hub": ("regression", ("init_from=hub",), ()),
+    "tags": ("tagging", (), ()),
+    "tags_cnn_crf": ("tagging", ("task.crf=true", "model=cnn", *SHAPE), ()),
+    "tags_crf_case": ("tagging", ("task.crf=true", "task.case=true"), ()),
+    "tags_hub": ("tagging", ("init_from=hub",), ()),
+    "tags_hub_crf": ("tagging", ("init_from=hub", "task.crf=true"), ()),
+    "labels_of_both": ("multitask", (), ()),
+    "tokens_of_both": ("multitask", (), ("head=tokens",)),
+}
+NATIVE = {  # the class of transformers, of those that need no code of their own
+    "plain": "ModernBertForMaskedLM",
+    "hub": "BertForMaskedLM",
+    "tags_hub": "BertForTokenClassification",
+}
+
+PROGRAM = """
+import json, sys
+sys.modules["maskwright"] = None
+import numpy as np, torch, transformers
+from transformers import pipeline
+
+found = {}
+for name, (folder, auto, task, given) in json.load(open(sys.argv[1])).items():
+    trusted = {"trust_remote_code": True}
+    model = getattr(transformers, auto).from_pretrained(folder, **trusted).eval()
+    inputs = {key: torch.tensor(value) for key, value in given["inputs"].items()}
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    strategy = {"aggregation_strategy": "first"} if task == "token-classification" else {}
+    if given["values"]:
+        strategy = {"function_to_apply": "none"}
+    pipe = pipeline(task, model=folder, **trusted, **strategy)
+    said = pipe(given["text"])
+    again = pipe([given["text"], given["text"]], batch_size=2)
+    found[name] = {"logits": logits.tolist(), "said": said, "same": len(again) == 2, "type": type(model).__name__}
+json.dump(found, open(sys.argv[2], "w"), default=float)
+"""
 
 
-def exported(run_dir, *overrides):
-    return export(compose_command("export", f"run={run_dir}", *overrides))
+def exported(place, *overrides):
+    return export(compose_command("export", f"run={place}", *overrides))
 
 
-@pytest.mark.parametrize("options", [PLAIN, ()])
-def test_masked_language_models_open_in_transformers(run, options):
-    run_dir = run(*options).run_dir
-    folder = exported(run_dir)
-    assert folder.is_dir()
+@pytest.fixture
+def made(run, tune, hub_model):  # noqa: F811
+    """A function that trains a run of `RUNS` for a few steps."""
+
+    def make(name):
+        task, settings, _ = RUNS[name]
+        settings = [f"init_from={hub_model}" if one == "init_from=hub" else one for one in settings]
+        from_hub = any(one.startswith("init_from") for one in settings)
+        if task == "mlm":
+            if from_hub:
+                settings = ["model=pretrained", f"model.name={hub_model}"]
+                settings += ["tokenizer=pretrained", f"tokenizer.name={hub_model}"]
+            return run(*settings, *FAST)
+        own = not from_hub and "model=lstm" not in settings and "model=cnn" not in settings
+        return tune(task, *settings, *FAST, model=own)
+
+    return make
+
+
+def test_others_open_each_model_with_each_head(made, tmp_path):
+    asked, expected, results = {}, {}, {}
+    text = "the old fisher went to London with Ada Smith ."
+    for name, (_, _, overrides) in RUNS.items():
+        result = results[name] = made(name)
+        folder = exported(result.run_dir, *overrides)
+        saved = SavedRun.open(result.run_dir, "run", prefer=("best",))
+        own = exportable(saved, "tokens" if overrides else "labels")
+        ids = torch.from_numpy(np.random.default_rng(0).integers(5, len(saved.tokenizer), (2, 11)))
+        seen = torch.arange(11) < torch.tensor([[11], [6]])
+        inputs = {"input_ids": ids, "attention_mask": seen.long()}
+        if "positions" in own.inputs:
+            inputs["positions"] = torch.arange(11).expand(2, 11)
+        if "cases" in own.inputs:
+            inputs["cases"] = torch.arange(22).view(2, 11) % 5
+        with torch.no_grad():
+            expected[name] = own.module(*(inputs[key] for key in own.inputs))
+        if "cases" not in own.inputs:
+            inputs.pop("positions", None)
+        task = (folder / "README.md").read_text().split("pipeline_tag: ")[1].split("\n")[0]
+        auto = {
+            "fill-mask": "AutoModelForMaskedLM",
+            "text-classification": "AutoModelForSequenceClassification",
+            "token-classification": "AutoModelForTokenClassification",
+        }[task]
+        masked = f"the old {saved.tokenizer.special['mask']} went home."
+        given = {
+            "inputs": {key: value.tolist() for key, value in inputs.items()},
+            "text": masked if own.kind == "tokens" else text,
+            "values": own.kind == "value",
+        }
+        asked[name] = (str(folder), auto, task, given)
+    (tmp_path / "asked.json").write_text(json.dumps(asked))
+    (tmp_path / "program.py").write_text(PROGRAM)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    subprocess.run(
+        [sys.executable, "program.py", "asked.json", "found.json"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        timeout=300,
+    )
+    found = json.loads((tmp_path / "found.json").read_text())
+    seen = np.arange(11) < np.array([[11], [6]])
+    for name, answer in found.items():
+        kept = seen if expected[name].ndim == 3 else slice(None)
+        difference = np.abs(np.array(answer["logits"])[kept] - expected[name].numpy()[kept]).max()
+        assert difference < 1e-5, (name, difference)
+        assert answer["type"].startswith(NATIVE.get(name, "Maskwright")), name
+        print(name, answer["type"], f"{difference:.1e}", str(answer["said"])[:150])

@@ -234,7 +234,7 @@ def _say_where_the_code_is(config: Any, own: Exportable) -> None:
         "AutoConfig": "modeling_maskwright.MaskwrightConfig",
         auto: f"modeling_maskwright.{_CLASSES[own.kind].__name__}",
     }
-    if own.kind == "tags" and (own.crf is not None or "cases" in own.inputs):
+    if own.kind == "tags":
         config.custom_pipelines = {task: {"impl": "modeling_maskwright.WordsPipeline", "pt": [auto]}}
 
 

@@ -3,6 +3,7 @@
 Shapes: B rows, T positions, K words, H hidden size, C outputs, V vocabulary.
 """
 
+import re
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,8 @@ from maskwright.models.lstm.model import LSTM
 from maskwright.models.mlp.model import MLP
 from maskwright.models.transformer.model import Transformer
 
+# the words of a text, as `corpora.inputs` finds them
+_WORD = re.compile(r"\w+(?:[-'’]\w+|(?<=\d)[.,](?=\d)\w+)*|[^\w\s]")
 _ENCODERS: dict[str, Any] = {"transformer": Transformer, "lstm": LSTM, "cnn": CNN, "mlp": MLP}
 
 
@@ -232,41 +235,61 @@ class MaskwrightForTokenClassification(MaskwrightPreTrainedModel):
 
 
 class WordsPipeline(TokenClassificationPipeline):
-    """Tags the words of a text as `src/predict.py` does: from their first tokens, their case, and their sequence."""
+    """Tags the words of a text as `src/predict.py` does: from their first tokens, their case, and their sequence.
+
+    All tokens of a word get what its first one says; after a word that opens an entity, that the entity goes on.
+    """
+
+    def preprocess(self, sentence: Any, offset_mapping: Any = None, **parameters: Any) -> Any:
+        if parameters.get("is_split_into_words"):
+            raise ValueError("this pipeline finds the words of a text itself; pass a text, not a list of words")
+        for inputs in super().preprocess(sentence, offset_mapping, **parameters):
+            yield {**inputs, "text": sentence}
 
     def _forward(self, model_inputs: Any) -> Any:
         inputs = dict(model_inputs)
-        text, offsets = inputs["sentence"], inputs["offset_mapping"][0].tolist()
-        special = inputs["special_tokens_mask"][0].tolist()
-        words = _words(text, offsets, special)
-        logits = torch.zeros(1, len(offsets), self.model.config.num_labels)
-        if words:
-            first = torch.tensor([[tokens[0] for tokens in words]], device=self.model.device)
-            spelled = [text[offsets[tokens[0]][0] : offsets[tokens[-1]][1]] for tokens in words]
-            cases = torch.tensor([[int(Case.of(word)) for word in spelled]], device=self.model.device)
-            ids, seen = (inputs[name].to(self.model.device) for name in ("input_ids", "attention_mask"))
-            found = self.model.decide(self.model(ids, seen, first, cases).logits).float().cpu()
-            for number, tokens in enumerate(words):
-                logits[0, tokens] = found[0, number]
-        kept = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
-        return {"logits": logits, "input_ids": inputs["input_ids"], **kept}
+        texts, model = inputs.pop("text"), self.model
+        texts = [texts] if isinstance(texts, str) else texts
+        ids, seen = inputs["input_ids"], inputs["attention_mask"]
+        logits = torch.zeros(*ids.shape, model.config.num_labels)
+        for row, text in enumerate(texts):
+            words, spelled = _words(text, inputs["offset_mapping"][row], inputs["special_tokens_mask"][row])
+            if not words:
+                continue
+            first = torch.tensor([[tokens[0] for tokens in words]], device=ids.device)
+            cases = torch.tensor([[int(Case.of(word)) for word in spelled]], device=ids.device)
+            found = model(ids[row : row + 1], seen[row : row + 1], first, cases).logits
+            found = model.decide(found)[0].float().cpu()
+            for tokens, own in zip(words, found, strict=True):
+                logits[row, tokens[1:]] = self._goes_on(own)
+                logits[row, tokens[0]] = own
+        kept = {name: value for name, value in inputs.items() if name != "attention_mask"}
+        return {**kept, "logits": logits}
+
+    def _goes_on(self, logits: Tensor) -> Tensor:
+        """Returns logits (C,) in which what opens an entity counts for what is inside it."""
+        numbers, logits = self.model.config.label2id, logits.clone()
+        for name, opens in numbers.items():
+            if name.startswith("B-") and (inside := numbers.get(f"I-{name[2:]}")) is not None:
+                both = logits[[opens, inside]]
+                logits[inside], logits[opens] = both.max(), both.min()
+        return logits
 
 
-def _words(text: str, offsets: list[list[int]], special: list[int]) -> list[list[int]]:
-    """Returns the tokens of each word: letters and digits in a row are a word, and so is each other character."""
-    words: list[list[int]] = []
-    end, glued = -1, False
-    for token, (start, stop) in enumerate(offsets):
-        if special[token] or stop <= start:
-            continue
+def _words(text: str, offsets: Tensor, special: Tensor) -> tuple[list[list[int]], list[str]]:
+    """Returns the tokens of each word that has any, and how it is spelled."""
+    spans = [found.span() for found in _WORD.finditer(text)]
+    words: dict[int, list[int]] = {}
+    at = 0
+    for token, ((start, stop), is_special) in enumerate(zip(offsets.tolist(), special.tolist(), strict=True)):
         start += len(text[start:stop]) - len(text[start:stop].lstrip())
-        alphanumeric = text[start:stop].isalnum()
-        if words and start == end and glued and alphanumeric:
-            words[-1].append(token)
-        else:
-            words.append([token])
-        end, glued = stop, alphanumeric
-    return words
+        if is_special or stop <= start:
+            continue
+        while at < len(spans) and spans[at][1] <= start:
+            at += 1
+        if at < len(spans) and spans[at][0] < stop:
+            words.setdefault(at, []).append(token)
+    return list(words.values()), [text[slice(*spans[number])] for number in words]
 
 
 def _in_form(output: Any, return_dict: bool | None) -> Any:
