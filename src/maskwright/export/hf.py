@@ -48,6 +48,7 @@ class HuggingFace:
     exact = True
 
     def write(self, own: Exportable, folder: Path) -> None:
+        _quiet()
         native = _native(own)
         if native is None:
             model = _with_own_code(own)
@@ -67,6 +68,7 @@ class HuggingFace:
     def open(self, own: Exportable, folder: Path) -> Outputs:
         import transformers
 
+        _quiet()
         kind = getattr(transformers, AUTO[own.kind][0])
         trusted = (folder / "modeling_maskwright.py").exists()
         model = kind.from_pretrained(folder, trust_remote_code=trusted, dtype=torch.float32).eval()
@@ -82,6 +84,13 @@ class HuggingFace:
             return logits.float().numpy()
 
         return outputs
+
+
+def _quiet() -> None:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 def _native(own: Exportable) -> Any:

@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from maskwright.core.errors import UserError
+from maskwright.core.hub import first_line
 from maskwright.core.terminal import console
 from maskwright.corpora.lines import lines_of
 from maskwright.export.check import EXACT, Difference, Inputs, compare, probes
@@ -52,6 +53,8 @@ def export(cfg: DictConfig) -> Path:
         made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+    if asked.push is not None:
+        push(folder, asked.push)
     shortest, longest = found.lengths
     console().print(
         f"Everything is in {folder}. Outputs differ by at most {found.largest:.1e} from the model's, on "
@@ -78,6 +81,25 @@ def _target(asked: ExportSettings, saved: SavedRun) -> Path:
         if any(folder.iterdir()):
             raise UserError(f"output={folder} holds files that no export has written. Name another folder.")
     return folder
+
+
+def push(folder: Path, repository: str) -> None:
+    """Uploads a folder to a repository of the hub, which is made if there is none.
+
+    Raises:
+        UserError: the hub refuses it, or is not reached.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        hub = HfApi()
+        hub.create_repo(repository, exist_ok=True)
+        hub.upload_folder(repo_id=repository, folder_path=folder)
+    except Exception as error:  # of any kind: of the network, of the hub, of names
+        raise UserError(
+            f"push={repository}: the hub does not take it: {first_line(error)} The folder {folder} is complete. Log "
+            "in with `hf auth login`, then push it again with overwrite=true."
+        ) from error
 
 
 def exportable(saved: SavedRun, head: str) -> Exportable:
@@ -108,7 +130,7 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
 def about(saved: SavedRun) -> dict[str, Any]:
     """Returns what describes a run or a model of the hub, see `Exportable`."""
     if saved.place is not None:
-        return {"name": Path(saved.place).name, "model": {}}
+        return {"name": Path(saved.place).name, "model": {} if saved.imported is None else saved.imported.arguments}
     summary, config = read(saved.directory), saved.config
     model = {name: value for name, value in config["model"].items() if name != "_target_"}
     results = {

@@ -219,6 +219,7 @@ class ExportSettings(Settings):
     overwrite: bool
     limit: PositiveInt
     file: PathText | None
+    push: str | None
 
 
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
