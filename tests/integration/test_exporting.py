@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from maskwright.core.errors import UserError
+from maskwright.run import export as checking
 from maskwright.run.export import export, exportable
 from maskwright.run.saved import SavedRun
 from tests.conftest import compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 from tests.integration.test_predicting import predicted
-from tests.texts import make_text
 
 PLAIN = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
 SHAPE = ("model.layers=2", "model.hidden_size=32")
@@ -190,3 +190,49 @@ def test_exports_are_opened_again_and_trained_on(made, run, name, capsys):
     assert "new:" not in capsys.readouterr().out
     torch.testing.assert_close(scores(again.run_dir), scores(first.run_dir), rtol=0, atol=1e-4)
     assert again.metrics["test/loss"] == pytest.approx(first.metrics["test/loss"], abs=0.05)
+
+
+@pytest.mark.parametrize("model", ["hmm", "ngram"])
+def test_models_of_counts_are_refused(run, model):
+    run_dir = run(f"model={model}", "optimizer=em", "trainer.max_steps=1").run_dir
+    with pytest.raises(UserError, match="cannot express a model of the class"):
+        exported(run_dir)
+    assert not (run_dir / "export" / "hf").exists()
+
+
+def test_a_folder_is_kept_unless_it_may_be_replaced(hub_model, tmp_path, monkeypatch):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the river at night\nevery student\n")
+    given = (f"file={texts}", f"output={tmp_path / 'bert'}")
+    folder = exported(hub_model, *given)
+    (folder / "mine.txt").touch()
+    with pytest.raises(UserError, match="overwrite=true"):
+        exported(hub_model, *given)
+    monkeypatch.setattr(checking, "EXACT", -1)
+    with pytest.raises(UserError, match="computes something else"):
+        exported(hub_model, *given, "overwrite=true")
+    assert (folder / "mine.txt").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    monkeypatch.undo()
+    exported(hub_model, *given, "overwrite=true")
+    assert not (folder / "mine.txt").exists()
+    with pytest.raises(UserError, match="Name the folder to write"):
+        exported(hub_model, f"file={texts}")
+
+
+def test_a_folder_is_pushed(hub_model, tmp_path, monkeypatch):
+    texts, called = tmp_path / "texts.txt", []
+    texts.write_text("the river at night\n")
+    given = (f"file={texts}", f"output={tmp_path / 'bert'}", "push=me/bert")
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda _, name, exist_ok: called.append(name))
+    monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", lambda _, **given: called.append(given))
+    folder = exported(hub_model, *given)
+    assert called == ["me/bert", {"repo_id": "me/bert", "folder_path": folder}]
+
+    def refused(*_, **__):
+        raise ValueError("401 Client Error")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", refused)
+    with pytest.raises(UserError, match="401 Client Error.*is complete"):
+        exported(hub_model, *given, "overwrite=true")
+    assert (folder / "config.json").exists()

@@ -1,4 +1,4 @@
-"""Writes folders that `transformers` opens: in one of its own architectures, or with the code of the model in them."""
+"""Writes folders that `transformers` opens: in one of its own architectures, or with the code of the model."""
 
 import json
 from pathlib import Path

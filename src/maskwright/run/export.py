@@ -77,9 +77,9 @@ def _target(asked: ExportSettings, saved: SavedRun) -> Path:
         raise UserError(f"output={folder} is a file. Name a folder.")
     if folder.exists() and any(folder.iterdir()) and not asked.overwrite:
         raise UserError(f"output={folder} exists. Set overwrite=true to replace it, or name another folder.")
-    if folder.exists() and not any((folder / name).exists() for name in ("README.md", "config.json")):
-        if any(folder.iterdir()):
-            raise UserError(f"output={folder} holds files that no export has written. Name another folder.")
+    foreign = not any((folder / name).exists() for name in ("README.md", "config.json"))
+    if folder.exists() and foreign and any(folder.iterdir()):
+        raise UserError(f"output={folder} holds files that no export has written. Name another folder.")
     return folder
 
 
@@ -97,8 +97,8 @@ def push(folder: Path, repository: str) -> None:
         hub.upload_folder(repo_id=repository, folder_path=folder)
     except Exception as error:  # of any kind: of the network, of the hub, of names
         raise UserError(
-            f"push={repository}: the hub does not take it: {first_line(error)} The folder {folder} is complete. Log "
-            "in with `hf auth login`, then push it again with overwrite=true."
+            f"push={repository}: the hub does not take it: {first_line(error)} The folder {folder} is complete. "
+            "Log in with `hf auth login`, then push it again with overwrite=true."
         ) from error
 
 
@@ -157,8 +157,8 @@ def _checked(own: Exportable, form: Format, folder: Path, saved: SavedRun, asked
     found = compare(own, form.open(own, folder), _batches(own, saved, asked))
     if form.exact and found.largest > EXACT:
         raise UserError(
-            f"The export computes something else: its outputs differ by up to {found.largest:.2g} from the model's, "
-            f"and {EXACT:g} is allowed. Nothing was written."
+            f"The export computes something else: its outputs differ by up to {found.largest:.2g} from the "
+            f"model's, and {EXACT:g} is allowed. Nothing was written."
         )
     return found
 
@@ -174,8 +174,8 @@ def _batches(own: Exportable, saved: SavedRun, asked: ExportSettings) -> Iterato
         return
     if saved.place is not None:
         raise UserError(
-            f"run='{saved.name}' is a model of the hub, which has no validation split to be compared on. Name a file "
-            "with a text in each line: file=texts.txt"
+            f"run='{saved.name}' is a model of the hub, which has no validation split to be compared on. Name a "
+            "file with a text in each line: file=texts.txt"
         )
     settings = evaluated(saved)
     data, masks = prepare(settings)
