@@ -16,6 +16,7 @@ import pytest
 from maskwright.cli import known
 from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.explain import run_explain
+from maskwright.run.export import export
 from maskwright.run.fill import run_fill
 from maskwright.run.generate import run_generate
 from maskwright.run.overrides import quoted
@@ -252,6 +253,20 @@ def test_documented_explanations_run(run, predicting_run, hub_model, tmp_path, m
     overrides = quoted(given, str(ROOT / "conf"), "explain")
     assert run_explain(compose_command("explain", f"run={folder}", "hardware=cpu", *overrides)) in (1, 2)
     assert Path("explained.html").is_file() == ("output=" in command)
+
+
+@pytest.mark.parametrize("command", shown(r"python src/export\.py run="))
+def test_documented_exports_are_written(run, predicting_run, hub_model, tmp_path, monkeypatch, command):
+    given = [part for part in shlex.split(command)[2:] if not part.startswith(("run=", "push="))]
+    task = next((name for name in ("tagging", "classification") if f"logs/{name}" in command), None)
+    folder = predicting_run(run, task) if task else hub_model
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("A wonderful film.\nA bad one.\n")
+    if folder is hub_model:
+        given = [part for part in given if not part.startswith(("file=", "output="))]
+        given += ["file=texts.txt", "output=own"]
+    written = export(compose_command("export", f"run={folder}", *given, "overwrite=true"))
+    assert (written / "README.md").is_file()
 
 
 def test_the_documents_contain_training_commands():

@@ -98,7 +98,9 @@ def test_mistakes_are_told_and_leave_nothing(hub_model, tmp_path, monkeypatch, o
 
 def test_what_predicts_no_masked_tokens_is_refused(tune, tmp_path):  # noqa: F811
     result = tune("classification", "trainer.max_steps=1")
-    with pytest.raises(UserError, match="predicts no masked tokens: it learned labels alone. Name a run of task=mlm"):
+    with pytest.raises(
+        UserError, match="predicts no masked tokens: it learned labels alone. Name a run of task=mlm"
+    ):
         fill(result.run_dir, "text='a [MASK]'")
     (tmp_path / "without" / "checkpoints").mkdir(parents=True)
     with pytest.raises(UserError, match="neither checkpoints of a run nor"):

@@ -50,9 +50,13 @@ def test_a_part_of_something_else_is_not_continued(tmp_path, name):
 @pytest.mark.parametrize("rows", [0, 2])
 def test_a_part_without_a_whole_window_is_not_kept(tmp_path, rows):
     path = tmp_path / "out.csv"
-    with pytest.raises(ValueError, match="a bad text"), PredictionFile(path, OF, False, 3) as file:
+
+    def fail(file):
         file.write([{"text": "a"}] * rows)
         raise ValueError("a bad text")
+
+    with pytest.raises(ValueError, match="a bad text"), PredictionFile(path, OF, False, 3) as file:
+        fail(file)
     assert not [*tmp_path.iterdir()]
     with PredictionFile(path, OF | {"input": "the corrected one"}, False, 3) as file:
         assert not file.windows

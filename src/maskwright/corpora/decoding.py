@@ -33,9 +33,7 @@ def _zip(path: Path) -> BinaryIO:
     inside = [name for name in archive.namelist() if not name.startswith("__MACOSX/") and not name.endswith("/")]
     if len(inside) != 1:
         listed = ", ".join(inside[:3]) + ", …" * (len(inside) > 3)
-        raise UserError(
-            f"{path} holds {len(inside)} files ({listed}), not one. Unpack it, and name one of them."
-        )
+        raise UserError(f"{path} holds {len(inside)} files ({listed}), not one. Unpack it, and name one of them.")
     if archive.getinfo(inside[0]).flag_bits & 1:
         raise UserError(f"{path} is encrypted. Unpack it, and name the file inside.")
     return archive.open(inside[0])  # type: ignore[return-value]

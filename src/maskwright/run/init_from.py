@@ -45,7 +45,7 @@ class Start:
         """
         if self.saved is None:
             return self._loaded_by_its_library(task)
-        path, own = self.saved.checkpoint, task.state_dict()
+        path, own = self.saved.checkpoint or self.saved.place, task.state_dict()
         if self.saved.vocabulary != task.hparams["vocabulary"]:
             raise UserError(
                 f"init_from: {path} was trained with another vocabulary. Leave the choice of the tokenizer to "
@@ -106,7 +106,7 @@ class Start:
             if name.startswith("encoder."):
                 found, here = tuple(offered[name].shape), tuple(own[name].shape)
                 raise UserError(
-                    f"init_from: {name} is {found} in {self.saved.checkpoint} and {here} here."  # type: ignore[union-attr]
+                    f"init_from: {name} is {found} in {self.name} and {here} here."  # type: ignore[union-attr]
                 )
         left_out = {*other_shape, *(name for name in shared if new_head and name.startswith(of_labels))}
         return {name: offered[name] for name in shared if name not in left_out}
@@ -133,7 +133,13 @@ def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[T
             "the hub."
         )
     saved, asked = SavedRun.open(name, "init_from"), set(map(_key, overrides))
-    if saved.place is not None:
+    if saved.imported is not None:
+        assert saved.place is not None
+        own = saved.imported
+        own = own.replace(**{key: model[key] for key in _CHOSEN_ANEW if key in own and key in model})
+        _refuse_another_model(asked, model, own, name)
+        tokenizer, start = Component(TOKENIZER, {"name": saved.place}), Start(name, saved)
+    elif saved.place is not None:
         own = Component(PRETRAINED, {"name": saved.place, "reinitialize": False})
         _refuse_another_model(asked, model, own, name)
         chosen = brings_tokenizer(model) or "model.dropout" in asked

@@ -13,12 +13,13 @@ from maskwright.core.paths import CHECKPOINTS, HUB_NAME, PACKAGE, on_disk
 from maskwright.core.renamed import with_new_names, with_new_shapes
 from maskwright.corpora.listing import at
 from maskwright.data.label_spec import LabelSpec
-from maskwright.models import Encoder
+from maskwright.models import Encoder, masked_lm_head
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
 from maskwright.models.pretrained.opening import CLASSIFIER, open_config
 from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_task, task_spec, vocabulary_of
 from maskwright.run.directory import CONFIG
-from maskwright.settings.build import takes
+from maskwright.run.imported import imported_model, imported_weights
+from maskwright.settings.build import build, takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.texts import with_paths
@@ -117,6 +118,8 @@ class SavedRun:
     @property
     def state(self) -> dict[str, Tensor]:
         """The weights by name, without the state of maskers."""
+        if self.place is not None:
+            return imported_weights(self.place)
         return {n: weight for n, weight in self.saved["state_dict"].items() if not n.startswith(MASKERS)}
 
     @cached_property
@@ -166,11 +169,15 @@ class SavedRun:
     @property
     def vocabulary(self) -> str:
         """The digest of the tokenizer that the weights belong to."""
+        if self.place is not None:
+            return self.tokenizer.digest
         return self.saved["hyper_parameters"]["vocabulary"]
 
     @cached_property
     def labels(self) -> LabelSpec | None:
         """Names and statistics of the labels that the run learned from; None if it learned from text alone."""
+        if self.place is not None:
+            return None
         known = self.saved["hyper_parameters"]
         kind = task_spec(Component.from_node(self.config["task"])).label_kind
         if kind is None:
@@ -235,19 +242,47 @@ class SavedRun:
         """The encoder with its weights, in evaluation mode."""
         if self.place is None:
             return self.task.encoder
-        return Pretrained(len(self.tokenizer), self.place).eval()
+        return self._opened(reinitialize=False)
+
+    @cached_property
+    def imported(self) -> Component | None:
+        """The model of this package that a folder of transformers holds; None if it is none, or a run."""
+        return None if self.place is None else imported_model(self.place)
+
+    def _opened(self, reinitialize: bool) -> Encoder:
+        """Returns the encoder of a folder or a name of the hub, in evaluation mode."""
+        assert self.place is not None
+        if self.imported is None:
+            return Pretrained(len(self.tokenizer), self.place, reinitialize=reinitialize).eval()
+        encoder: Any = build(self.imported, "model", vocabulary_size=len(self.tokenizer))
+        if not reinitialize:
+            encoder.load_state_dict(_inside(self.state, "encoder."))
+        return encoder.eval()
+
+    def _own_head(self, encoder: Encoder, reinitialize: bool) -> nn.Module | None:
+        """Returns the head for masked tokens of an encoder that `_opened` opened, in evaluation mode."""
+        if self.imported is None:
+            return None if (own := encoder.own_head()) is None else own.eval()
+        state = _inside(self.state, "head.")
+        if not state:
+            return None
+        head = masked_lm_head(encoder, norm_epsilon=self.imported.get("norm_epsilon", 1e-5))
+        if not reinitialize:
+            # the decoder is the embedding, which some files hold once
+            head.load_state_dict({"decoder.weight": encoder.embedding.weight} | state)
+        return head.eval()
 
     @cached_property
     def head(self) -> nn.Module | None:
         """The head for masked tokens, in evaluation mode; None if the run or the model has none."""
         if self.place is None:
             return self.task.head
-        return None if (own := self.encoder.own_head()) is None else own.eval()
+        return self._own_head(self.encoder, reinitialize=False)
 
     @cached_property
     def classifier(self) -> PretrainedClassifier | None:
         """The text classifier of the hub, in evaluation mode; None if its config.json names none, and of a run."""
-        if self.place is None:
+        if self.place is None or self.imported is not None:
             return None
         kinds = open_config(self.place, trust_remote_code=False).architectures or []
         if not any(kind.endswith(CLASSIFIER) for kind in kinds):
@@ -267,8 +302,12 @@ class SavedRun:
         if self.place is None:
             task = self._new_task().eval()
             return task.encoder, task.head
-        encoder = Pretrained(len(self.tokenizer), self.place, reinitialize=True).eval()
-        return encoder, None if (own := encoder.own_head()) is None else own.eval()
+        encoder = self._opened(reinitialize=True)
+        return encoder, self._own_head(encoder, reinitialize=True)
+
+
+def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
 
 
 def _without_checkpoint(folder: Path, named: str) -> UserError:

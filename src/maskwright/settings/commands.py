@@ -219,6 +219,20 @@ class ExplainSettings(AskSettings):
     seed: Seed
 
 
+class ExportSettings(Settings):
+    """`conf/export.yaml`: a trained model in another format."""
+
+    run: PathText
+    checkpoint: str
+    format: Literal["hf"]
+    head: Literal["labels", "tokens"]
+    output: PathText | None
+    overwrite: bool
+    limit: PositiveInt
+    file: PathText | None
+    push: str | None
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
@@ -228,4 +242,5 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "fill": FillSettings,
     "generate": GenerateSettings,
     "explain": ExplainSettings,
+    "export": ExportSettings,
 }

@@ -1,0 +1,1 @@
+"""Writers of other formats, each with its check."""

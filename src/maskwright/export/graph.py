@@ -1,0 +1,98 @@
+"""What is exported: an encoder and one head as a module with plain tensors for arguments.
+
+Shapes: B rows, T positions, K of them, C outputs of a head, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from maskwright.data.label_spec import LabelSpec
+from maskwright.models import Encoder
+from maskwright.models.layers.crf import LinearChainCRF
+from maskwright.models.layers.gather import gather
+from maskwright.tasks import Classification, Regression, Tagging
+from maskwright.text.tokenizer import Tokenizer
+
+Kind = Literal["tokens", "class", "value", "tags"]
+INPUTS: dict[str, tuple[str, ...]] = {
+    "tokens": ("input_ids", "attention_mask", "positions"),
+    "class": ("input_ids", "attention_mask"),
+    "value": ("input_ids", "attention_mask"),
+    "tags": ("input_ids", "attention_mask", "positions"),
+}
+"""The arguments of the modules below by what they predict, all int64: ids (B, T), 1 at tokens and 0 at padding
+(B, T), and positions (B, K). Tags that depend on the case of words take `cases` (B, K) too."""
+
+
+class TokenLogits(nn.Module):
+    """Logits (B, K, V) of the tokens at masked positions."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module):
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
+        return self.head(self.encoder(input_ids, attention_mask.bool(), positions))
+
+
+class TextOutputs(nn.Module):
+    """Logits (B, C) of the classes of a text, or its value (B, 1)."""
+
+    def __init__(self, task: Classification | Regression):
+        super().__init__()
+        self.encoder, self.pool, self.output = task.encoder, task.pool, task.output
+        self.scale = (task.deviation, task.mean) if isinstance(task, Regression) else None
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        seen = attention_mask.bool()
+        first = input_ids.new_zeros(len(input_ids), 1) if self.pool.kind == "cls" else None
+        outputs = self.output(self.pool(self.encoder(input_ids, seen, first), seen)).float()
+        return outputs if self.scale is None else outputs * self.scale[0] + self.scale[1]
+
+
+class WordLogits(nn.Module):
+    """Scores (B, K, C) of the tags of words, each read at its first token. With a CRF they are its emissions."""
+
+    def __init__(self, task: Tagging):
+        super().__init__()
+        self.encoder, self.case, self.output = task.encoder, task.case, task.output
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, cases: Tensor | None = None
+    ) -> Tensor:
+        hidden = gather(self.encoder(input_ids, attention_mask.bool()), positions)
+        if self.case is not None:
+            hidden = torch.cat([hidden, self.case(cases)], -1)
+        return self.output(hidden).float()
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """An encoder with one head, in evaluation mode on the CPU in float32, and what belongs to them.
+
+    Attributes:
+        kind: what the head predicts.
+        module: of `TokenLogits`, `TextOutputs` or `WordLogits`.
+        labels: of the head; None where it predicts tokens.
+        max_length: the most positions of a row, special tokens included; None if there is no limit.
+        about: what describes it: its `name`, the settings of its `model`, a `license`, and `facts` by their titles.
+        crf: what makes sequences of tags of the scores of words; None if the best score of each word wins.
+    """
+
+    kind: Kind
+    module: nn.Module
+    encoder: Encoder
+    tokenizer: Tokenizer
+    labels: LabelSpec | None = None
+    max_length: int | None = None
+    crf: LinearChainCRF | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The names of the module's arguments, in order."""
+        return (*INPUTS[self.kind], *(("cases",) if getattr(self.module, "case", None) is not None else ()))

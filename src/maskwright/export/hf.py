@@ -1,0 +1,297 @@
+"""Writes folders that `transformers` opens: in one of its own architectures, or with the code of the model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer as Backend
+from tokenizers.processors import TemplateProcessing
+from torch import Tensor, nn
+
+from maskwright.core.errors import UserError
+from maskwright.export import card
+from maskwright.export.check import Inputs, Outputs
+from maskwright.export.code import write_code
+from maskwright.export.graph import Exportable
+from maskwright.export.modeling import (
+    MaskwrightConfig,
+    MaskwrightForMaskedLM,
+    MaskwrightForSequenceClassification,
+    MaskwrightForTokenClassification,
+)
+from maskwright.models import CNN, LSTM, MLP, MaskedLMHead, Pretrained, Transformer
+from maskwright.models.pretrained.head import PretrainedHead, find_head
+from maskwright.models.transformer.hf import check_hf, hf_config, to_hf
+from maskwright.text.tokenizer import Tokenizer
+
+_CLASSES: dict[str, Any] = {
+    "tokens": MaskwrightForMaskedLM,
+    "class": MaskwrightForSequenceClassification,
+    "value": MaskwrightForSequenceClassification,
+    "tags": MaskwrightForTokenClassification,
+}
+AUTO = {  # what opens a folder, and the task of `transformers.pipeline`, by what is predicted
+    "tokens": ("AutoModelForMaskedLM", "fill-mask"),
+    "class": ("AutoModelForSequenceClassification", "text-classification"),
+    "value": ("AutoModelForSequenceClassification", "text-classification"),
+    "tags": ("AutoModelForTokenClassification", "token-classification"),
+}
+_OWN = {Transformer: "transformer", LSTM: "lstm", CNN: "cnn", MLP: "mlp"}
+_ENDLESS = 1_000_000_000  # tokens of a row that has no limit
+_TRIAL = (2, 9)  # rows and tokens that say whether a class of transformers computes the same
+
+
+class HuggingFace:
+    """See `Format`."""
+
+    exact = True
+
+    def write(self, own: Exportable, folder: Path) -> None:
+        _quiet()
+        native = _native(own)
+        if native is None:
+            model = _with_own_code(own)
+            write_code(folder)
+        else:
+            model = native
+        for name, number in _special_ids(own.tokenizer).items():
+            setattr(model.config, name, number)
+        model.config.architectures = [type(model).__name__]
+        if native is None:
+            _say_where_the_code_is(model.config, own)
+        model.save_pretrained(folder)
+        _add_old_names(folder / "config.json")
+        _write_tokenizer(own, folder)
+        card.write(own, folder, *AUTO[own.kind], own_code=native is None)
+
+    def open(self, own: Exportable, folder: Path) -> Outputs:
+        import transformers
+
+        _quiet()
+        kind = getattr(transformers, AUTO[own.kind][0])
+        trusted = (folder / "modeling_maskwright.py").exists()
+        model = kind.from_pretrained(folder, trust_remote_code=trusted, dtype=torch.float32).eval()
+        whole = own.kind in ("tokens", "tags")
+
+        @torch.inference_mode()
+        def outputs(inputs: Inputs) -> Any:
+            given = {name: torch.from_numpy(value) for name, value in inputs.items()}
+            positions = given.pop("positions") if whole and "cases" not in given else None
+            logits: Tensor = model(**given).logits
+            if positions is not None:
+                logits = logits.gather(1, positions[..., None].expand(-1, -1, logits.shape[-1]))
+            return logits.float().numpy()
+
+        return outputs
+
+
+def _quiet() -> None:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def _native(own: Exportable) -> Any:
+    """Returns a model of transformers that computes the same; None if there is none."""
+    encoder: Any = own.encoder
+    if isinstance(encoder, Transformer) and own.kind == "tokens":
+        return _modernbert(own)
+    if not isinstance(encoder, Pretrained):
+        return None
+    if own.kind == "tokens":
+        return _hub_masked(own)
+    return _hub_labelled(own)
+
+
+def _modernbert(own: Exportable) -> Any:
+    """Returns the masked language model as a ModernBERT; None where its mathematics differ."""
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+    encoder: Any = own.encoder
+    try:
+        check_hf(encoder)
+    except ValueError:
+        return None
+    settings = hf_config(encoder) | {"max_position_embeddings": own.max_length or 8192}
+    config = ModernBertConfig(**settings, **_special_ids(own.tokenizer))
+    model = ModernBertForMaskedLM(config)
+    state = {n: w for n, w in own.module.state_dict().items() if n.startswith(("encoder.", "head."))}
+    model.load_state_dict(to_hf(state))
+    return model.eval()
+
+
+def _hub_masked(own: Exportable) -> Any:
+    """Returns a masked language model of the hub with its own head; None if its head is one of ours."""
+    import transformers
+
+    encoder: Any = own.encoder
+    head: Any = own.module.head
+    if not isinstance(head, PretrainedHead):
+        return None
+    model = transformers.AutoModelForMaskedLM.from_config(encoder.model.config, dtype=torch.float32)
+    _take(model, encoder.model)
+    found = find_head(model)
+    if found is None:
+        return None
+    for theirs, ours in zip(found, (head.transform, head.decoder), strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    return model.eval()
+
+
+def _hub_labelled(own: Exportable) -> Any:
+    """Returns a model of the hub with a head for labels, of its class of transformers; None if that computes
+    something else."""
+    import transformers
+
+    encoder: Any = own.encoder
+    module: Any = own.module
+    if own.kind == "value" or own.crf is not None or getattr(module, "case", None) is not None:
+        return None
+    assert own.labels is not None
+    config = type(encoder.model.config).from_dict(encoder.model.config.to_dict())
+    names = dict(enumerate(own.labels.names))
+    config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+    try:
+        model = getattr(transformers, AUTO[own.kind][0]).from_config(config, dtype=torch.float32)
+        _take(model, encoder.model)
+        model.classifier.load_state_dict(module.output.state_dict())
+    except (ValueError, AttributeError, RuntimeError, TypeError):  # it has no such class, or another head
+        return None
+    model.eval()
+    ids = torch.arange(_TRIAL[0] * _TRIAL[1]).view(_TRIAL) % len(own.tokenizer)
+    seen = torch.ones_like(ids)
+    positions = [torch.arange(_TRIAL[1]).expand(_TRIAL)] if own.kind == "tags" else []
+    found, expected = model(ids, attention_mask=seen).logits, module(ids, seen, *positions)
+    same = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
+    return model if same and _starts_differ(module) else None
+
+
+def _starts_differ(module: Any) -> bool:
+    """Returns whether outputs depend on the text at all: a head of zeros says nothing about what is before it."""
+    return bool(module.output.weight.abs().max() > 0)
+
+
+def _take(model: Any, encoder: nn.Module) -> None:
+    """Copies the weights of an encoder into a model around one of the same class."""
+    missing, unexpected = model.base_model.load_state_dict(encoder.state_dict(), strict=False)
+    if lacking := [name for name in (*missing, *unexpected) if "pooler" not in name]:
+        raise RuntimeError(f"no weights for {', '.join(lacking[:5])}")
+
+
+def _with_own_code(own: Exportable) -> Any:
+    """Returns the model as one of the classes that lie in the folder as code.
+
+    Raises:
+        UserError: its encoder is none of those.
+    """
+    config = MaskwrightConfig(**_encoder_settings(own), **_head_settings(own))
+    if own.labels is not None and own.labels.names:
+        names = dict(enumerate(own.labels.names))
+        config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+    elif own.kind == "value":
+        config.num_labels, config.problem_type = 1, "regression"
+    model = _CLASSES[own.kind](config)
+    state = own.module.state_dict()
+    if own.crf is not None:
+        state |= {f"crf.{name}": weight for name, weight in own.crf.state_dict().items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    # whether a tag may follow another is known from their names
+    if lacking := [name for name in (*missing, *unexpected) if not name.startswith("crf.")]:
+        raise UserError(f"The model cannot be written for transformers: no place for {', '.join(lacking[:5])}.")
+    return model.eval()
+
+
+def _encoder_settings(own: Exportable) -> dict[str, Any]:
+    encoder: Any = own.encoder
+    if isinstance(encoder, Pretrained):
+        config = encoder.model.config
+        if not type(config).__module__.startswith("transformers."):
+            raise UserError("A model with code of its own cannot be exported for transformers. Use its own folder.")
+        return {"encoder_kind": "hub", "encoder": config.to_dict(), "hidden_size": encoder.hidden_size}
+    if type(encoder) not in _OWN:
+        raise UserError(
+            f"format=hf cannot express a model of the class {type(encoder).__name__}. It writes transformers, "
+            "LSTMs, CNNs, MLPs and models of the hub."
+        )
+    settings = dict(own.about["model"])
+    settings.pop("reinitialize", None)
+    return {
+        "encoder_kind": _OWN[type(encoder)],
+        "encoder": {"vocabulary_size": len(encoder.embedding.weight), **settings},
+        "hidden_size": encoder.hidden_size,
+    }
+
+
+def _head_settings(own: Exportable) -> dict[str, Any]:
+    module: Any = own.module
+    shared = {"vocab_size": len(own.encoder.embedding.weight), "max_length_of_rows": own.max_length}
+    if own.kind == "tokens":
+        if type(module.head) is not MaskedLMHead:
+            raise UserError(f"format=hf cannot express the head {type(module.head).__name__}.")
+        return shared | {"norm_epsilon": module.head.norm.eps, "tie_word_embeddings": True}
+    if own.kind == "tags":
+        return shared | {"crf": own.crf is not None, "case": module.case is not None, "tie_word_embeddings": False}
+    scale = [1.0, 0.0] if module.scale is None else [float(part) for part in module.scale]
+    return shared | {"pooling": module.pool.kind, "scale": scale, "tie_word_embeddings": False}
+
+
+def _say_where_the_code_is(config: Any, own: Exportable) -> None:
+    auto, task = AUTO[own.kind]
+    config.auto_map = {
+        "AutoConfig": "modeling_maskwright.MaskwrightConfig",
+        auto: f"modeling_maskwright.{_CLASSES[own.kind].__name__}",
+    }
+    if own.kind == "tags":
+        config.custom_pipelines = {task: {"impl": "modeling_maskwright.WordsPipeline", "pt": [auto]}}
+
+
+def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    pad, cls, sep = tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id
+    return {
+        "pad_token_id": pad,
+        "cls_token_id": cls,
+        "sep_token_id": sep,
+        "bos_token_id": cls,
+        "eos_token_id": sep,
+    }
+
+
+def _add_old_names(path: Path) -> None:
+    """Adds the names that transformers 4 reads a ModernBERT's settings by; without them it takes its defaults."""
+    config = json.loads(path.read_text())
+    if config.get("model_type") != "modernbert" or {*config.get("layer_types", ())} != {"full_attention"}:
+        return
+    base = config["rope_parameters"]["full_attention"]["rope_theta"]
+    old = {"global_rope_theta": base, "local_rope_theta": base, "global_attn_every_n_layers": 1}
+    path.write_text(json.dumps(config | old, indent=2, sort_keys=True) + "\n")
+
+
+def _write_tokenizer(own: Exportable, folder: Path) -> None:
+    """Writes the tokenizer, with the special tokens around a text and the length of a row.
+
+    Raises:
+        UserError: transformers makes other tokens of a text.
+    """
+    tokenizer = own.tokenizer
+    tokenizer.save(folder)
+    file = folder / "tokenizer.json"
+    backend = Backend.from_file(str(file))
+    cls, sep = tokenizer.special["cls"], tokenizer.special["sep"]
+    ids = backend.encode("a").ids
+    if ids[0] != tokenizer.cls_id or ids[-1] != tokenizer.sep_id or len(ids) < 3:
+        backend.post_processor = TemplateProcessing(
+            single=f"{cls} $A {sep}",
+            pair=f"{cls} $A {sep} $B {sep}",
+            special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
+        )
+        backend.save(str(file))
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text()) | {
+        "model_max_length": own.max_length or _ENDLESS,
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+        "padding_side": "right",
+    }
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")

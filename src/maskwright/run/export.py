@@ -1,0 +1,235 @@
+"""Writes a finished run or a model of the hub in a format of other programs, and checks what was written."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from maskwright.core.errors import UserError
+from maskwright.core.hub import first_line
+from maskwright.core.terminal import console
+from maskwright.corpora.lines import lines_of
+from maskwright.export.check import EXACT, Difference, Inputs, compare, probes
+from maskwright.export.formats import FORMATS, Format
+from maskwright.export.graph import Exportable, TextOutputs, TokenLogits, WordLogits
+from maskwright.masking import Masked
+from maskwright.reports.summary import read
+from maskwright.run.ask import open_checkpoint
+from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
+from maskwright.run.saved import SavedRun
+from maskwright.run.trainer import quiet
+from maskwright.settings.commands import ExportSettings, TrainSettings
+from maskwright.tasks import LabelledTask, Tagging
+
+_ROWS = 8  # of a batch of texts from a file
+
+
+def export(cfg: DictConfig) -> Path:
+    """Writes the model that a composed `conf/export.yaml` describes; returns the folder.
+
+    Raises:
+        UserError: there is no such model, the format cannot express it, the folder exists, or what was written does
+            not compute the same.
+    """
+    quiet()
+    asked = ExportSettings.parse(OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    saved = open_checkpoint(asked.run, asked.checkpoint)
+    folder = _target(asked, saved)
+    own, form = exportable(saved, asked.head), FORMATS[asked.format]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with torch.inference_mode():
+            form.write(own, made)
+        found = _checked(own, form, made, saved, asked)
+        made.chmod(0o755)
+        if folder.exists():  # only now, so that a failed export leaves the one before it
+            shutil.rmtree(folder)
+        made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    if asked.push is not None:
+        push(folder, asked.push)
+    shortest, longest = found.lengths
+    console().print(
+        f"Everything is in {folder}. Outputs differ by at most {found.largest:.1e} from the model's, on "
+        f"{found.rows} rows of {shortest} to {longest} tokens."
+    )
+    return folder
+
+
+def _target(asked: ExportSettings, saved: SavedRun) -> Path:
+    """Returns the folder to write.
+
+    Raises:
+        UserError: none is named for a model of the hub, or it exists.
+    """
+    if asked.output is None and saved.place is not None:
+        raise UserError(f"run='{asked.run}' is a model of the hub. Name the folder to write: output=my_model")
+    named = saved.directory / "export" / asked.format if asked.output is None else Path(asked.output).expanduser()
+    folder = named.absolute()
+    if folder.is_file():
+        raise UserError(f"output={folder} is a file. Name a folder.")
+    if folder.exists() and any(folder.iterdir()) and not asked.overwrite:
+        raise UserError(f"output={folder} exists. Set overwrite=true to replace it, or name another folder.")
+    foreign = not any((folder / name).exists() for name in ("README.md", "config.json"))
+    if folder.exists() and foreign and any(folder.iterdir()):
+        raise UserError(f"output={folder} holds files that no export has written. Name another folder.")
+    return folder
+
+
+def push(folder: Path, repository: str) -> None:
+    """Uploads a folder to a repository of the hub, which is made if there is none.
+
+    Raises:
+        UserError: the hub refuses it, or is not reached.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        hub = HfApi()
+        hub.create_repo(repository, exist_ok=True)
+        hub.upload_folder(repo_id=repository, folder_path=folder)
+    except Exception as error:  # of any kind: of the network, of the hub, of names
+        raise UserError(
+            f"push={repository}: the hub does not take it: {first_line(error)} The folder {folder} is complete. "
+            "Log in with `hf auth login`, then push it again with overwrite=true."
+        ) from error
+
+
+def exportable(saved: SavedRun, head: str) -> Exportable:
+    """Returns what is exported of a run or of a model of the hub.
+
+    Args:
+        head: `labels` or `tokens`: which head of a run that learned both.
+    Raises:
+        UserError: it has no such head.
+    """
+    tokenizer, longest = saved.tokenizer, saved.max_length
+    task: Any = None if saved.place is not None else saved.task.float()
+    if isinstance(task, LabelledTask) and head == "labels":
+        module = WordLogits(task) if isinstance(task, Tagging) else TextOutputs(task)  # type: ignore[arg-type]
+        crf = task.crf if isinstance(task, Tagging) else None
+        return Exportable(
+            task.labels.kind, module.eval(), task.encoder, tokenizer, task.labels, longest, crf, about(saved)
+        )
+    if saved.head is None:
+        raise UserError(
+            f"run='{saved.name}' predicts no masked tokens"
+            + (", only labels. Set head=labels." * (task is not None))
+        )
+    module = TokenLogits(saved.encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
+    return Exportable("tokens", module, saved.encoder, tokenizer, None, longest, None, about(saved))
+
+
+def about(saved: SavedRun) -> dict[str, Any]:
+    """Returns what describes a run or a model of the hub, see `Exportable`."""
+    if saved.place is not None:
+        return {"name": Path(saved.place).name, "model": {} if saved.imported is None else saved.imported.arguments}
+    summary, config = read(saved.directory), saved.config
+    model = {name: value for name, value in config["model"].items() if name != "_target_"}
+    results = {
+        name: value
+        for name, value in summary.items()
+        if isinstance(value, int | float | str) and name not in ("command", "git")
+    }
+    facts = {
+        "Results": results,
+        "Data": config["data"],
+        "Mask": config["mask"] if saved.head is not None else None,
+        "Model": model,
+        "Command": summary.get("command"),
+    }
+    return {"name": saved.directory.name, "model": model, "facts": facts}
+
+
+def _checked(own: Exportable, form: Format, folder: Path, saved: SavedRun, asked: ExportSettings) -> Difference:
+    """Compares what was written with the model.
+
+    Raises:
+        UserError: it computes something else.
+    """
+    found = compare(own, form.open(own, folder), _batches(own, saved, asked))
+    if form.exact and found.largest > EXACT:
+        raise UserError(
+            f"The export computes something else: its outputs differ by up to {found.largest:.2g} from the "
+            f"model's, and {EXACT:g} is allowed. Nothing was written."
+        )
+    return found
+
+
+def _batches(own: Exportable, saved: SavedRun, asked: ExportSettings) -> Iterator[Inputs]:
+    """Yields inputs of real texts.
+
+    Raises:
+        UserError: there are none.
+    """
+    if asked.file is not None:
+        yield from probes(own, _of_file(own, Path(asked.file).expanduser(), asked.limit), _every_seventh(own))
+        return
+    if saved.place is not None:
+        raise UserError(
+            f"run='{saved.name}' is a model of the hub, which has no validation split to be compared on. Name a "
+            "file with a text in each line: file=texts.txt"
+        )
+    settings = evaluated(saved)
+    data, masks = prepare(settings)
+    masker = make_maskers(settings, masks, vocabulary_of(saved.tokenizer, data)).get("evaluation_mask")
+    rows, left = iter(data.val_dataloader()), asked.limit
+    while left > 0 and (batch := next(rows, None)) is not None:
+        taken = {name: value[:left] for name, value in batch.items() if isinstance(value, torch.Tensor)}
+        left -= len(taken["input_ids"])
+        yield from probes(own, [batch], masker if masker is not None else _every_seventh(own))
+
+
+def evaluated(saved: SavedRun) -> TrainSettings:
+    """Returns the settings of a run for an evaluation on the CPU, in float32."""
+    hardware = saved.settings.hardware.replace(
+        accelerator="cpu", devices=1, nodes=1, strategy="auto", precision="32-true", compile=False
+    )
+    return saved.settings.replace(hardware=hardware, callbacks={}, logger={}, run_dir=str(saved.directory))
+
+
+def _of_file(own: Exportable, path: Path, limit: int) -> Iterator[dict[str, torch.Tensor]]:
+    """Yields batches of the texts of a file, cut to the length of a row.
+
+    Raises:
+        UserError: it is empty, or tags are predicted, which need words.
+    """
+    if own.kind == "tags":
+        raise UserError("file: a run of task=tagging is compared on its validation split. Leave file at null.")
+    texts = (text for text in lines_of(path, "file") if text.strip())
+    number = 0
+    while some := list(islice(texts, min(_ROWS, limit - number))):
+        number += len(some)
+        tokenizer = own.tokenizer
+        room = None if own.max_length is None else own.max_length - 2
+        rows = [
+            torch.tensor([tokenizer.cls_id, *ids[:room].tolist(), tokenizer.sep_id])
+            for (ids,) in tokenizer.encode(some)
+        ]
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_id)
+        lengths = torch.tensor([len(row) for row in rows])
+        yield {"input_ids": ids, "attention_mask": torch.arange(ids.shape[1]) < lengths[:, None]}
+    if not number:
+        raise UserError(f"file={path} is empty. Name a file with a text in each line.")
+
+
+def _every_seventh(own: Exportable) -> Any:
+    """Returns what masks the first, the eighth, … token after the special one of each row of a batch."""
+
+    def masked(batch: dict[str, torch.Tensor]) -> Masked:
+        ids = batch["input_ids"].clone()
+        last = batch["attention_mask"].sum(1, keepdim=True) - 1
+        positions = torch.minimum(torch.arange(1, max(ids.shape[1], 2), 7), last)
+        targets = ids.gather(1, positions)
+        return Masked(
+            ids.scatter(1, positions, own.tokenizer.mask_id), positions, targets, torch.ones_like(targets).bool()
+        )
+
+    return masked
