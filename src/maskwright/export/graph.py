@@ -25,7 +25,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "tags": ("input_ids", "attention_mask", "positions"),
 }
 """The arguments of the modules below by what they predict, all int64: ids (B, T), 1 where a token is and 0 at
-padding (B, T), and positions (B, K). Tags read from the case of words take `cases` (B, K) too, see `models.layers.case`."""
+padding (B, T), and positions (B, K). Tags read from the case of words take `cases` (B, K) too, see
+`models.layers.case`."""
 
 
 class TokenLogits(nn.Module):
