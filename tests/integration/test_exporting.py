@@ -12,10 +12,10 @@ import torch
 from maskwright.core.errors import UserError
 from maskwright.run import export as checking
 from maskwright.run.export import export, exportable
+from maskwright.run.predict import predict
 from maskwright.run.saved import SavedRun
 from tests.conftest import compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
-from tests.integration.test_predicting import predicted
 
 PLAIN = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
 SHAPE = ("model.layers=2", "model.hidden_size=32")
@@ -149,14 +149,18 @@ def test_others_open_each_model_with_each_head(made, tmp_path):
         assert answer["type"].startswith(NATIVE.get(name, "Maskwright")), name
         said, together = answer["said"], answer["together"]
         if expected[name].shape[-1] < 10 and name not in NATIVE:  # labels; the pipeline for words is ours
-            given = tmp_path / "texts.jsonl"
-            given.write_text("".join(json.dumps({"text": one}) + "\n" for one in TEXTS))
-            output = tmp_path / f"{name}.jsonl"
-            predicted(results[name], f"data.source={given}", f"output={output}")
-            rows = [json.loads(line) for line in output.read_text().splitlines()]
+            rows = predictions(results[name].run_dir, tmp_path / f"{name}.jsonl")
             for row, own, other in zip(rows, said, together, strict=True):
                 check_said(row, own)
                 check_said(row, other)
+
+
+def predictions(run_dir, output):
+    """What `src/predict.py` says of `TEXTS`."""
+    settings = compose_command("predict", f"run={run_dir}", "hardware=cpu", f"output={output}")
+    settings.text = TEXTS
+    predict(settings, ())
+    return [json.loads(line) for line in output.read_text().splitlines()]
 
 
 def check_said(row, said):

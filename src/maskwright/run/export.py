@@ -211,7 +211,7 @@ def _of_file(own: Exportable, path: Path, limit: int) -> Iterator[dict[str, torc
         room = None if own.max_length is None else own.max_length - 2
         rows = [
             torch.tensor([tokenizer.cls_id, *ids[:room].tolist(), tokenizer.sep_id])
-            for (ids,) in tokenizer.encode(some)
+            for ids, _ in tokenizer.encode(some)
         ]
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_id)
         lengths = torch.tensor([len(row) for row in rows])
@@ -225,7 +225,8 @@ def _every_seventh(own: Exportable) -> Any:
 
     def masked(batch: dict[str, torch.Tensor]) -> Masked:
         ids = batch["input_ids"].clone()
-        last = batch["attention_mask"].sum(1, keepdim=True) - 1
+        seen = batch.get("attention_mask", torch.ones_like(ids))
+        last = (seen.diagonal(dim1=1, dim2=2) if seen.ndim == 3 else seen).sum(1, keepdim=True) - 1
         positions = torch.minimum(torch.arange(1, max(ids.shape[1], 2), 7), last)
         targets = ids.gather(1, positions)
         return Masked(
