@@ -208,6 +208,26 @@ class ExplainSettings(AskSettings):
     seed: Seed
 
 
+class ServeSettings(Settings):
+    """`conf/serve.yaml`: a server for a model."""
+
+    run: PathText
+    checkpoint: str
+    engine: Literal["auto", "torch", "onnx"]
+    strategies: MasksByName
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    api_key: str | None
+    max_texts: PositiveInt
+    max_characters: PositiveInt
+    max_bytes: PositiveInt
+    max_batch: PositiveInt
+    max_waiting: PositiveInt
+    grace: PositiveInt
+    tokens_per_batch: PositiveInt
+    hardware: Hardware
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
@@ -217,4 +237,5 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "fill": FillSettings,
     "generate": GenerateSettings,
     "explain": ExplainSettings,
+    "serve": ServeSettings,
 }
