@@ -133,7 +133,7 @@ class TorchModel:
         self.vocabulary = vocabulary_of(self.tokenizer)
 
     def about(self) -> Row:
-        labels = self.saved.labels
+        labels = self.saved.labels if self.labelled else None
         return {
             "mask": self.tokenizer.special["mask"] if self.tokenizer.has_mask else None,
             "labels": [] if labels is None else list(labels.names),
