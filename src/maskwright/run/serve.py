@@ -247,5 +247,3 @@ def _strategies(asked: ServeSettings) -> dict[str, dict[str, Any]]:
         }
         for name, mask in asked.strategies.items()
     }
-
-

@@ -149,7 +149,8 @@ def _add_errors(app: FastAPI) -> None:
         said = []
         for found in error.errors():
             where = ".".join(str(part) for part in found["loc"][1:] if part != "str" and "[" not in str(part))
-            said.append(f"{where}: {found['msg']}" if where else f"The request is no JSON object: {found['msg']}")
+            is_json = where and found["type"] != "json_invalid"
+            said.append(f"{where}: {found['msg']}" if is_json else f"The request is no JSON object: {found['msg']}")
         return JSONResponse({"error": "; ".join(dict.fromkeys(said))}, 422)
 
     @app.exception_handler(Exception)
@@ -165,5 +166,3 @@ def _static(file: str, kind: str) -> Callable[..., Any]:
         return Response(content, media_type=kind, headers=_HEADERS)
 
     return send
-
-
