@@ -26,9 +26,9 @@ class _Job:
 class Batcher:
     """Answers requests in a thread of its own, one batch after the other.
 
-    A batch is the oldest request with all others that wait and ask the same with the same options. Nothing waits for a
-    batch to fill up: while one is computed, the next gathers. If a batch fails, each of its requests is tried alone, so
-    that only the one at fault fails.
+    A batch is the oldest request with all others that wait and ask the same with the same options. Nothing waits
+    for a batch to fill up: while one is computed, the next gathers. If a batch fails, each of its requests is tried
+    alone, so that only the one at fault fails.
 
     Args:
         most: texts of a batch; a request with more is a batch by itself.

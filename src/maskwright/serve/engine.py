@@ -12,10 +12,10 @@ class Skill:
     """Something that a model is asked about texts.
 
     Attributes:
-        answer: returns a row for each text. The options are those of the request, as keyword arguments; requests with
-            equal options share a call.
-        check: raises a UserError for a text that cannot be answered with these options, so that it is refused before it
-            shares a batch with others.
+        answer: returns a row for each text. The options are those of the request, as keyword arguments; requests
+            with equal options share a call.
+        check: raises a UserError for a text that cannot be answered with these options, so that it is refused
+            before it shares a batch with others.
     """
 
     answer: Callable[..., Sequence[Row]]
