@@ -153,9 +153,10 @@ def test_the_help_lists_every_group_and_option():
         assert re.search(rf"\b{option}\b", found[0]), (group, option)
 
 
-@pytest.mark.parametrize(
-    "name", ["train", "mask", "evaluate", "predict", "score", "fill", "generate", "explain", "export"]
-)
+COMMANDS = ["train", "mask", "evaluate", "predict", "score", "fill", "generate", "explain", "export", "serve"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_default_of_a_group_comes_first(name):
     for group in groups(CONF, name):
         options = list(group.options)

@@ -37,7 +37,7 @@ def run_fill(cfg: DictConfig) -> int:
     def make(some: list[str]) -> list[Row]:
         masked = reader.read(some, hide, asked.long)
         found = fill(model, masked, asked.method, asked.top_k, asked.beams, ids)
-        return [_row(reader, text, fills, asked.top_k) for text, fills in zip(masked, found, strict=True)]
+        return [row_of(reader, text, fills, asked.top_k) for text, fills in zip(masked, found, strict=True)]
 
     settings = [asked.method, asked.top_k, asked.beams, asked.long, hide, only]
     return answer(asked, saved, texts, make, show, "Filling", settings)
@@ -56,7 +56,8 @@ def _words(asked: FillSettings, key: str) -> list[str]:
     return words
 
 
-def _row(reader: MaskReader, text: MaskedText, fills: list[Fill], top_k: int) -> Row:
+def row_of(reader: MaskReader, text: MaskedText, fills: list[Fill], top_k: int) -> Row:
+    """Returns the row of a text: its best fills, and the best tokens of each mask."""
     masks = []
     for number, position in enumerate(text.masks):
         hidden = int(text.encoded.ids[position])

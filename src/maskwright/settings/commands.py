@@ -233,6 +233,26 @@ class ExportSettings(Settings):
     push: str | None
 
 
+class ServeSettings(Settings):
+    """`conf/serve.yaml`: a server for a model."""
+
+    run: PathText
+    checkpoint: str
+    engine: Literal["auto", "torch", "onnx"]
+    strategies: MasksByName
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    api_key: str | None
+    max_texts: PositiveInt
+    max_characters: PositiveInt
+    max_bytes: PositiveInt
+    max_batch: PositiveInt
+    max_waiting: PositiveInt
+    grace: PositiveInt
+    tokens_per_batch: PositiveInt
+    hardware: Hardware
+
+
 COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "train": TrainSettings,
     "mask": PreviewSettings,
@@ -243,4 +263,5 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "generate": GenerateSettings,
     "explain": ExplainSettings,
     "export": ExportSettings,
+    "serve": ServeSettings,
 }
