@@ -3,7 +3,7 @@
     python scripts/benchmarks/serving.py run=logs/classification/2026-11-26/10-00-00 seconds=5
 
 Each server is a process of its own on loopback, and the clients are another. Every client keeps one connection and
-sends its next request when the last is answered. `bad=0.1` sends bad requests along; any answer but the expected one
+sends its next request when the last is answered. `bad=0.1` sends bad ones along; any answer but the expected one
 counts as lost.
 """
 

@@ -114,8 +114,8 @@ def _modernbert(own: Exportable) -> Any:
         check_hf(encoder)
     except ValueError:
         return None
-    settings = hf_config(encoder) | {"max_position_embeddings": own.max_length or 8192}
-    config = ModernBertConfig(**settings, **_special_ids(own.tokenizer))
+    settings = hf_config(encoder) | _special_ids(own.tokenizer)
+    config = ModernBertConfig(**settings, max_position_embeddings=own.max_length or 8192)
     model = ModernBertForMaskedLM(config)
     state = {n: w for n, w in own.module.state_dict().items() if n.startswith(("encoder.", "head."))}
     model.load_state_dict(to_hf(state))

@@ -4,7 +4,7 @@ Shapes: B rows, T positions, K words, H hidden size, C outputs, V vocabulary.
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,11 +111,12 @@ class MaskwrightPreTrainedModel(PreTrainedModel):
 class MaskwrightForMaskedLM(MaskwrightPreTrainedModel):
     """Predicts masked tokens."""
 
-    _tied_weights_keys: ClassVar[Any] = {"head.decoder.weight": "encoder.embedding.weight"}
-
     def __init__(self, config: Any):
         super().__init__(config)
-        self.head = MaskedLMHead(self.encoder.embedding, config.norm_epsilon, hidden_size=config.hidden_size)
+        embedding = self.encoder.embedding
+        self.head = MaskedLMHead(embedding, config.norm_epsilon, hidden_size=config.hidden_size)
+        own = next(name for name, weight in self.named_parameters() if weight is embedding.weight)
+        self._tied_weights_keys = {"head.decoder.weight": own}
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Linear:
@@ -240,15 +241,16 @@ class WordsPipeline(TokenClassificationPipeline):
     All tokens of a word get what its first one says; after a word that opens an entity, that the entity goes on.
     """
 
-    def preprocess(self, sentence: Any, offset_mapping: Any = None, **parameters: Any) -> Any:
+    def preprocess(self, sentence: Any, offset_mapping: Any = None, **parameters: Any) -> Any:  # type: ignore[override]
         if parameters.get("is_split_into_words"):
             raise ValueError("this pipeline finds the words of a text itself; pass a text, not a list of words")
         for inputs in super().preprocess(sentence, offset_mapping, **parameters):
             yield {**inputs, "text": sentence}
 
-    def _forward(self, model_inputs: Any) -> Any:
+    def _forward(self, model_inputs: Any) -> Any:  # type: ignore[override]
         inputs = dict(model_inputs)
-        texts, model = inputs.pop("text"), self.model
+        texts = inputs.pop("text")
+        model: Any = self.model
         texts = [texts] if isinstance(texts, str) else texts
         ids, seen = inputs["input_ids"], inputs["attention_mask"]
         logits = torch.zeros(*ids.shape, model.config.num_labels)
@@ -268,7 +270,8 @@ class WordsPipeline(TokenClassificationPipeline):
 
     def _goes_on(self, logits: Tensor) -> Tensor:
         """Returns logits (C,) in which what opens an entity counts for what is inside it."""
-        numbers, logits = self.model.config.label2id, logits.clone()
+        numbers: Any = self.model.config.label2id
+        logits = logits.clone()
         for name, opens in numbers.items():
             if name.startswith("B-") and (inside := numbers.get(f"I-{name[2:]}")) is not None:
                 both = logits[[opens, inside]]

@@ -113,7 +113,7 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     tokenizer, longest = saved.tokenizer, saved.max_length
     task: Any = None if saved.place is not None else saved.task.float()
     if isinstance(task, LabelledTask) and head == "labels":
-        module = WordLogits(task) if isinstance(task, Tagging) else TextOutputs(task)  # type: ignore[arg-type]
+        module: Any = WordLogits(task) if isinstance(task, Tagging) else TextOutputs(task)  # type: ignore[arg-type]
         crf = task.crf if isinstance(task, Tagging) else None
         return Exportable(
             task.labels.kind, module.eval(), task.encoder, tokenizer, task.labels, longest, crf, about(saved)

@@ -105,9 +105,7 @@ class Start:
         for name in other_shape:
             if name.startswith("encoder."):
                 found, here = tuple(offered[name].shape), tuple(own[name].shape)
-                raise UserError(
-                    f"init_from: {name} is {found} in {self.name} and {here} here."  # type: ignore[union-attr]
-                )
+                raise UserError(f"init_from: {name} is {found} in {self.name} and {here} here.")
         left_out = {*other_shape, *(name for name in shared if new_head and name.startswith(of_labels))}
         return {name: offered[name] for name in shared if name not in left_out}
 

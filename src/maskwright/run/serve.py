@@ -32,7 +32,7 @@ from maskwright.run.output import Row
 from maskwright.run.predict_inputs import cleaning_of
 from maskwright.run.predictor import Predictor
 from maskwright.run.saved import SavedRun
-from maskwright.run.score import Total
+from maskwright.run.score import row_of as scored
 from maskwright.run.trainer import quiet
 from maskwright.settings.build import build
 from maskwright.settings.commands import ServeSettings
@@ -125,9 +125,9 @@ class TorchModel:
         if not self.labelled or saved.head is not None:
             self.masked = masked_model(asked, saved)  # type: ignore[arg-type]
         self.predictor = Predictor(saved, asked.hardware, asked.tokens_per_batch) if self.labelled else None
-        for module in [saved.encoder, saved.head, saved.task if saved.place is None else None]:
-            if module is not None:
-                module.requires_grad_(False)  # type: ignore[attr-defined]
+        modules: list[Any] = [saved.encoder, saved.head, saved.task if saved.place is None else None]
+        for module in filter(None, modules):
+            module.requires_grad_(False)
         self.cut = Cutter(build(Component.from_node({"_target_": _WORDS}), "units"), self.tokenizer)
         self.strategies = _strategies(asked) if self.tokenizer.has_mask else {}
         self.vocabulary = vocabulary_of(self.tokenizer)
@@ -177,8 +177,7 @@ class TorchModel:
 
     def _score(self, texts: list[str], method: Any) -> list[Row]:
         assert self.masked is not None
-        total = Total(self.masked)
-        return [total.add(found) for found in score(self.masked, texts, method, "refuse")]
+        return [scored(found, self.tokenizer) for found in score(self.masked, texts, method, "refuse")]
 
     # Labels
 

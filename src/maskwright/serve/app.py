@@ -97,7 +97,7 @@ def make_app(engine: Engine, limits: Limits, key: str | None = None) -> FastAPI:
 def _endpoint(name: str, engine: Engine, batcher: Batcher, limits: Limits) -> Callable[..., Any]:
     schema, check = REQUESTS[name], engine.skills[name].check
 
-    async def answer(request) -> dict[str, Any]:  # type: ignore[no-untyped-def]
+    async def answer(request) -> dict[str, Any]:
         options = request.model_dump(exclude={"text"})
         texts = [request.text] if isinstance(request.text, str) else request.text
         _check(texts, limits)

@@ -1,4 +1,4 @@
-"""What stands before all endpoints: the key, the size of a request, the time that it takes to arrive; and counts."""
+"""What stands before all endpoints: the key, the size of a request, the time it takes to arrive; and counts."""
 
 import asyncio
 import hmac
