@@ -145,7 +145,7 @@ async function begin() {
     examples.explain = about.endpoints.includes("tag") ? examples.tag : examples.fill;
   const strategies = document.querySelector("[name=strategy]");
   strategies.replaceChildren(...about.strategies.map(name => make("option", name, { value: name })));
-  for (const form of document.forms) {
+  for (const form of document.querySelectorAll("[data-ask]")) {
     const text = form.elements.text, example = examples[form.dataset.ask];
     if (example && !text.value) text.value = example.replace("[MASK]", about.mask);
   }
@@ -153,7 +153,7 @@ async function begin() {
   if (!live.closest("section").hidden && live.elements.text.value) ask(live);
 }
 
-for (const form of document.forms) {
+for (const form of document.querySelectorAll("[data-ask]")) {
   form.addEventListener("submit", event => { event.preventDefault(); ask(form); });
   // Enter asks; with Shift it begins a line
   form.elements.text.addEventListener("keydown", event => {
@@ -164,5 +164,5 @@ for (const form of document.forms) {
     if (form.checkValidity()) ask(form);
   });
 }
-key.addEventListener("change", begin);
+document.getElementById("key-field").addEventListener("submit", event => { event.preventDefault(); begin(); });
 begin();
