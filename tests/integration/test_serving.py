@@ -75,7 +75,7 @@ def test_texts_are_scored_masked_and_explained(client):
         ("/mask", {"text": "a", "strategy": "pmi"}, 422, "strategy=pmi does not exist"),
         ("/mask", {"text": "a", "strategy": "token", "ratio": 0}, 422, "ratio: "),
         ("/explain", {"text": "no mask"}, 422, "has no [MASK]"),
-        ("/explain", {"text": TEXT, "target": "no such token"}, 422, "is no single token"),
+        ("/explain", {"text": TEXT, "target": "no such token"}, 422, "is not one token of this model"),
         ("/fill", "{", 422, "The request is no JSON object"),
         ("/fill", "[]", 422, "The request is no JSON object"),
         ("/fill", " " * 5001, 413, "larger than 5,000 bytes"),

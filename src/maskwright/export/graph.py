@@ -14,7 +14,6 @@ from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder
 from maskwright.models.layers.crf import LinearChainCRF
 from maskwright.models.layers.gather import gather
-from maskwright.tasks import Classification, Regression, Tagging
 from maskwright.text.tokenizer import Tokenizer
 
 Kind = Literal["tokens", "class", "value", "tags"]
@@ -42,10 +41,10 @@ class TokenLogits(nn.Module):
 class TextOutputs(nn.Module):
     """Logits (B, C) of the classes of a text, or its value (B, 1)."""
 
-    def __init__(self, task: Classification | Regression):
+    def __init__(self, task: Any):
         super().__init__()
         self.encoder, self.pool, self.output = task.encoder, task.pool, task.output
-        self.scale = (task.deviation, task.mean) if isinstance(task, Regression) else None
+        self.scale = (task.deviation, task.mean) if task.labels.kind == "value" else None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         seen = attention_mask.bool()
@@ -57,7 +56,7 @@ class TextOutputs(nn.Module):
 class WordLogits(nn.Module):
     """Scores (B, K, C) of the tags of words, each read at its first token. With a CRF they are its emissions."""
 
-    def __init__(self, task: Tagging):
+    def __init__(self, task: Any):
         super().__init__()
         self.encoder, self.case, self.output = task.encoder, task.case, task.output
 

@@ -20,7 +20,7 @@ from maskwright.export.modeling import (
     MaskwrightForSequenceClassification,
     MaskwrightForTokenClassification,
 )
-from maskwright.models import CNN, LSTM, MLP, MaskedLMHead, Pretrained, Transformer
+from maskwright.models import CNN, LSTM, MLP, MaskedLMHead, Transformer
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.transformer.hf import check_hf, hf_config, to_hf
 from maskwright.text.tokenizer import Tokenizer
@@ -96,9 +96,9 @@ def _quiet() -> None:
 def _native(own: Exportable) -> Any:
     """Returns a model of transformers that computes the same; None if there is none."""
     encoder: Any = own.encoder
-    if isinstance(encoder, Transformer) and own.kind == "tokens":
+    if _OWN.get(type(encoder)) == "transformer" and own.kind == "tokens":
         return _modernbert(own)
-    if not isinstance(encoder, Pretrained):
+    if not encoder.brings_tokenizer:
         return None
     if own.kind == "tokens":
         return _hub_masked(own)
@@ -205,7 +205,7 @@ def _with_own_code(own: Exportable) -> Any:
 
 def _encoder_settings(own: Exportable) -> dict[str, Any]:
     encoder: Any = own.encoder
-    if isinstance(encoder, Pretrained):
+    if encoder.brings_tokenizer:
         config = encoder.model.config
         if not type(config).__module__.startswith("transformers."):
             raise UserError("A model with code of its own cannot be exported for transformers. Use its own folder.")

@@ -24,7 +24,6 @@ from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import ExportSettings, TrainSettings
-from maskwright.tasks import LabelledTask, Tagging
 
 _ROWS = 8  # of a batch of texts from a file
 
@@ -112,12 +111,11 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     """
     tokenizer, longest = saved.tokenizer, saved.max_length
     task: Any = None if saved.place is not None else saved.task.float()
-    if isinstance(task, LabelledTask) and head == "labels":
-        module: Any = WordLogits(task) if isinstance(task, Tagging) else TextOutputs(task)  # type: ignore[arg-type]
-        crf = task.crf if isinstance(task, Tagging) else None
-        return Exportable(
-            task.labels.kind, module.eval(), task.encoder, tokenizer, task.labels, longest, crf, about(saved)
-        )
+    labels = None if task is None or head == "tokens" else saved.labels
+    if labels is not None:
+        module: Any = WordLogits(task) if labels.kind == "tags" else TextOutputs(task)
+        crf = task.crf if labels.kind == "tags" else None
+        return Exportable(labels.kind, module.eval(), task.encoder, tokenizer, labels, longest, crf, about(saved))
     if saved.head is None:
         raise UserError(
             f"run='{saved.name}' predicts no masked tokens"
