@@ -300,6 +300,7 @@ def test_proposals_without_meaning_are_refused(settings, message):
             None,
             "length=3 leaves nothing to write: the text 'the the the' has 3 tokens. Set it to 4",
         ),
+        ("the the the", 3, 3, r"'the the the' has 3 tokens, but the model reads rows of 3\. Shorten it, so that"),
         ("", 99, 62, "length=99, but the model reads rows of 62 tokens"),
         ("the [MASK] the the", None, 3, r"'the .MASK. the the' has 4 tokens, but the model reads rows of 3\."),
     ],

@@ -68,6 +68,14 @@ def test_people_are_told_of_steps_without_a_way_back(capsys):
     assert "12.5% rejected because top_k or top_p exclude the way back" in capsys.readouterr().out
 
 
+def test_texts_without_tokens_have_no_perplexity(hub_model, capsys, monkeypatch):
+    monkeypatch.setattr("maskwright.inference.masked_text.MaskReader.filled", lambda *given: " ")
+    generate(hub_model, "length=2", *SHORT, "output=-")
+    assert {row["pseudo_perplexity_of_all"] for row in in_lines(capsys.readouterr().out)} == {None}
+    generate(hub_model, "length=2", *SHORT)
+    assert "3 texts: no tokens" in capsys.readouterr().out
+
+
 def test_a_run_of_its_own_continues_prompts(run, tmp_path):
     result = run("trainer.max_steps=1", "model=lstm")
     (tmp_path / "texts.txt").write_text("the river\nthe old sailor\n")

@@ -139,7 +139,7 @@ class Writer:
         scores = score(self.model, texts)
         tokens = sum(len(own.encoded.ids) for own in scores)
         together = diversity(texts)._asdict() | {
-            "pseudo_perplexity_of_all": math.exp(-sum(own.pll for own in scores) / max(tokens, 1))
+            "pseudo_perplexity_of_all": math.exp(-sum(own.pll for own in scores) / tokens) if tokens else None
         }
         return [
             {
@@ -176,6 +176,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(f"{value:.6g}")
 
 
+def _quality(perplexity: float | None) -> str:
+    return "no tokens" if perplexity is None else f"pseudo-perplexity {perplexity:,.1f}"
+
+
 def show(rows: Sequence[Row], stream: TextIO) -> None:
     """Prints what was written for one text."""
     shown = console(stream)
@@ -183,11 +187,9 @@ def show(rows: Sequence[Row], stream: TextIO) -> None:
         shown.print(Text(rows[0]["text"], style="bold"))
     for row in rows:
         energy = f"  energy {row['energy']:.2f}" if "energy" in row else ""
-        perplexity = row["pseudo_perplexity"]  # of texts without tokens there is none
-        quality = "no tokens" if perplexity is None else f"pseudo-perplexity {perplexity:,.1f}"
-        shown.print(f"  {row['written']}  ({quality}{energy})")
+        shown.print(f"  {row['written']}  ({_quality(row['pseudo_perplexity'])}{energy})")
     first = rows[0]
-    said = [f"pseudo-perplexity {first['pseudo_perplexity_of_all']:,.1f}"]
+    said = [_quality(first["pseudo_perplexity_of_all"])]
     for name in ("distinct_1", "distinct_2", "self_bleu"):
         if first[name] is not None:
             said.append(f"{name.replace('_', '-')} {first[name]:.3f}")

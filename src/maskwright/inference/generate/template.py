@@ -23,7 +23,7 @@ def template_of(reader: MaskReader, text: str, length: int | None, room: int | N
             raise UserError(f"An empty text has no mask. Write {reader.mask} for each token that is missing.")
         template = reader.read([text])[0]
     else:
-        template = _continued(reader, text.rstrip(), length)
+        template = _continued(reader, text.rstrip(), length, room)
     tokens = len(template.ids)
     if room is not None and tokens > room:
         if length is None:
@@ -32,7 +32,7 @@ def template_of(reader: MaskReader, text: str, length: int | None, room: int | N
     return template
 
 
-def _continued(reader: MaskReader, prompt: str, length: int) -> MaskedText:
+def _continued(reader: MaskReader, prompt: str, length: int, room: int | None) -> MaskedText:
     """Returns a prompt with as many masks after it as `length` leaves."""
     if reader.mask in reader.spelled(prompt):
         raise UserError(
@@ -41,6 +41,8 @@ def _continued(reader: MaskReader, prompt: str, length: int) -> MaskedText:
         )
     ids, starts, offsets = reader.tokenizer.encode([prompt], offsets=True)[0]
     missing = length - len(ids)
+    if room is not None and len(ids) >= room:
+        raise too_long(prompt, len(ids), room, "Shorten it, so that there is room for more.")
     if missing < 1:
         raise UserError(
             f"length={length} leaves nothing to write: the text {shortened(prompt)} has {len(ids):,} tokens. Set "
