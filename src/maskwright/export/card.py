@@ -25,8 +25,6 @@ def write(own: Exportable, folder: Path, auto: str, task: str, own_code: bool) -
     }[own.kind]
     strategy = ', aggregation_strategy="first"' if own.kind == "tags" else ""
     front = ["---", "library_name: transformers", f"pipeline_tag: {task}"]
-    if about.get("license"):
-        front.append(f"license: {about['license']}")
     front += ["tags: [maskwright]", "---"]
     lines = [
         *front,

@@ -91,6 +91,7 @@ class MaskwrightPreTrainedModel(PreTrainedModel):
     config_class = MaskwrightConfig
     base_model_prefix = "encoder"
     main_input_name = "input_ids"
+    output_class: Any  # of transformers
 
     def __init__(self, config: Any):
         super().__init__(config)
@@ -107,9 +108,21 @@ class MaskwrightPreTrainedModel(PreTrainedModel):
         seen = None if attention_mask is None else attention_mask.bool()
         return self.encoder(input_ids, seen), seen
 
+    def answer(self, logits: Tensor, labels: Tensor | None, return_dict: bool | None) -> Any:
+        """Returns logits, and their mean loss where there are labels, in the form that is asked for."""
+        loss = None if labels is None else self.mean_loss(logits, labels)
+        output = self.output_class(loss=loss, logits=logits)
+        return output.to_tuple() if return_dict is False else output
+
+    def mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of logits (…, C) and labels (…), -100 where there is none."""
+        return nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+
 
 class MaskwrightForMaskedLM(MaskwrightPreTrainedModel):
     """Predicts masked tokens."""
+
+    output_class = MaskedLMOutput
 
     def __init__(self, config: Any):
         super().__init__(config)
@@ -131,15 +144,13 @@ class MaskwrightForMaskedLM(MaskwrightPreTrainedModel):
         **_: Any,
     ) -> Any:
         """Returns logits (B, T, V), and the mean loss of `labels` (B, T), -100 where there is none."""
-        logits = self.head(self.hidden(input_ids, attention_mask)[0])
-        loss = None
-        if labels is not None:
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        return _in_form(MaskedLMOutput(loss=loss, logits=logits), return_dict)
+        return self.answer(self.head(self.hidden(input_ids, attention_mask)[0]), labels, return_dict)
 
 
 class MaskwrightForSequenceClassification(MaskwrightPreTrainedModel):
     """Predicts a class of a text, or a value."""
+
+    output_class = SequenceClassifierOutput
 
     def __init__(self, config: Any):
         super().__init__(config)
@@ -159,13 +170,13 @@ class MaskwrightForSequenceClassification(MaskwrightPreTrainedModel):
         """Returns logits (B, C), or values (B, 1), and the mean loss of `labels` (B,)."""
         hidden, seen = self.hidden(input_ids, attention_mask)
         factor, added = self.config.scale
-        logits = self.output(self.pool(hidden, seen)) * factor + added
-        loss = None
-        if labels is not None and self.num_labels == 1:
-            loss = nn.functional.mse_loss(logits[:, 0], labels.float().view(-1))
-        elif labels is not None:
-            loss = nn.functional.cross_entropy(logits, labels)
-        return _in_form(SequenceClassifierOutput(loss=loss, logits=logits), return_dict)
+        return self.answer(self.output(self.pool(hidden, seen)) * factor + added, labels, return_dict)
+
+    def mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The squared error of a value, else as of other heads."""
+        if self.num_labels == 1:
+            return nn.functional.mse_loss(logits[:, 0], labels.float().view(-1))
+        return super().mean_loss(logits, labels)
 
 
 class MaskwrightForTokenClassification(MaskwrightPreTrainedModel):
@@ -174,6 +185,8 @@ class MaskwrightForTokenClassification(MaskwrightPreTrainedModel):
     Logits are scores of each tag by itself. Where the model has a CRF, `decide` makes a sequence of those of words,
     and `WordsPipeline` calls it.
     """
+
+    output_class = TokenClassifierOutput
 
     def __init__(self, config: Any):
         super().__init__(config)
@@ -215,11 +228,7 @@ class MaskwrightForTokenClassification(MaskwrightPreTrainedModel):
                     'pipeline("token-classification", model=…, trust_remote_code=True)'
                 )
             hidden = torch.cat([hidden, self.case(cases)], -1)
-        logits = self.output(hidden)
-        loss = None
-        if labels is not None:
-            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        return _in_form(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
+        return self.answer(self.output(hidden), labels, return_dict)
 
     def decide(self, logits: Tensor) -> Tensor:
         """Returns logits (1, K, C) of the words of a text whose largest are the tags to give.
@@ -293,7 +302,3 @@ def _words(text: str, offsets: Tensor, special: Tensor) -> tuple[list[list[int]]
         if at < len(spans) and spans[at][0] < stop:
             words.setdefault(at, []).append(token)
     return list(words.values()), [text[slice(*spans[number])] for number in words]
-
-
-def _in_form(output: Any, return_dict: bool | None) -> Any:
-    return output.to_tuple() if return_dict is False else output

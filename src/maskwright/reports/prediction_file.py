@@ -49,8 +49,8 @@ class PredictionFile:
         except Timeout:
             raise UserError(f"output={path} is being written by another process. Name another file.") from None
         try:
-            self._check(identity)
             self.windows = self._cut()
+            self._check(identity)
         except BaseException:
             self._lock.release()
             raise
@@ -58,7 +58,7 @@ class PredictionFile:
 
     def _check(self, identity: dict[str, str]) -> None:
         about = self.folder / "about.json"
-        if not about.is_file() or not (self.rows.is_file() and self.rows.stat().st_size):
+        if not about.is_file() or not self.windows:
             text = json.dumps(identity, indent=2)
             write_file(about, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         held = json.loads(about.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -178,11 +178,16 @@ def _batches(own: Exportable, saved: SavedRun, asked: ExportSettings) -> Iterato
     settings = evaluated(saved)
     data, masks = prepare(settings)
     masker = make_maskers(settings, masks, vocabulary_of(saved.tokenizer, data)).get("evaluation_mask")
-    rows, left = iter(data.val_dataloader()), asked.limit
-    while left > 0 and (batch := next(rows, None)) is not None:
-        taken = {name: value[:left] for name, value in batch.items() if isinstance(value, torch.Tensor)}
-        left -= len(taken["input_ids"])
-        yield from probes(own, [batch], masker if masker is not None else _every_seventh(own))
+    yield from probes(own, _first(data.val_dataloader(), asked.limit), masker or _every_seventh(own))
+
+
+def _first(batches: Iterable[dict[str, torch.Tensor]], rows: int) -> Iterator[dict[str, torch.Tensor]]:
+    """Yields the first batches, until they have so many rows."""
+    for batch in batches:
+        yield batch
+        rows -= len(batch["input_ids"])
+        if rows <= 0:
+            return
 
 
 def evaluated(saved: SavedRun) -> TrainSettings:

@@ -115,7 +115,7 @@ class SavedRun:
         """The number of optimizer steps after which the checkpoint was written."""
         return self.saved["global_step"]
 
-    @property
+    @cached_property
     def state(self) -> dict[str, Tensor]:
         """The weights by name, without the state of maskers."""
         if self.place is not None:
