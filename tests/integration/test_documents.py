@@ -40,6 +40,11 @@ def shown(pattern: str) -> list[str]:
     return list(dict.fromkeys(command for command in commands if re.match(pattern, command)))
 
 
+def study_of(command: str) -> Path:
+    """Returns where the config of a study is, if it has one."""
+    return ROOT / "conf" / f"study_{Path(shlex.split(command)[1]).stem}.yaml"
+
+
 TRAIN = shown(r"python src/train\.py( [\w@/.+]+=\S+)*$")
 # replacements for what a test does not have: the hub, a folder of the user, an hour; None drops the override
 INSTEAD = {
@@ -315,12 +320,27 @@ def test_make_without_a_target_lists_the_targets():
         assert re.search(rf"make {target}\s+\w", listed)
 
 
-@pytest.mark.parametrize("command", shown(r"python scripts/studies/(?!baselines|reporting)\w+\.py(?!.*submitit)"))
+STUDIES = shown(r"python scripts/studies/\w+\.py(?!.*submitit)")
+
+
+@pytest.mark.parametrize("command", [one for one in STUDIES if study_of(one).is_file()])
 def test_documented_studies_compose(command):
     """One part of each: the first value of what is swept over."""
-    _, script, *overrides = shlex.split(command)
+    _, _, *overrides = shlex.split(command)
+    name = study_of(command).stem
     prose = ("pretraining", "finetuning", "finetuning.", "arms.")
     first = [re.sub(r"^(arm|seed)=([^,]+).*", r"\1=\2", override) for override in overrides]
-    name = f"study_{Path(script).stem}"
     study = compose_command(name, *quoted(first, str(ROOT / "conf"), name, prose))
     assert study.folder.startswith("logs/studies/")
+
+
+@pytest.mark.parametrize("command", [one for one in STUDIES if not study_of(one).is_file()])
+def test_documented_studies_of_one_script_have_these_options(command):
+    """`--overrides` are of training runs; the other options are those that `--help` lists."""
+    _, script, *words = shlex.split(command)
+    path = ROOT / script
+    listed = call(path, "--help", cwd=ROOT, PYTHONPATH=str(path.parent)).stdout
+    for option in (word for word in words if word.startswith("--")):
+        assert f"{option} " in listed
+    if "--overrides" in words:
+        compose_command("train", *words[words.index("--overrides") + 1 :])
