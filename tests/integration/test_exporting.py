@@ -151,10 +151,10 @@ def test_others_open_each_model_with_each_head(made, tmp_path):
                 check_said(row, other)
 
 
-def predictions(run_dir, output):
-    """What `src/predict.py` says of `TEXTS`."""
+def predictions(run_dir, output, texts=TEXTS):
+    """What `src/predict.py` says of texts."""
     settings = compose_command("predict", f"run={run_dir}", "hardware=cpu", f"output={output}")
-    settings.text = TEXTS
+    settings.text = texts
     predict(settings, ())
     return [json.loads(line) for line in output.read_text().splitlines()]
 

@@ -12,10 +12,8 @@ WordRule = Literal["punctuation", "blanks"]
 
 # a word is letters and digits, joined by hyphens and apostrophes, or by dots and commas between digits; each other
 # character is a word of its own
-_WORDS: dict[WordRule, re.Pattern[str]] = {
-    "punctuation": re.compile(r"\w+(?:[-'’]\w+|(?<=\d)[.,](?=\d)\w+)*|[^\w\s]"),
-    "blanks": re.compile(r"\S+"),
-}
+PUNCTUATION = re.compile(r"\w+(?:[-'’]\w+|(?<=\d)[.,](?=\d)\w+)*|[^\w\s]")
+_WORDS: dict[WordRule, re.Pattern[str]] = {"punctuation": PUNCTUATION, "blanks": re.compile(r"\S+")}
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,23 @@ from typing import Protocol
 from maskwright.export.check import Outputs
 from maskwright.export.graph import Exportable
 from maskwright.export.hf import HuggingFace
+from maskwright.export.onnx import Onnx
 
 
 class Format(Protocol):
     """One format.
 
     Attributes:
-        exact: whether outputs stay those of the model in float32, but for rounding.
+        quantizes: whether weights can be written with fewer bits.
     """
 
-    exact: bool
+    quantizes: bool
 
-    def write(self, own: Exportable, folder: Path) -> None:
+    def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
         """Writes files into an empty folder.
 
+        Args:
+            quantize: int8 writes weights of 8 bits; None keeps float32.
         Raises:
             UserError: the format cannot express the model.
         """
@@ -28,4 +31,4 @@ class Format(Protocol):
         """Opens what was written, as those would who have these files alone."""
 
 
-FORMATS: dict[str, Format] = {"hf": HuggingFace()}
+FORMATS: dict[str, Format] = {"hf": HuggingFace(), "onnx": Onnx()}

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer as Backend
-from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
 from maskwright.core.errors import UserError
@@ -20,6 +18,7 @@ from maskwright.export.modeling import (
     MaskwrightForSequenceClassification,
     MaskwrightForTokenClassification,
 )
+from maskwright.export.tokenizer import write_tokenizer
 from maskwright.models import CNN, LSTM, MLP, MaskedLMHead, Transformer
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.transformer.hf import check_hf, hf_config, to_hf
@@ -38,16 +37,15 @@ AUTO = {  # what opens a folder, and the task of `transformers.pipeline`, by wha
     "tags": ("AutoModelForTokenClassification", "token-classification"),
 }
 _OWN = {Transformer: "transformer", LSTM: "lstm", CNN: "cnn", MLP: "mlp"}
-_ENDLESS = 1_000_000_000  # tokens of a row that has no limit
 _TRIAL = (2, 9)  # rows and tokens that say whether a class of transformers computes the same
 
 
 class HuggingFace:
     """See `Format`."""
 
-    exact = True
+    quantizes = False
 
-    def write(self, own: Exportable, folder: Path) -> None:
+    def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
         _quiet()
         native = _native(own)
         if native is None:
@@ -62,8 +60,8 @@ class HuggingFace:
             _say_where_the_code_is(model.config, own)
         model.save_pretrained(folder)
         _add_old_names(folder / "config.json")
-        _write_tokenizer(own, folder)
-        card.write(own, folder, *AUTO[own.kind], own_code=native is None)
+        write_tokenizer(own, folder)
+        _write_card(own, folder, own_code=native is None)
 
     def open(self, own: Exportable, folder: Path) -> Outputs:
         import transformers
@@ -237,6 +235,31 @@ def _head_settings(own: Exportable) -> dict[str, Any]:
     return shared | {"pooling": module.pool.kind, "scale": scale, "tie_word_embeddings": False}
 
 
+def _write_card(own: Exportable, folder: Path, own_code: bool) -> None:
+    auto, task = AUTO[own.kind]
+    trusted = ", trust_remote_code=True" if own_code else ""
+    strategy = ', aggregation_strategy="first"' if own.kind == "tags" else ""
+    called = {
+        "tokens": f'pipe("Paris is the {own.tokenizer.special.get("mask", "[MASK]")} of France.")',
+        "class": 'pipe("A text", truncation=True)',
+        "value": 'pipe("A text", truncation=True, function_to_apply="none")',
+        "tags": 'pipe("Ada went to London.")',
+    }[own.kind]
+    program = f"""
+from transformers import {auto}, AutoTokenizer, pipeline
+
+folder = "."
+model = {auto}.from_pretrained(folder{trusted})
+tokenizer = AutoTokenizer.from_pretrained(folder)
+pipe = pipeline("{task}", model=folder{trusted}{strategy})
+print({called})
+"""
+    remarks = ["The folder holds the code of the model. Read it before you allow it to run."] if own_code else []
+    if own.crf is not None:
+        remarks.append("Logits are scores of each tag alone. The pipeline makes the most likely sequence of them.")
+    card.write(own, folder, program, ["library_name: transformers", f"pipeline_tag: {task}"], remarks)
+
+
 def _say_where_the_code_is(config: Any, own: Exportable) -> None:
     auto, task = AUTO[own.kind]
     config.auto_map = {
@@ -266,32 +289,3 @@ def _add_old_names(path: Path) -> None:
     base = config["rope_parameters"]["full_attention"]["rope_theta"]
     old = {"global_rope_theta": base, "local_rope_theta": base, "global_attn_every_n_layers": 1}
     path.write_text(json.dumps(config | old, indent=2, sort_keys=True) + "\n")
-
-
-def _write_tokenizer(own: Exportable, folder: Path) -> None:
-    """Writes the tokenizer, with the special tokens around a text and the length of a row.
-
-    Raises:
-        UserError: transformers makes other tokens of a text.
-    """
-    tokenizer = own.tokenizer
-    tokenizer.save(folder)
-    file = folder / "tokenizer.json"
-    backend = Backend.from_file(str(file))
-    cls, sep = tokenizer.special["cls"], tokenizer.special["sep"]
-    ids = backend.encode("a").ids
-    if ids[0] != tokenizer.cls_id or ids[-1] != tokenizer.sep_id or len(ids) < 3:
-        backend.post_processor = TemplateProcessing(
-            single=f"{cls} $A {sep}",
-            pair=f"{cls} $A {sep} $B {sep}",
-            special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
-        )
-        backend.save(str(file))
-    path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text()) | {
-        "model_max_length": own.max_length or _ENDLESS,
-        "model_input_names": ["input_ids", "attention_mask"],
-        "clean_up_tokenization_spaces": False,
-        "padding_side": "right",
-    }
-    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")

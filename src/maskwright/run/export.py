@@ -14,7 +14,7 @@ from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line
 from maskwright.core.terminal import console
 from maskwright.corpora.lines import lines_of
-from maskwright.export.check import EXACT, Difference, Inputs, compare, probes
+from maskwright.export.check import EXACT, Outputs, Rows, compare, measure, metric_of, outputs_of, probes
 from maskwright.export.formats import FORMATS, Format
 from maskwright.export.graph import Exportable, TextOutputs, TokenLogits, WordLogits
 from maskwright.masking import Masked
@@ -43,8 +43,8 @@ def export(cfg: DictConfig) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with torch.inference_mode():
-            form.write(own, made)
+        with torch.no_grad():
+            form.write(own, made, asked.quantize)
         found = _checked(own, form, made, saved, asked)
         made.chmod(0o755)
         if folder.exists():  # only now, so that a failed export leaves the one before it
@@ -54,11 +54,7 @@ def export(cfg: DictConfig) -> Path:
         shutil.rmtree(made, ignore_errors=True)
     if asked.push is not None:
         push(folder, asked.push)
-    shortest, longest = found.lengths
-    console().print(
-        f"Everything is in {folder}. Outputs differ by at most {found.largest:.1e} from the model's, on "
-        f"{found.rows} rows of {shortest} to {longest} tokens."
-    )
+    console().print(f"Everything is in {folder}. {found}")
     return folder
 
 
@@ -70,7 +66,7 @@ def _target(asked: ExportSettings, saved: SavedRun) -> Path:
     """
     if asked.output is None and saved.place is not None:
         raise UserError(f"run='{asked.run}' is a model of the hub. Name the folder to write: output=my_model")
-    named = saved.directory / "export" / asked.format if asked.output is None else Path(asked.output).expanduser()
+    named = _default(asked, saved) if asked.output is None else Path(asked.output).expanduser()
     folder = named.absolute()
     if folder.is_file():
         raise UserError(f"output={folder} is a file. Name a folder.")
@@ -80,6 +76,11 @@ def _target(asked: ExportSettings, saved: SavedRun) -> Path:
     if folder.exists() and foreign and any(folder.iterdir()):
         raise UserError(f"output={folder} holds files that no export has written. Name another folder.")
     return folder
+
+
+def _default(asked: ExportSettings, saved: SavedRun) -> Path:
+    name = asked.format if asked.quantize is None else f"{asked.format}-{asked.quantize}"
+    return saved.directory / "export" / name
 
 
 def push(folder: Path, repository: str) -> None:
@@ -146,39 +147,64 @@ def about(saved: SavedRun) -> dict[str, Any]:
     return {"name": saved.directory.name, "model": model, "facts": facts}
 
 
-def _checked(own: Exportable, form: Format, folder: Path, saved: SavedRun, asked: ExportSettings) -> Difference:
-    """Compares what was written with the model.
+def _checked(own: Exportable, form: Format, folder: Path, saved: SavedRun, asked: ExportSettings) -> str:
+    """Compares what was written with the model; returns what was found, for people.
 
     Raises:
         UserError: it computes something else.
     """
-    found = compare(own, form.open(own, folder), _batches(own, saved, asked))
-    if form.exact and found.largest > EXACT:
+    batches, exported = list(_batches(own, saved, asked)), form.open(own, folder)
+    if asked.quantize is not None:
+        return _check_metric(own, exported, batches, asked.tolerance)
+    found = compare(own, exported, probes(own, batches))
+    if found.largest > EXACT:
         raise UserError(
             f"The export computes something else: its outputs differ by up to {found.largest:.2g} from the "
             f"model's, and {EXACT:g} is allowed. Nothing was written."
         )
-    return found
+    shortest, longest = found.lengths
+    return (
+        f"Outputs differ by at most {found.largest:.1e} from the model's, on {found.rows} rows of {shortest} to "
+        f"{longest} tokens."
+    )
 
 
-def _batches(own: Exportable, saved: SavedRun, asked: ExportSettings) -> Iterator[Inputs]:
-    """Yields inputs of real texts.
+def _check_metric(own: Exportable, exported: Outputs, batches: list[Rows], tolerance: float) -> str:
+    before, after = (measure(own, outputs, batches) for outputs in (outputs_of(own), exported))
+    name, rows = metric_of(own), sum(len(batch["input_ids"]) for batch, _ in batches)
+    worse = (after - before) / before if name == "loss" else before - after
+    said = f"{name} {after:.4f}, and {before:.4f} without quantization, on {rows} rows"
+    if not worse <= tolerance:  # which it is not if the outputs are no numbers
+        raise UserError(
+            f"The export is worse than tolerance={tolerance:g} allows: {said}. Nothing was written. Leave quantize "
+            "at null, or allow more."
+        )
+    return f"Its {said}."
+
+
+def _batches(own: Exportable, saved: SavedRun, asked: ExportSettings) -> Iterator[Rows]:
+    """Yields batches of real texts.
 
     Raises:
         UserError: there are none.
     """
+    masked: Any = _every_seventh(own)
     if asked.file is not None:
-        yield from probes(own, _of_file(own, Path(asked.file).expanduser(), asked.limit), _every_seventh(own))
-        return
-    if saved.place is not None:
+        batches = _of_file(own, Path(asked.file).expanduser(), asked.limit)
+    elif saved.place is not None:
         raise UserError(
             f"run='{saved.name}' is a model of the hub, which has no validation split to be compared on. Name a "
             "file with a text in each line: file=texts.txt"
         )
-    settings = evaluated(saved)
-    data, masks = prepare(settings)
-    masker = make_maskers(settings, masks, vocabulary_of(saved.tokenizer, data)).get("evaluation_mask")
-    yield from probes(own, _first(data.val_dataloader(), asked.limit), masker or _every_seventh(own))
+    else:
+        settings = evaluated(saved)
+        data, masks = prepare(settings)
+        masked = (
+            make_maskers(settings, masks, vocabulary_of(saved.tokenizer, data)).get("evaluation_mask") or masked
+        )
+        batches = _first(data.val_dataloader(), asked.limit)
+    for batch in batches:
+        yield Rows(batch, masked(batch) if own.kind == "tokens" else None)
 
 
 def _first(batches: Iterable[dict[str, torch.Tensor]], rows: int) -> Iterator[dict[str, torch.Tensor]]:

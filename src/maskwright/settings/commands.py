@@ -224,13 +224,21 @@ class ExportSettings(Settings):
 
     run: PathText
     checkpoint: str
-    format: Literal["hf"]
+    format: Literal["hf", "onnx"]
+    quantize: Literal["int8"] | None
+    tolerance: Annotated[float, Field(ge=0)]
     head: Literal["labels", "tokens"]
     output: PathText | None
     overwrite: bool
     limit: PositiveInt
     file: PathText | None
     push: str | None
+
+    @model_validator(mode="after")
+    def _can_be_quantized(self) -> Self:
+        if self.quantize is not None and self.format == "hf":
+            raise broken(f"quantize={self.quantize} is for format=onnx. Leave it at null for format=hf.")
+        return self
 
 
 class ServeSettings(Settings):

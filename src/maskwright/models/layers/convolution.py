@@ -33,8 +33,6 @@ class Convolution(nn.Module):
             sees = sees.numbers(hidden_BTH.shape[0])
         mixed_BTH = hidden_BTH
         for weight_H, offset in zip(self.weights, (*range(-reach, 0), *range(1, reach + 1)), strict=True):
-            if abs(offset) >= length:
-                continue
             neighbour_BTH = padded[:, reach + offset : reach + offset + length]
             if sees is not None:
                 neighbour_BTH = neighbour_BTH * _sees(sees, offset)[..., None]
@@ -49,8 +47,8 @@ def _sees(mask: Tensor, offset: int) -> Tensor:
         mask: bool (B, T) or (B, T, T); or int (B, T), the number, from 1 on, of the sequence that a position is in.
     """
     if mask.ndim == 3:
-        before, after = max(-offset, 0), max(offset, 0)
-        return F.pad(mask.diagonal(offset, 1, 2), (before, after))
+        outside = min(abs(offset), mask.shape[1])
+        return F.pad(mask.diagonal(offset, 1, 2), (outside, 0) if offset < 0 else (0, outside))
     reach, length = abs(offset), mask.shape[1]
     neighbour = F.pad(mask, (reach, reach))[:, reach + offset : reach + offset + length]
     return neighbour if mask.dtype == torch.bool else neighbour == mask

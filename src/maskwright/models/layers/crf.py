@@ -39,9 +39,15 @@ class LinearChainCRF(nn.Module):
         opening = [number.get(f"B-{name[2:]}", i) if inside[i] else i for i, name in enumerate(names)]
         self.register_buffer("opening", torch.tensor(opening), persistent=False)
 
-    def _scores(self, opens: Tensor) -> tuple[Tensor, Tensor]:
+    def scores(self) -> tuple[Tensor, Tensor]:
+        """Returns the scores of a tag at the beginning of a text, (C,), and of the column's tag after the row's,
+        (C, C); very low where the scheme forbids it."""
         begin = self.begin.masked_fill(~self.may_begin, _NEVER)
-        return begin * opens[:, None], self.transition.masked_fill(~self.allowed, _NEVER)
+        return begin, self.transition.masked_fill(~self.allowed, _NEVER)
+
+    def _scores(self, opens: Tensor) -> tuple[Tensor, Tensor]:
+        begin, transition = self.scores()
+        return begin * opens[:, None], transition
 
     def loss(self, emissions: Tensor, tags: Tensor, valid: Tensor, opens: Tensor) -> Tensor:
         """Negative log-likelihood in nats per word.
