@@ -152,6 +152,16 @@ def test_jobs_of_several_devices_need_processes_of_their_own(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize("key", ["tasks_per_node", "nodes"])
+def test_submitit_starts_a_job_once(tmp_path, key):
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install -e .[slurm]")
+    asked = ["hydra/launcher=submitit_slurm", f"hydra.launcher.{key}=2", "data.source=x", "seed=1,2"]
+    result = call(TRAIN, "-m", *asked, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: hydra.launcher.{key}=2 would start each job 2 times.")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_refused_sweep_of_another_command_leaves_nothing(tmp_path):
     result = call(ROOT / "src" / "evaluate.py", "-m", "run=a,b", cwd=tmp_path)
     assert result.returncode == 2

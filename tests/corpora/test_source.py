@@ -144,6 +144,29 @@ def test_parquet_keeps_the_names_of_its_classes(tmp_path):
         assert labelled(path) == [("a", "neg"), ("b", "pos"), ("c", None)]
 
 
+def test_a_file_of_a_folder_of_the_hub_is_read_as_its_card_says(tmp_path, monkeypatch):
+    monkeypatch.setattr("maskwright.corpora.source._LARGE", 0)
+    (tmp_path / "README.md").write_text(
+        "---\ndataset_info:\n  features:\n  - {name: text, dtype: string}\n"
+        "  - {name: label, dtype: {class_label: {names: {'0': neg, '1': pos}}}}\n"
+        "configs:\n- config_name: default\n  data_files:\n"
+        "  - {split: train, path: a*}\n  - {split: test, path: b*}\n---\n"
+    )
+    for number, name in enumerate(("a0", "a1", "b")):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\nfilm {number},{number % 2}\n")
+    source = Source(str(tmp_path), None, "text", "row", label="label")
+    files = source.files_in_order(["train", "test"])
+    assert [(split, path.stem) for split, path in files] == [("train", "a0"), ("train", "a1"), ("test", "b")]
+    part = source.only({files[1][1]})
+    assert part.splits() == {"train", "test"}
+    assert [*part.read("train"), *part.read("test")] == [Labelled("film 1", "pos")]
+    before = part.identity()
+    (tmp_path / "a2.csv").write_text("text,label\nfilm 3,1\n")
+    assert part.identity() == before
+    (tmp_path / "README.md").touch()
+    assert part.identity() != before
+
+
 @pytest.mark.parametrize("kind", ["DatasetDict", "Dataset", "test"])
 def test_what_save_to_disk_wrote_is_read(tmp_path, kind):
     features = datasets.Features(

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,37 @@ def test_a_new_file_leaves_the_other_shards_as_they_are(make, tmp_path, cut, cap
     assert np.array_equal(np.asarray(again.tokens["train"].ids), ids)
     changed = {name.split("/")[0] for name, time in times(cache).items() if after.get(name) != time}
     assert changed == {damaged.parent.parent.name}
+
+
+def test_files_of_a_folder_in_the_layout_of_the_hub_are_shards(make, tmp_path, monkeypatch):
+    hub, cache = tmp_path / "hub", tmp_path / "cache"
+    hub.mkdir()
+    (hub / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: part-*\n---\n"
+    )
+    for number in range(2):
+        add(hub, number)
+    whole = make(source=str(hub), cache_dir=str(tmp_path / "whole"))
+    assert len([*(tmp_path / "whole").glob("tokens-*/")]) == 1  # a small one, which needs no `datasets` later
+    monkeypatch.setattr(sharding, "_BYTES", 1)
+    monkeypatch.setattr("maskwright.corpora.source._LARGE", 0)
+    kept = {"source": str(hub), "cache_dir": str(cache), "tokenizer": Pretrained(str(whole.tokenizer_folder))}
+    shards = make(**kept)
+    for split in ("train", "validation", "test"):
+        assert whole.texts(split) == shards.texts(split)
+    assert shards.findings == whole.findings
+    before = times(cache)
+    add(hub, 2)
+    more = make(**kept)
+    after = times(cache)
+    assert {name: after[name] for name in before} == before
+    new = {name.split("/")[0] for name in after.keys() - before.keys()}
+    assert sorted(name.split("-")[0] for name in new) == ["documents", "documents", "tokens", "tokens"]
+    assert len(more.texts("train")) > len(whole.texts("train"))
+    source = more.recipe.sources[""].source
+    assert len(source.files_in_order(["train"])) == 3
+    # an article may begin in one file and end in the next
+    assert replace(source, document="article").files_in_order(["train"]) is None
 
 
 def test_shards_depend_on_no_other_files(tmp_path, monkeypatch):

@@ -28,13 +28,17 @@ def test_a_job_that_fails_or_is_killed_stops_no_other(tmp_path, capfd):
         job(tmp_path / "c", "import os; print(os.environ['SHARE'], os.getsid(0) == os.getpid())"),
         job(tmp_path / "d", "import sys; sys.exit(3)"),
     ]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.yaml").write_text("objective: validation/loss\n")
+    (tmp_path / "a" / "summary.json").write_text(json.dumps({"metrics": {"validation/loss": 3.25}}))
     run_jobs(jobs, 2, [{"SHARE": "one"}, {"SHARE": "two"}])
     assert [one.status for one in jobs] == [2, -9, 0, 3]
     assert jobs[0].error() == "mask=x does not exist"
     assert jobs[1].error() == "killed by SIGKILL"
     assert jobs[2].output.read_text().split()[1] == "True"  # Ctrl-C does not reach it by itself
     shown = capfd.readouterr().out
-    assert "[a] FAILED: mask=x does not exist" in shown
+    assert "[a] FAILED after 0 s: mask=x does not exist\n" in shown
+    assert "3.25" not in shown  # of an earlier start
     assert "[d] pruned" in shown
     assert "True" not in shown  # the output of jobs side by side would be mixed
 

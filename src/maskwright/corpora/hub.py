@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub, and local folders in its layout."""
 
 import glob
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ def read(
     columns: Columns,
     spelling: Spelling,
     unlabelled: bool = False,
+    files: Collection[Path] | None = None,
 ) -> Iterator[str | Labelled | Tagged]:
     """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
 
@@ -30,6 +31,7 @@ def read(
     Args:
         columns: the names of columns by the keys that name them, `data.column` first.
         unlabelled: see `Source.read`.
+        files: those to read of a folder in the hub's layout, see `files_by_split`; None reads all.
     Raises:
         UserError: there is no such data set, configuration, split or column, or no network.
     """
@@ -39,9 +41,17 @@ def read(
     saved = _saved(path) if local else None
     if local and split not in (held := set(saved or splits(source, config))) and held:
         raise UserError(no_split(split, held, source))
+    if files is not None and not files:
+        return
     try:
         # what is on this disk already is streamed from there instead of being copied into a cache
-        rows = saved[split] if saved else datasets.load_dataset(path, config, split=split, streaming=local)
+        rows: Any
+        if saved:
+            rows = saved[split]
+        elif files is None:
+            rows = datasets.load_dataset(path, config, split=split, streaming=local)
+        else:
+            rows = _rows_of(datasets.load_dataset_builder(path, config), split, files)
     except Exception as error:
         if is_disk_full(error):
             raise
@@ -95,6 +105,28 @@ def splits(source: str, config: str | None) -> set[str]:
         return set(saved or datasets.get_dataset_split_names(path, config))
     except Exception:
         return set()
+
+
+def files_by_split(folder: Path, config: str | None) -> dict[str, list[Path]]:
+    """Returns the files that a folder in the hub's layout has for each split, resolved, in the order of reading.
+
+    There are none if the folder cannot be read, for a reason that `read` reports.
+    """
+    import datasets  # takes a second to import
+
+    try:
+        found = datasets.load_dataset_builder(str(folder), config).config.data_files or {}
+    except Exception:
+        return {}
+    return {str(split): [Path(name).resolve() for name in names] for split, names in found.items()}
+
+
+def _rows_of(builder: Any, split: str, files: Collection[Path]) -> Any:
+    """Returns the rows of some files of a split, with the features that the folder says it has."""
+    wanted = {path.resolve() for path in files}
+    own = [name for name in builder.config.data_files[split] if Path(name).resolve() in wanted]
+    builder.config.data_files = {split: own}
+    return builder.as_streaming_dataset(split=split)
 
 
 def _where(source: str) -> tuple[str, bool]:

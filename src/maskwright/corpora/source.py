@@ -24,6 +24,9 @@ from maskwright.corpora.rows import Format, texts_of
 from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
 
 _OF_HUB = ("hub", "folder", "saved")  # kinds of sources that `datasets` reads
+# bytes of a folder in the hub's layout that is worth being prepared file by file: each start then asks `datasets`,
+# which takes a second to import, for the split of each file
+_LARGE = 2**28
 
 
 class Part(NamedTuple):
@@ -109,6 +112,7 @@ class Source:
         said = {path: listing.split_of_file(path, root) for path, root in here.files.items()}
         if self.part is not None:  # what its name does not say depends on files of other parts
             said = {path: split for split, paths in self.part.by_split.items() for path in paths}
+            said |= dict.fromkeys(path for path in here.files if path not in said)  # the card of a folder
         stamps = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns, split) for p, split in said.items()]
         where = self.source if here.kind == "hub" else stamps
         written = [self.encoding, self.delimiter, self.header, sorted((self.label_names or {}).items())]
@@ -149,7 +153,8 @@ class Source:
         named = {key: column for key, column in keys.items() if column is not None}
         if here.kind in _OF_HUB:
             name = str(self.source if here.place is None else here.place)
-            rows = hub.read(name, self.config, split, named, self._spelling, unlabelled)
+            part = None if self.part is None else self.part.by_split.get(split, [])
+            rows = hub.read(name, self.config, split, named, self._spelling, unlabelled, part)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
         if here.place is not None:
@@ -193,7 +198,11 @@ class Source:
         Raises:
             UserError: the source does not exist.
         """
-        by_file = self._found.kind in ("files", "dump") and self._found.place is None
+        here = self._found
+        if here.kind == "folder":  # a document of several rows may begin in one file and end in the next
+            by_file = self.document == "row" and sum(path.stat().st_size for path in here.files) >= _LARGE
+        else:
+            by_file = here.kind in ("files", "dump") and here.place is None
         if not by_file or any(split not in self._by_split for split in splits):
             return None
         return [(split, path) for split in splits for path in self._by_split[split]]
@@ -201,8 +210,13 @@ class Source:
     def only(self, files: Collection[Path]) -> "Source":
         """Returns the source without its other files. It still has all splits, some of them without a file."""
         here = self._found
-        own = {path: root for path, root in here.files.items() if path in files}
-        by_split = {split: [path for path in paths if path in own] for split, paths in self._by_split.items()}
+        has_card = here.kind == "folder"  # which says how all files are read
+        own = {
+            path: root
+            for path, root in here.files.items()
+            if path in files or (has_card and listing.is_about(path))
+        }
+        by_split = {split: [path for path in paths if path in files] for split, paths in self._by_split.items()}
         return replace(self, part=Part(here._replace(files=own, unread=()), by_split))
 
     def splits(self) -> set[str]:
@@ -246,6 +260,8 @@ class Source:
         """The files of each split."""
         if self.part is not None:
             return self.part.by_split
+        if self._found.kind == "folder":
+            return self._by_split_of_folder(self._found)
         return listing.by_split(
             {
                 # a file that was named itself, and says no split, is one to train on
@@ -253,6 +269,15 @@ class Source:
                 for path, root in self._found.files.items()
             }
         )
+
+    def _by_split_of_folder(self, here: found.Found) -> dict[str, list[Path]]:
+        """Returns the files of each split of a folder in the hub's layout; nothing if one is elsewhere."""
+        assert here.place is not None
+        names = {path.resolve(): path for path in here.files}
+        by_split = hub.files_by_split(here.place, self.config)
+        if any(path not in names for paths in by_split.values() for path in paths):
+            return {}
+        return {split: [names[path] for path in paths] for split, paths in by_split.items()}
 
     @cached_property
     def _names(self) -> dict[str | None, list[str]]:

@@ -85,10 +85,12 @@ class Job:
 
     def end(self) -> str:
         """Returns how the job ended, in a line."""
-        how = {0: "completed", PRUNED: "pruned"}.get(self.status or 0) or f"FAILED: {self.error()}"
+        after = f"after {time.monotonic() - self.began:.0f} s"
+        if self.status not in (0, PRUNED):  # the objective of its folder would be that of an earlier start
+            return f"FAILED {after}: {self.error()}"
         value = self.objective()
         objective = "" if math.isnan(value) else f", objective {value:.4f}"
-        return f"{how} after {time.monotonic() - self.began:.0f} s{objective}"
+        return f"{'pruned' if self.status == PRUNED else 'completed'} {after}{objective}"
 
     def summary(self) -> dict[str, object]:
         """Returns summary.json; nothing if there is none."""

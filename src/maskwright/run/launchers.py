@@ -10,18 +10,21 @@ from omegaconf import DictConfig, OmegaConf
 from maskwright.core.errors import UserError
 
 _SHARED = ("basic", "joblib")  # launchers that run jobs in processes which outlive them
+_SUBMITIT = ("submitit_local", "submitit_slurm")
 _GROUPS = ("hardware", "experiment")  # which can say how many devices a job has
 
 
 def check_launcher(config: DictConfig) -> None:
-    """Refuses a sweep with jobs of several devices under a launcher whose processes are not those of one job.
+    """Refuses a sweep whose launcher does not start one process for each job.
 
     Args:
         config: of the sweep, whose jobs are not composed yet.
     Raises:
-        UserError: a job has several devices, and no process of its own.
+        UserError: submitit is to start a job several times, or a job has several devices and no process of its own.
     """
     launcher = config.hydra.runtime.choices["hydra/launcher"]
+    if launcher in _SUBMITIT:
+        _check_tasks(config.hydra.launcher)
     if launcher not in _SHARED or "hardware" not in config:
         return
     for job in _jobs(config):
@@ -31,6 +34,16 @@ def check_launcher(config: DictConfig) -> None:
             raise UserError(
                 f"-m with {several} needs a process for each job, which hydra/launcher={launcher} does not start. "
                 "Choose hydra/launcher=processes, or submitit_slurm on a cluster."
+            )
+
+
+def _check_tasks(submitit: DictConfig) -> None:
+    for key in ("tasks_per_node", "nodes"):
+        if submitit[key] > 1:
+            raise UserError(
+                f"hydra.launcher.{key}={submitit[key]} would start each job {submitit[key]} times. Leave it at 1: "
+                "a job starts the processes of its devices itself, hydra.launcher.gpus_per_node=2 "
+                "hardware.devices=2. A run on several nodes is no job of a sweep; docs/scale.md starts one."
             )
 
 

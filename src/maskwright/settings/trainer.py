@@ -12,7 +12,8 @@ from maskwright.settings.component import Component
 from maskwright.settings.convert import whole
 
 _LIGHTNING = "lightning.Trainer"
-_DURATION = r"^\d+(:\d\d){3}$"  # DD:HH:MM:SS
+_DURATION = r"^\d+(:\d\d){3}$"
+_NO_DURATION = "which is no time as 00:00:10:00 (DD:HH:MM:SS) for ten minutes"
 
 # arguments of the trainer that are set elsewhere, and where
 SET_ELSEWHERE = {
@@ -45,16 +46,20 @@ class TrainerSettings(Settings):
 
     max_steps: Annotated[int, Field(ge=-1)]
     max_epochs: PositiveRate | None
-    max_time: Annotated[str, Field(pattern=_DURATION)] | None
+    max_time: str | None
     val_check_interval: PositiveInt | Annotated[str, Field(pattern=_DURATION)]
     log_every_n_steps: PositiveInt
     gradient_clip_val: Rate | None = None
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
 
-    @field_validator("max_time")
+    @field_validator("max_time", mode="before")
     @classmethod
-    def _takes_time(cls, max_time: str | None) -> str | None:
-        if max_time is not None and not max_time.strip("0:"):
+    def _takes_time(cls, max_time: Any) -> Any:
+        if max_time is None:
+            return None
+        if not re.match(_DURATION, str(max_time)):
+            raise broken_value(f"is {max_time!r}, {_NO_DURATION}")
+        if not str(max_time).strip("0:"):
             raise broken_value(f"is {max_time}, which leaves no time to train; null sets no limit")
         return max_time
 
@@ -63,7 +68,7 @@ class TrainerSettings(Settings):
     def _is_steps_or_time(cls, interval: Any, validate: Any) -> Any:
         timed = isinstance(interval, str) and ":" in interval
         if timed and not (re.match(_DURATION, interval) and interval.strip("0:")):
-            raise broken_value(f"is {interval!r}, which is no time as 00:00:10:00 (DD:HH:MM:SS) for ten minutes")
+            raise broken_value(f"is {interval!r}, {_NO_DURATION}")
         return validate(interval)
 
     @model_validator(mode="after")
