@@ -27,7 +27,7 @@ from minicons.scorer import MaskedLMScorer
 
 from maskwright.corpora.source import Source
 from maskwright.corpora.wikimedia import plain_text
-from maskwright.inference import MaskedModel
+from maskwright.inference.masked_model import MaskedModel
 from maskwright.inference.score import queries_of, score
 from maskwright.reports.fills import sentences
 from maskwright.run.saved import SavedRun

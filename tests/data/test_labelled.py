@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from maskwright.core.case import Case
 from maskwright.core.distributed import Rank
 from maskwright.core.errors import UserError
 from maskwright.corpora.source import Source
 from maskwright.data.batching import Plan
 from maskwright.data.label_spec import LabelSpec
 from maskwright.data.labelled import LabelledData
-from maskwright.models.layers.case import Case
 from tests.data.conftest import CORPUS
 from tests.texts import make_text
 

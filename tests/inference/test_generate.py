@@ -10,7 +10,6 @@ from torch import nn
 from torchmetrics.functional.text import bleu_score
 
 from maskwright.core.errors import UserError
-from maskwright.inference import MaskedModel
 from maskwright.inference.generate import (
     Conditionals,
     Plan,
@@ -27,8 +26,9 @@ from maskwright.inference.generate import (
     template_of,
     write,
 )
-from maskwright.inference.masked_text import MaskReader
+from maskwright.inference.masked_model import MaskedModel
 from maskwright.inference.score import score
+from maskwright.text.masked_text import MaskReader
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokenizer.wrapper import SPECIAL_TOKENS
 from tests.inference.test_masked_model import ENCODERS, make, tokenizer  # noqa: F401  a fixture

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from maskwright.inference import MaskedModel, Query, windows
+from maskwright.inference.asked import Query
+from maskwright.inference.masked_model import MaskedModel
 from maskwright.models import CNN, LSTM, MLP, Transformer
 from maskwright.models.heads import masked_lm_head
 from maskwright.run.saved import SavedRun
+from maskwright.text.text_rows import windows
 from maskwright.text.tokenizer import Trained
 from tests.texts import make_text
 

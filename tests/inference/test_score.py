@@ -82,7 +82,7 @@ def test_a_published_score_of_bert():
     folder = os.environ.get("BERT_BASE_CASED")
     if folder is None:
         pytest.skip("BERT_BASE_CASED names no folder with bert-base-cased")
-    from maskwright.inference import MaskedModel
+    from maskwright.inference.masked_model import MaskedModel
 
     saved = SavedRun.open(folder)
     [found] = score(MaskedModel(saved.encoder, saved.head, saved.tokenizer), ["Hello world!"], "original")
@@ -91,7 +91,7 @@ def test_a_published_score_of_bert():
 
 def test_minicons_scores_the_same(hub_model):
     scorer = pytest.importorskip("minicons.scorer", reason="minicons is not installed")
-    from maskwright.inference import MaskedModel
+    from maskwright.inference.masked_model import MaskedModel
 
     saved = SavedRun.open(hub_model)
     model = MaskedModel(saved.encoder, saved.head, saved.tokenizer)

@@ -69,7 +69,7 @@ def test_people_are_told_of_steps_without_a_way_back(capsys):
 
 
 def test_texts_without_tokens_have_no_perplexity(hub_model, capsys, monkeypatch):
-    monkeypatch.setattr("maskwright.inference.masked_text.MaskReader.filled", lambda *given: " ")
+    monkeypatch.setattr("maskwright.text.masked_text.MaskReader.filled", lambda *given: " ")
     generate(hub_model, "length=2", *SHORT, "output=-")
     assert {row["pseudo_perplexity_of_all"] for row in in_lines(capsys.readouterr().out)} == {None}
     generate(hub_model, "length=2", *SHORT)

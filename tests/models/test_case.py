@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from maskwright.models.layers.case import Case, CaseFeatures
+from maskwright.core.case import Case
+from maskwright.models.layers.case import CaseFeatures
 
 
 @pytest.mark.parametrize(

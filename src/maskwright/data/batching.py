@@ -9,8 +9,9 @@ import numpy as np
 from maskwright.core import hashing
 from maskwright.core.distributed import Rank
 from maskwright.data import shuffling
-from maskwright.data.loader import STEP
 from maskwright.data.rows import Rows
+
+STEP = "step"  # the name under which the first micro-batch of a step holds all rows of the step on its device
 
 _POOL = 50  # batches whose rows are sorted together
 

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-STEP = "step"  # the name under which the first micro-batch of a step holds all rows of the step on its device
-
 Collate = Callable[[dict[str, np.ndarray]], dict[str, Tensor]]
 
 

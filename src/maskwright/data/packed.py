@@ -12,8 +12,9 @@ from maskwright.core.errors import UserError
 from maskwright.core.types import PositiveCount
 from maskwright.corpora.splits import SPLITS
 from maskwright.data import shuffling
+from maskwright.data.batching import STEP
 from maskwright.data.corpus import BlockSize, Corpus
-from maskwright.data.loader import STEP, Batched, Collate, to_tensors
+from maskwright.data.loader import Batched, Collate, to_tensors
 from maskwright.models.layers.varlen_attention import sequence_ends
 from maskwright.text.packing import PackedBlocks
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskwright.core.case import Case
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.labels import kinds_of
-from maskwright.models.layers.case import Case
 
 Tables = dict[str, pa.Table]  # the documents of each split, in the columns of `documents.SCHEMA`
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from maskwright.annotations.first_tokens import FirstTokens
 from maskwright.annotations.shards import shard_of_texts
+from maskwright.core.case import Case
 from maskwright.corpora.inputs import Input
 from maskwright.corpora.marks import Marks
 from maskwright.data.label_spec import LabelKind
@@ -15,7 +16,6 @@ from maskwright.data.rows import Rows
 from maskwright.data.tagged_rows import TaggedRows
 from maskwright.data.targets import Tags
 from maskwright.data.windows import Truncate, cut, whole_texts
-from maskwright.models.layers.case import Case
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import Tokens
 

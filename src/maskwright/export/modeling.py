@@ -12,9 +12,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel, TokenClassifica
 from transformers.configuration_utils import PretrainedConfig
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 
+from maskwright.core.case import Case
 from maskwright.models.cnn.model import CNN
 from maskwright.models.heads import MaskedLMHead
-from maskwright.models.layers.case import Case, CaseFeatures
+from maskwright.models.layers.case import CaseFeatures
 from maskwright.models.layers.crf import LinearChainCRF
 from maskwright.models.layers.gather import gather
 from maskwright.models.layers.linear import ReadoutLinear

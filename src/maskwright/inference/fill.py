@@ -6,13 +6,12 @@ Shapes: M masks of a text, k best tokens.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import torch
 
-from maskwright.inference.masked_model import MaskedModel, Query
-from maskwright.inference.masked_text import MaskedText
+from maskwright.inference.asked import AskedModel, Query
+from maskwright.text.masked_text import MaskedText, MaskReader
 
 Method = Literal["independent", "left_to_right", "best_first", "beam"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -67,7 +66,7 @@ class Fill:
 
 
 def fill(
-    model: MaskedModel,
+    model: AskedModel,
     texts: Sequence[MaskedText],
     method: Method = "independent",
     top_k: int = 5,
@@ -140,20 +139,14 @@ class _Asker:
         candidates: the ids that are chosen from; None for all that stand for text.
     """
 
-    def __init__(self, model: MaskedModel, number: int, candidates: Iterable[int] | None):
+    def __init__(self, model: AskedModel, number: int, candidates: Iterable[int] | None):
         self.model, self.number = model, number
-        ids = sorted({*(model.tokenizer.ordinary_ids if candidates is None else candidates)})
-        self.ids = torch.tensor(ids, device=model.device)
+        self.ids = np.array(sorted({*(model.tokenizer.ordinary_ids if candidates is None else candidates)}))
 
     def __call__(self, asked: Sequence[tuple[MaskedText, Fill, Sequence[int]]]) -> list[dict[int, Choice]]:
         """Returns the choices of some masks of each text, by their numbers."""
         queries = [query for text, part, masks in asked for query in self._queries(text, part, masks)]
-        ids = np.zeros((sum(len(masks) for _, _, masks in asked), min(self.number, len(self.ids))), np.int64)
-        values = np.zeros(ids.shape, np.float32)
-        for numbers, logits in self.model.logits(queries):
-            best = logits.log_softmax(-1)[:, self.ids].topk(ids.shape[1])
-            ids[numbers] = self.ids[best.indices].cpu().numpy()
-            values[numbers] = best.values.cpu().numpy()
+        ids, values = self.model.best(queries, self.ids, self.number)
         answers = map(Choice, ids, values)  # in the order of the queries
         return [{mask: next(answers) for mask in masks} for _, _, masks in asked]
 
@@ -168,3 +161,32 @@ class _Asker:
         for position in text.masks[list(masks)]:
             begin = min(max(int(position) - room // 2, 0), len(ids) - room)
             yield Query(self.model.row(ids[begin : begin + room]), (), [int(position) - begin + 1])
+
+
+def row_of(reader: MaskReader, text: MaskedText, fills: list[Fill], top_k: int) -> dict[str, Any]:
+    """Returns the row of a text: its best fills, and the best tokens of each mask."""
+    masks = []
+    for number, position in enumerate(text.masks):
+        hidden = int(text.encoded.ids[position])
+        choice = fills[0].choices[number]
+        masks.append(
+            {
+                "hidden": None if hidden == reader.mask_id else reader.spelling(hidden),
+                "tokens": list(map(reader.spelling, choice.ids[:top_k].tolist())),
+                "probabilities": _rounded(choice)[:top_k],
+            }
+        )
+    joint = [
+        {
+            "text": reader.filled(text, found.in_order),
+            "tokens": list(map(reader.spelling, found.in_order)),
+            "probability": float(f"{found.probability:.6g}"),
+            "log_probability": round(found.log_probability, 6),
+        }
+        for found in fills
+    ]
+    return {"text": text.text, "fills": joint, "masks": masks}
+
+
+def _rounded(choice: Choice) -> list[float]:
+    return [float(f"{value:.6g}") for value in choice.probabilities.tolist()]

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 
-from maskwright.inference.masked_model import Long, MaskedModel, Query
-from maskwright.inference.text_rows import Encoded, windows
+from maskwright.inference.asked import AskedModel, Query
+from maskwright.text.text_rows import Encoded, Long, windows
+from maskwright.text.tokenizer import Tokenizer
 
 Method = Literal["word_l2r", "original", "whole_word"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -51,7 +51,7 @@ class Score:
 
 
 def score(
-    model: MaskedModel,
+    model: AskedModel,
     texts: Sequence[str],
     method: Method = "word_l2r",
     long: Long = "windows",
@@ -92,21 +92,16 @@ def _runs(texts: Sequence[Encoded]) -> Iterator[list[Encoded]]:
         yield run
 
 
-def _score(model: MaskedModel, texts: Sequence[Encoded], method: Method) -> list[Score]:
+def _score(model: AskedModel, texts: Sequence[Encoded], method: Method) -> list[Score]:
     queries = [query for text in texts for query in queries_of(model, text, method)]
     ids = np.concatenate([text.ids for text in texts])
-    values = np.zeros(len(ids), np.float32)
     # the tokens of a text are asked about in order, so the number of a question is that of its token
-    targets = torch.from_numpy(ids).to(model.device)
-    for numbers, logits in model.logits(queries):
-        own = targets[torch.from_numpy(numbers).to(model.device)]
-        picked = logits.gather(1, own[:, None])[:, 0] - logits.logsumexp(1)
-        values[numbers] = picked.cpu().numpy()
+    values = model.log_probabilities(queries, ids)
     ends = np.cumsum([len(text.ids) for text in texts])[:-1]
     return [Score(text, part) for text, part in zip(texts, np.split(values, ends), strict=True)]
 
 
-def queries_of(model: MaskedModel, text: Encoded, method: Method) -> Iterator[Query]:
+def queries_of(model: AskedModel, text: Encoded, method: Method) -> Iterator[Query]:
     """Yields the queries that ask about each token of a text once, in their order."""
     words = text.words
     for window in windows(len(text.ids), model.room):
@@ -121,3 +116,18 @@ def queries_of(model: MaskedModel, text: Encoded, method: Method) -> Iterator[Qu
             hidden = {"original": (first, last), "word_l2r": (first, end), "whole_word": (begin, end)}[method]
             yield Query(row, range(hidden[0] + at, hidden[1] + at), range(first + at, last + at))
             first = last
+
+
+def row_of(found: Score, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Returns the row of a text."""
+    ids = found.encoded.ids
+    return {
+        "text": found.encoded.text,
+        "pll": found.pll,
+        "tokens": len(ids),
+        "bytes": found.bytes,
+        "pseudo_perplexity": found.pseudo_perplexity if len(ids) else None,
+        "bits_per_byte": found.bits_per_byte if found.bytes else None,
+        "token": [tokenizer.backend.id_to_token(int(i)) for i in ids],
+        "log_probability": [round(float(value), 6) for value in found.log_probabilities],
+    }

@@ -14,7 +14,7 @@ from maskwright.core.atomic import fingerprint
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.terminal import console
 from maskwright.corpora.lines import decoded, lines_of
-from maskwright.inference import MaskedModel
+from maskwright.inference.masked_model import MaskedModel
 from maskwright.run.output import STDOUT, Row, Rows, checked_output, lines, stdout_for_rows
 from maskwright.run.predictor import one_device
 from maskwright.run.saved import SavedRun

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
-from maskwright.inference.fill import Choice, Fill, fill
-from maskwright.inference.masked_text import MaskedText, MaskReader
+from maskwright.inference.fill import fill, row_of
 from maskwright.run.ask import answer, masked_model, open_saved, texts_of
 from maskwright.run.output import Row, checked_output
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import FillSettings
+from maskwright.text.masked_text import MaskReader
 
 
 def run_fill(cfg: DictConfig) -> int:
@@ -54,35 +54,6 @@ def _words(asked: FillSettings, key: str) -> list[str]:
     if not all(isinstance(word, str) and word.strip() for word in words):
         raise UserError(f'{key}={value!r} is no word. Give one, or a list of words: {key}=\'["one","another"]\'')
     return words
-
-
-def row_of(reader: MaskReader, text: MaskedText, fills: list[Fill], top_k: int) -> Row:
-    """Returns the row of a text: its best fills, and the best tokens of each mask."""
-    masks = []
-    for number, position in enumerate(text.masks):
-        hidden = int(text.encoded.ids[position])
-        choice = fills[0].choices[number]
-        masks.append(
-            {
-                "hidden": None if hidden == reader.mask_id else reader.spelling(hidden),
-                "tokens": list(map(reader.spelling, choice.ids[:top_k].tolist())),
-                "probabilities": _rounded(choice)[:top_k],
-            }
-        )
-    joint = [
-        {
-            "text": reader.filled(text, found.in_order),
-            "tokens": list(map(reader.spelling, found.in_order)),
-            "probability": float(f"{found.probability:.6g}"),
-            "log_probability": round(found.log_probability, 6),
-        }
-        for found in fills
-    ]
-    return {"text": text.text, "fills": joint, "masks": masks}
-
-
-def _rounded(choice: Choice) -> list[float]:
-    return [float(f"{value:.6g}") for value in choice.probabilities.tolist()]
 
 
 def show(rows: Sequence[Row], stream: TextIO) -> None:

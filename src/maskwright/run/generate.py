@@ -11,15 +11,15 @@ from rich.text import Text
 
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
-from maskwright.inference import MaskedModel
 from maskwright.inference.generate import Chains, Plan, Proposals, Recipe, diversity, template_of, write
-from maskwright.inference.masked_text import MaskedText, MaskReader
+from maskwright.inference.masked_model import MaskedModel
 from maskwright.inference.score import score
 from maskwright.reports.chain_plot import draw_chains
 from maskwright.run.ask import Texts, deliver, masked_model, open_saved, texts_of
 from maskwright.run.output import Row, Rows, checked_output
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import GenerateSettings
+from maskwright.text.masked_text import MaskedText, MaskReader
 
 
 def run_generate(cfg: DictConfig) -> int:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
-from maskwright.inference.score import Score, score
+from maskwright.inference.score import row_of, score
 from maskwright.run.ask import answer, masked_model, open_saved, texts_of
 from maskwright.run.output import STDOUT, Row, checked_output
 from maskwright.run.score_pairs import score_pairs
@@ -46,21 +46,6 @@ def run_score(cfg: DictConfig) -> int:
     count = answer(asked, saved, texts, make, show, "Scoring", [asked.method, asked.long], total.add)
     console(sys.stderr if asked.output == STDOUT else None).print(total.said())
     return count
-
-
-def row_of(found: Score, tokenizer: Tokenizer) -> Row:
-    """Returns the row of a text."""
-    ids = found.encoded.ids
-    return {
-        "text": found.encoded.text,
-        "pll": found.pll,
-        "tokens": len(ids),
-        "bytes": found.bytes,
-        "pseudo_perplexity": found.pseudo_perplexity if len(ids) else None,
-        "bits_per_byte": found.bits_per_byte if found.bytes else None,
-        "token": [tokenizer.backend.id_to_token(int(i)) for i in ids],
-        "log_probability": [round(float(value), 6) for value in found.log_probabilities],
-    }
 
 
 class Total:

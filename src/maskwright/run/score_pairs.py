@@ -10,7 +10,7 @@ from maskwright.core.atomic import write_file
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import bar, console
 from maskwright.corpora.pairs import Pair, first_of_each, read_pairs
-from maskwright.inference import MaskedModel
+from maskwright.inference.masked_model import MaskedModel
 from maskwright.inference.minimal_pairs import Accuracy, accuracy
 from maskwright.inference.score import Score, score
 from maskwright.reports.prediction_file import line

@@ -15,28 +15,27 @@ from maskwright.core.terminal import console
 from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.inputs import WordRule, inputs
 from maskwright.data.encode import encode
-from maskwright.inference import MaskedModel
 from maskwright.inference.explain import occlusion
 from maskwright.inference.explain.fills import Fills
 from maskwright.inference.explain.labels import Labels
 from maskwright.inference.explain.question import Cutter, Question
-from maskwright.inference.fill import fill
-from maskwright.inference.masked_text import MaskReader
+from maskwright.inference.fill import fill, row_of
+from maskwright.inference.masked_model import MaskedModel
+from maskwright.inference.score import row_of as scored
 from maskwright.inference.score import score
 from maskwright.masking import Constant, Masker
 from maskwright.reports.masks import segments
 from maskwright.run.ask import masked_model, open_checkpoint
 from maskwright.run.assemble import task_spec, vocabulary_of
-from maskwright.run.fill import row_of
 from maskwright.run.output import Row
 from maskwright.run.predict_inputs import cleaning_of
 from maskwright.run.predictor import Predictor
 from maskwright.run.saved import SavedRun
-from maskwright.run.score import row_of as scored
 from maskwright.run.trainer import quiet
 from maskwright.settings.build import build
 from maskwright.settings.commands import ServeSettings
 from maskwright.settings.component import Component
+from maskwright.text.masked_text import MaskReader
 
 _ENDPOINTS = {"class": "classify", "value": "predict", "tags": "tag"}  # by the kind of labels
 _WORDS = "maskwright.masking.Words"

@@ -17,9 +17,9 @@ from maskwright.core import hashing, sharding
 from maskwright.core.distributed import from_main, rank_of, sum_over_ranks
 from maskwright.core.renamed import with_new_shapes
 from maskwright.core.terminal import console
+from maskwright.data.batching import STEP
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
-from maskwright.data.loader import STEP
 from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
 from maskwright.models import complete

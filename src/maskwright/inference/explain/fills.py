@@ -10,9 +10,9 @@ from torch import Tensor
 from maskwright.core.errors import UserError
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
-from maskwright.inference.masked_model import MaskedModel, shortened
-from maskwright.inference.masked_text import MaskedText, MaskReader
-from maskwright.inference.text_rows import Encoded, windows
+from maskwright.inference.masked_model import MaskedModel
+from maskwright.text.masked_text import MaskedText, MaskReader
+from maskwright.text.text_rows import Encoded, shortened, windows
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from maskwright.data.label_spec import LabelSpec
 from maskwright.data.loader import to_tensors
 from maskwright.data.rows import Rows
 from maskwright.data.unlabelled import rows_of_inputs
+from maskwright.inference.asked import TOKENS_PER_BATCH
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
-from maskwright.inference.masked_model import TOKENS_PER_BATCH, shortened, too_long
-from maskwright.inference.text_rows import Encoded, Window
+from maskwright.text.text_rows import Encoded, Window, shortened, too_long
 from maskwright.text.tokenizer import Tokenizer
 
 _LISTED = 20  # names in a message

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwright.inference.masked_model import TOKENS_PER_BATCH
+from maskwright.inference.asked import TOKENS_PER_BATCH
 from maskwright.models import Encoder
 
 

@@ -13,9 +13,9 @@ import torch
 from maskwright.annotations.annotation import Annotation
 from maskwright.annotations.shards import Shard
 from maskwright.inference.explain.prediction import Prediction
-from maskwright.inference.text_rows import Encoded, Window
 from maskwright.masking import Draws
 from maskwright.text.packing import number_units
+from maskwright.text.text_rows import Encoded, Window
 from maskwright.text.tokenizer import Tokenizer
 
 

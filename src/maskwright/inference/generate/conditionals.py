@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwright.inference.masked_model import TOKENS_PER_BATCH, MaskedModel, Query
+from maskwright.inference.asked import TOKENS_PER_BATCH, Query
+from maskwright.inference.masked_model import MaskedModel
 
 Energy = Literal["local", "raw"]
 

@@ -3,9 +3,8 @@
 import numpy as np
 
 from maskwright.core.errors import UserError
-from maskwright.inference.masked_model import shortened, too_long
-from maskwright.inference.masked_text import MaskedText, MaskReader
-from maskwright.inference.text_rows import Encoded
+from maskwright.text.masked_text import MaskedText, MaskReader
+from maskwright.text.text_rows import Encoded, shortened, too_long
 
 
 def template_of(reader: MaskReader, text: str, length: int | None, room: int | None) -> MaskedText:

@@ -15,7 +15,7 @@ from maskwright.inference.generate.mask_predict import Decay, mask_predict
 from maskwright.inference.generate.proposals import Proposals
 from maskwright.inference.generate.randomness import Randomness
 from maskwright.inference.masked_model import MaskedModel
-from maskwright.inference.masked_text import MaskedText
+from maskwright.text.masked_text import MaskedText
 
 Method = Literal["mask_predict", "gibbs", "metropolis"]
 

@@ -3,17 +3,17 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import tokenizers
 from tokenizers import AddedToken, models
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.inference.masked_model import Long, MaskedModel, shortened
-from maskwright.inference.text_rows import Encoded
+from maskwright.text.text_rows import Encoded, Long, encode, shortened
 from maskwright.text.tokenizer import Tokenizer
 
 _SPELLINGS = ("[MASK]", "<mask>")  # of a mask, in texts for tokenizers of any kind
@@ -37,6 +37,16 @@ class MaskedText:
     masks: np.ndarray
 
 
+class Reads(Protocol):
+    """A model that reads texts: its tokenizer, and the most tokens of a text in a row."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def room(self) -> int | None: ...
+
+
 class MaskReader:
     """Reads texts in which tokens are masked.
 
@@ -49,11 +59,11 @@ class MaskReader:
         UserError: its tokenizer has no mask token.
     """
 
-    def __init__(self, model: MaskedModel):
+    def __init__(self, model: Reads):
         self.tokenizer = model.tokenizer
         self.mask_id = model.tokenizer.mask_id
         self.mask = model.tokenizer.special["mask"]
-        self._model = replace(model, tokenizer=_reading_masks(model.tokenizer))
+        self._reading, self._room = _reading_masks(model.tokenizer), model.room
 
     def read(self, texts: Sequence[str], hide: Sequence[str] = (), long: Long = "windows") -> list[MaskedText]:
         """Returns texts with their masks; an empty text has none.
@@ -64,7 +74,7 @@ class MaskReader:
         Raises:
             UserError: a text has no mask, does not contain what is to be hidden, or is too long.
         """
-        found = self._model.encode([self.spelled(text) for text in texts], long)
+        found = encode([self.spelled(text) for text in texts], self._reading, self._room, long)
         return [self._masked(*pair, hide) for pair in zip(texts, found, strict=True)]
 
     def spelled(self, text: str) -> str:
