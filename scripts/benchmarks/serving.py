@@ -22,8 +22,7 @@ from fastapi import FastAPI, Request
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from maskwright.run.ask import open_checkpoint
-from maskwright.run.serve import TorchModel, make_application
+from maskwright.run.serve import engine_of, make_application
 from maskwright.settings.commands import ServeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,9 +37,8 @@ def settings(run: str) -> ServeSettings:
 
 def plain(asked: ServeSettings) -> FastAPI:
     """The server that a tutorial has: a model call for each text, in the threads of FastAPI."""
-    model = TorchModel(asked, open_checkpoint(asked.run, asked.checkpoint))
     app = FastAPI()
-    for name, skill in model.skills().items():
+    for name, skill in engine_of(asked).skills.items():
         fixed: dict[str, Any] = (
             {"hide": (), "method": "independent", "top_k": 5, "beams": 5} if name == "fill" else {}
         )

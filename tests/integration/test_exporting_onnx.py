@@ -7,23 +7,30 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import httpx
 import pytest
+from omegaconf import OmegaConf
+from starlette.testclient import TestClient
 
 from maskwright.core.errors import UserError
 from maskwright.export.onnx import Onnx
 from maskwright.run import export as checking
 from maskwright.run.fill import run_fill
 from maskwright.run.saved import SavedRun
+from maskwright.run.serve import engine_of
+from maskwright.settings.commands import ServeSettings
 from tests.conftest import ROOT, compose_command
 from tests.integration.test_exporting import RUNS, exported, made, predictions  # noqa: F401  a fixture
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
+from tests.integration.test_serving import application
 
 WITHOUT_TORCH = """
 import runpy, sys
 for name in ("torch", "transformers", "maskwright"):
     sys.modules[name] = None
-runpy.run_path(sys.argv[1])
+runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
@@ -109,3 +116,91 @@ def test_what_cannot_be_written_is_said(run):
     with pytest.raises(UserError, match="quantize=int8 is for format=onnx"):
         exported(run_dir, "quantize=int8")
     assert not (run_dir / "export" / "onnx").exists()
+
+
+def asked_of(place, path, body):
+    with TestClient(application(place)) as client:
+        assert client.get("/about").json()["engine"] == ("onnx" if (place / "model.onnx").exists() else "torch")
+        return client.post(path, json=body).raise_for_status().json()["rows"]
+
+
+def close(found, expected):
+    """Compares rows of JSON, numbers with a tolerance."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            close(found[key], value)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            close(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    else:
+        assert found == expected
+
+
+LONG = "Ada Smith, whom nobody knew, went to London in 1984 and it was a wonderful film. " * 8
+SERVED = {  # the requests to a server of each kind of head
+    "transformer": [
+        ("/fill", {"text": ["the old [MASK] crosses the [MASK] at night.", "a [MASK]"], "method": method})
+        for method in ("independent", "beam", "best_first")
+    ]
+    + [("/score", {"text": "the old river, at night", "method": method}) for method in ("word_l2r", "original")],
+    "classes_hub": [("/classify", {"text": ["a wonderful film", LONG]})],
+    "values": [("/predict", {"text": ["a wonderful film", LONG]})],
+    "tags_crf_case": [("/tag", {"text": ["Ada Smith went to London.", LONG, "\u200b"]})],
+}
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_a_server_answers_the_same_with_onnx_runtime(made, name):  # noqa: F811
+    run_dir = made(name).run_dir
+    folder = exported(run_dir, "format=onnx")
+    for path, body in SERVED[name]:
+        close(asked_of(folder, path, body), asked_of(run_dir, path, body))
+
+
+def test_an_export_is_served_without_torch(made):  # noqa: F811
+    run_dir = made("lstm").run_dir
+    folder = exported(run_dir, "format=onnx")
+    for place in (folder, run_dir):
+        assert engine(place, "engine=onnx").name == "onnx"
+    with pytest.raises(UserError, match="is an export of format=onnx"):
+        engine(folder, "engine=torch")
+    with serving(folder) as (url, process):
+        rows = httpx.post(f"{url}/fill", json={"text": "the old [MASK]"}).raise_for_status().json()["rows"]
+        assert len(rows[0]["fills"]) == 5
+        process.terminate()
+        assert process.wait(20) == 0
+    (folder / "model.onnx").write_bytes(b"cut off")
+    with pytest.raises(UserError, match="cannot be opened by ONNX Runtime"):
+        engine(folder)
+
+
+def engine(place, *overrides):
+    config = compose_command("serve", f"run={place}", *overrides)
+    return engine_of(ServeSettings.parse(OmegaConf.to_container(config, resolve=True)))
+
+
+@contextmanager
+def serving(folder):
+    """`python src/serve.py run=<folder>` in a process that cannot import torch: its address, and the process."""
+    script = ROOT / "src" / "serve.py"
+    program = WITHOUT_TORCH.replace('"maskwright"', '"lightning", "datasets"').replace(
+        "sys.argv[1]", repr(str(script))
+    )
+    command = [sys.executable, "-c", program, f"run={folder}", "port=0"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            said, found = "", None
+            for line in process.stdout:
+                said += line
+                if found := re.search(r"http://\S+:\d+", said):
+                    break
+            assert found, said
+            yield found[0], process
+        finally:
+            process.kill()

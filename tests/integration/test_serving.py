@@ -154,8 +154,8 @@ def test_labels_are_predicted_and_explained(tune, task, endpoint):  # noqa: F811
             assert len(rows[0]["words"]) == len(rows[0]["predicted"])
 
 
-def test_other_engines_do_not_exist_yet(hub_model):
-    with pytest.raises(UserError, match="engine=onnx does not exist yet"):
+def test_an_engine_wants_an_export(hub_model):
+    with pytest.raises(UserError, match="has no export for engine=onnx.*src/export.py"):
         application(hub_model, "engine=onnx")
 
 

@@ -10,8 +10,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from maskwright.run.serve import serve
-from maskwright.serve import Engine, Limits, Skill, make_app
+from maskwright.serve.app import Limits, make_app
 from maskwright.serve.batcher import Batcher, Busy
+from maskwright.serve.engine import Engine, Skill
 from maskwright.serve.metrics import Metrics
 from maskwright.settings.commands import ServeSettings
 from tests.programs import Fork

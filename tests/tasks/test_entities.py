@@ -6,7 +6,7 @@ import conlleval
 import pytest
 import seqeval.metrics
 
-from maskwright.tasks.entities import chunks, entity_scores
+from maskwright.corpora.entities import chunks, entity_scores
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 

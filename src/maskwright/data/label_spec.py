@@ -37,6 +37,11 @@ class LabelSpec:
         return kinds_of(self.names) if self.kind == "tags" and self.entities else list(self.names)
 
     @property
+    def absent(self) -> str:
+        """The tag that is predicted for a word without tokens: O, or the most frequent one."""
+        return "O" if "O" in self.names else self.names[int(np.argmax(self.counts or [0]))]
+
+    @property
     def baseline(self) -> float:
         """The loss of guessing by the statistics alone.
 

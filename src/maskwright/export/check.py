@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskwright.corpora.entities import entity_scores
 from maskwright.export.graph import Exportable
 from maskwright.masking import Masked
-from maskwright.tasks.entities import entity_scores
 
 Inputs = dict[str, np.ndarray]
 Outputs = Callable[[Inputs], np.ndarray]

@@ -6,18 +6,19 @@ from typing import Any
 
 from maskwright.corpora.inputs import PUNCTUATION
 from maskwright.export.graph import Exportable
+from maskwright.inference.graph import DESCRIPTION
 from maskwright.models.layers.crf import LinearChainCRF
-
-DESCRIPTION = "model.json"
 
 
 def describe(own: Exportable, folder: Path) -> None:
     """Writes `model.json`.
 
-    It has the `kind` of what is predicted (tokens, class, value or tags); the `inputs` of the graph; `special`
-    tokens, each with its `token` and `id`; and, where they apply, `labels`, the `max_length` of a row, `words`, the
-    regular expression that finds the words of a text, and `crf`: scores of the tag at the beginning (C,) and at the
-    end (C,) of a text, and of each tag after another (C, C).
+    It has the `kind` of what is predicted (tokens, class, value or tags), the `inputs` of the graph, and the
+    `special` tokens, each with its `token` and `id`. Where they apply, it has `labels`; the `max_length` of a row;
+    `reading`, how texts were cleaned and cut into rows in training; and of taggers `words`, the regular expression
+    that finds the words of a text, whether tags are those of `entities`, `absent`, the tag of a word without tokens,
+    and `crf`: scores of the tag at the beginning (C,) and at the end (C,) of a text, and of each tag after another
+    (C, C).
     """
     tokenizer = own.tokenizer
     special = {
@@ -30,7 +31,10 @@ def describe(own: Exportable, folder: Path) -> None:
     if own.labels is not None and own.labels.names:
         found["labels"] = [*own.labels.names]
     if own.kind == "tags":
-        found["words"] = PUNCTUATION.pattern
+        assert own.labels is not None
+        found |= {"words": PUNCTUATION.pattern, "entities": own.labels.entities, "absent": own.labels.absent}
+    if own.reading:
+        found["reading"] = own.reading
     if own.crf is not None:
         found["crf"] = _crf(own.crf)
     (folder / DESCRIPTION).write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")

@@ -79,6 +79,7 @@ class Exportable:
         labels: of the head; None where it predicts tokens.
         max_length: the most positions of a row, special tokens included; None if there is no limit.
         about: what describes it: its `name`, the settings of its `model`, and `facts` by their titles.
+        reading: how texts are cleaned (`cleaning`) and cut into rows, see `data.unlabelled.rows_of_inputs`.
         crf: what makes sequences of tags of the scores of words; None if the best score of each word wins.
     """
 
@@ -89,6 +90,7 @@ class Exportable:
     labels: LabelSpec | None = None
     max_length: int | None = None
     crf: LinearChainCRF | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
     @property

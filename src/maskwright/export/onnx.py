@@ -18,9 +18,9 @@ from maskwright.export.description import describe
 from maskwright.export.graph import Exportable
 from maskwright.export.programs import with_onnx
 from maskwright.export.tokenizer import write_tokenizer
+from maskwright.inference.graph import MODEL, open_session
 from maskwright.models import CNN, LSTM, MLP, Transformer
 
-MODEL = "model.onnx"
 _ROWS, _LENGTH, _POSITIONS = 2, 16, 3  # of the inputs that the graph is traced with; a size of 1 would stay fixed
 _AXES = {  # of the arguments and of the output
     "input_ids": ("batch", "length"),
@@ -52,25 +52,12 @@ class Onnx:
         card.write(own, folder, with_onnx(own))
 
     def open(self, own: Exportable, folder: Path) -> Outputs:
-        session = open_session(folder)
+        session = open_session(folder / MODEL)
 
         def outputs(inputs: Inputs) -> Any:
             return session.run(None, inputs)[0]
 
         return outputs
-
-
-def open_session(folder: Path, threads: int | None = None) -> Any:
-    """Returns a session of ONNX Runtime on the CPU.
-
-    Args:
-        threads: None takes as many as PyTorch does.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    return onnxruntime.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
 
 
 def _check(own: Exportable) -> None:

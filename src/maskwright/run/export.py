@@ -21,6 +21,7 @@ from maskwright.masking import Masked
 from maskwright.reports.summary import read
 from maskwright.run.ask import open_checkpoint
 from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
+from maskwright.run.predict_inputs import cleaning_of
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import ExportSettings, TrainSettings
@@ -116,14 +117,19 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     if labels is not None:
         module: Any = WordLogits(task) if labels.kind == "tags" else TextOutputs(task)
         crf = task.crf if labels.kind == "tags" else None
-        return Exportable(labels.kind, module.eval(), task.encoder, tokenizer, labels, longest, crf, about(saved))
+        data = saved.settings.data.arguments
+        reading = {key: data[key] for key in ("block_size", "truncate", "context") if key in data}
+        reading["cleaning"] = cleaning_of(saved.config["data"])
+        return Exportable(
+            labels.kind, module.eval(), task.encoder, tokenizer, labels, longest, crf, reading, about(saved)
+        )
     if saved.head is None:
         raise UserError(
             f"run='{saved.name}' predicts no masked tokens"
             + (", only labels. Set head=labels." * (task is not None))
         )
     module = TokenLogits(saved.encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
-    return Exportable("tokens", module, saved.encoder, tokenizer, None, longest, None, about(saved))
+    return Exportable("tokens", module, saved.encoder, tokenizer, None, longest, about=about(saved))
 
 
 def about(saved: SavedRun) -> dict[str, Any]:

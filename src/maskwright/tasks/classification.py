@@ -12,6 +12,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
+from maskwright.data.predicted import row_of_class
 from maskwright.loggers import picture
 from maskwright.reports import confusion, predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
@@ -69,15 +70,7 @@ class Classification(TextTask):
         return per_text(texts, outputs, targets.astype(np.int64))
 
     def shown(self, predicted: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-        names = self.labels.names
-        return [
-            {
-                "predicted": names[int(outputs.argmax())],
-                "probability": round(float(outputs.max()), 6),
-                "probabilities": {name: round(float(p), 6) for name, p in zip(names, outputs, strict=True)},
-            }
-            for outputs in predicted["outputs"]
-        ]
+        return [row_of_class(self.labels.names, outputs) for outputs in predicted["outputs"]]
 
     def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
         self.predicted = self.collect(seen)

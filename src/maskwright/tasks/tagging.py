@@ -11,15 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.core.types import Share
+from maskwright.corpora.entities import entity_scores
 from maskwright.corpora.marks import Spans
 from maskwright.data.corpus import Corpus
+from maskwright.data.predicted import row_of_words
 from maskwright.models.layers.case import CaseFeatures
 from maskwright.models.layers.crf import LinearChainCRF
 from maskwright.models.layers.gather import gather
 from maskwright.models.layers.linear import ReadoutLinear
 from maskwright.reports import predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
-from maskwright.tasks.entities import chunks, entity_scores
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.spec import Metric
 from maskwright.tasks.tag_scores import tag_scores
@@ -175,20 +176,8 @@ class Tagging(LabelledTask):
     def row(self, text: str, words: Spans | None, shown: dict[str, Any] | None) -> dict[str, Any]:
         """See `LabelledTask`. Beside the tags it has the words, their characters, and the entities."""
         spans = words or []
-        absent = self.labels.names[self._absent]
-        found = shown or {"predicted": [absent] * len(spans), "probabilities": [1.0] * len(spans)}
-        entities = []
-        kinds = chunks(found["predicted"]) if self.labels.entities else set()
-        for kind, first, last in sorted(kinds, key=lambda chunk: chunk[1]):
-            start, end = spans[first][0], spans[last - 1][1]
-            entities.append({"kind": kind, "start": start, "end": end, "text": text[start:end]})
-        return {
-            "text": text,
-            "words": [text[start:end] for start, end in spans],
-            "offsets": [list(span) for span in spans],
-            **found,
-            "entities": entities,
-        }
+        found = shown or {"predicted": [self.labels.absent] * len(spans), "probabilities": [1.0] * len(spans)}
+        return row_of_words(text, spans, found["predicted"], found["probabilities"], self.labels.entities)
 
     def measure(self, seen: list[np.ndarray]) -> dict[str, float]:
         losses = seen[3]
@@ -218,15 +207,9 @@ class Tagging(LabelledTask):
         return TaggedWords(
             np.cumsum(np.bincount(texts, minlength=1)),
             tags[order],
-            np.full(len(tags), self._absent),
+            np.full(len(tags), self.labels.names.index(self.labels.absent)),
             np.ones(len(tags), np.float32),
         )
-
-    @property
-    def _absent(self) -> int:
-        """The number of the tag that is predicted for a word without tokens: O, or the most frequent one."""
-        names, counts = self.labels.names, self.labels.counts
-        return names.index("O") if "O" in names else int(np.argmax(counts or [0]))
 
     def _spelled(self, words: TaggedWords, column: np.ndarray) -> list[list[str]]:
         return [[self.labels.names[tag] for tag in tags.tolist()] for tags in words.by_text(column)]

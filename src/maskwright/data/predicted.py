@@ -1,0 +1,48 @@
+"""What is predicted for a text, as rows of files of predictions and answers of a server hold it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from maskwright.corpora.entities import chunks
+from maskwright.corpora.marks import Spans
+
+
+def row_of_class(names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
+    """Returns what is predicted for a text.
+
+    Args:
+        names: of the C classes.
+        probabilities: (C,).
+    """
+    return {
+        "predicted": names[int(probabilities.argmax())],
+        "probability": round(float(probabilities.max()), 6),
+        "probabilities": {name: round(float(p), 6) for name, p in zip(names, probabilities, strict=True)},
+    }
+
+
+def row_of_words(
+    text: str, words: Spans, tags: Sequence[str], probabilities: Sequence[float], entities: bool
+) -> dict[str, Any]:
+    """Returns a text with the tags of its words.
+
+    Args:
+        words: the first character of each word, and the one after its last.
+        tags, probabilities: of each word.
+        entities: whether tags are those of entities.
+    """
+    found = []
+    kinds = chunks(list(tags)) if entities else set()
+    for kind, first, last in sorted(kinds, key=lambda chunk: chunk[1]):
+        start, end = words[first][0], words[last - 1][1]
+        found.append({"kind": kind, "start": start, "end": end, "text": text[start:end]})
+    return {
+        "text": text,
+        "words": [text[start:end] for start, end in words],
+        "offsets": [list(span) for span in words],
+        "predicted": list(tags),
+        "probabilities": list(probabilities),
+        "entities": found,
+    }
