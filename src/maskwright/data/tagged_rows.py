@@ -1,11 +1,26 @@
 """Texts of tagged words as rows of tokens, read from disk on demand."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from maskwright.data.rows import Rows
-from maskwright.data.targets import Tags
+
+
+@dataclass(frozen=True)
+class Tags:
+    """All W words of the D texts of a split.
+
+    Attributes:
+        tags: (W,) int64.
+        cases: (W,) int64, the `Case` of each.
+        begins: (D + 1,) where the words of each text begin, and where the last ones end.
+    """
+
+    tags: np.ndarray
+    cases: np.ndarray
+    begins: np.ndarray
 
 
 class TaggedRows(Rows):

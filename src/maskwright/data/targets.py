@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -12,23 +11,9 @@ import pyarrow.compute as pc
 from maskwright.core.case import Case
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.labels import kinds_of
+from maskwright.data.tagged_rows import Tags
 
 Tables = dict[str, pa.Table]  # the documents of each split, in the columns of `documents.SCHEMA`
-
-
-@dataclass(frozen=True)
-class Tags:
-    """All W words of the D texts of a split.
-
-    Attributes:
-        tags: (W,) int64.
-        cases: (W,) int64, the `Case` of each.
-        begins: (D + 1,) where the words of each text begin, and where the last ones end.
-    """
-
-    tags: np.ndarray
-    cases: np.ndarray
-    begins: np.ndarray
 
 
 class OtherLabelError(UserError):

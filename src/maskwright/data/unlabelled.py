@@ -13,8 +13,7 @@ from maskwright.corpora.inputs import Input
 from maskwright.corpora.marks import Marks
 from maskwright.data.label_spec import LabelKind
 from maskwright.data.rows import Rows
-from maskwright.data.tagged_rows import TaggedRows
-from maskwright.data.targets import Tags
+from maskwright.data.tagged_rows import TaggedRows, Tags
 from maskwright.data.windows import Truncate, cut, whole_texts
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import Tokens
