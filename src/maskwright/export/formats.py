@@ -6,6 +6,7 @@ from typing import Protocol
 from maskwright.export.check import Outputs
 from maskwright.export.graph import Exportable
 from maskwright.export.hf import HuggingFace
+from maskwright.export.litert import LiteRT
 from maskwright.export.onnx import Onnx
 
 
@@ -31,4 +32,4 @@ class Format(Protocol):
         """Opens what was written, as those would who have these files alone."""
 
 
-FORMATS: dict[str, Format] = {"hf": HuggingFace(), "onnx": Onnx()}
+FORMATS: dict[str, Format] = {"hf": HuggingFace(), "onnx": Onnx(), "litert": LiteRT()}

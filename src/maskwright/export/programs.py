@@ -60,8 +60,16 @@ row = tokenizer.encode(text)
 read = max(end for _, end in row.offsets)
 words = [word for word in re.finditer(about["words"], text) if word.start() < read]
 first = [next(i for i, (_, end) in enumerate(row.offsets) if end > word.start()) for word in words]
+"""
+
+_TAGS_ONNX = """\
 inputs = {{"input_ids": [row.ids], "attention_mask": [row.attention_mask], "positions": [first]{cases}}}
 [logits] = session.run(None, {{name: np.array(value) for name, value in inputs.items()}})
+"""
+
+_TAGS_LITERT = """\
+inputs = {{"input_ids": row.ids, "attention_mask": row.attention_mask, "positions": first{cases}}}
+logits = run(**inputs)[:, : len(words)]
 """
 
 _BEST = """tags = logits[0].argmax(-1)
@@ -82,17 +90,76 @@ tags.reverse()
 _SHOW = """print([(word.group(), about["labels"][tag]) for word, tag in zip(words, tags)])
 """
 
+_OPEN_LITERT = """
+import json{imports}
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from tokenizers import Tokenizer
+
+about = json.load(open("model.json"))
+tokenizer = Tokenizer.from_file("tokenizer.json")
+model = Interpreter("model.tflite")
+lengths = sorted(int(name.removeprefix("length_")) for name in model.get_signature_list())
+
+
+def run(**inputs):  # of one text, padded with zeros to the shortest signature that it fits in
+    length = next(length for length in lengths if length >= len(inputs["input_ids"]))
+    signature = model.get_signature_runner(f"length_{{length}}")
+    padded = {{}}
+    for name, details in signature.get_input_details().items():
+        padded[name] = np.zeros(details["shape"], np.int32)
+        padded[name][0, : len(inputs[name])] = inputs[name]
+    [outputs] = signature(**padded).values()
+    return outputs
+
+"""
+
+_LITERT = {
+    "tokens": """
+row = tokenizer.encode(f"Paris is the {about['special']['mask']['token']} of France.")
+positions = [i for i, number in enumerate(row.ids) if number == about["special"]["mask"]["id"]]
+logits = run(input_ids=row.ids, attention_mask=row.attention_mask, positions=positions)
+print([tokenizer.id_to_token(number) for number in logits[0, 0].argsort()[::-1][:5]])
+""",
+    "class": """
+for text in ["A quiet, clever film.", "Two hours that I want back."]:
+    row = tokenizer.encode(text)
+    outputs = run(input_ids=row.ids, attention_mask=row.attention_mask)
+    print(about["labels"][outputs[0].argmax()])
+""",
+    "value": """
+for text in ["A quiet, clever film.", "Two hours that I want back."]:
+    row = tokenizer.encode(text)
+    outputs = run(input_ids=row.ids, attention_mask=row.attention_mask)
+    print(outputs[0, 0])
+""",
+}
+
 
 def with_onnx(own: Exportable) -> str:
     """Returns a program that runs `model.onnx` with ONNX Runtime, NumPy and `tokenizers` alone."""
-    imports = "\nimport re" if own.kind == "tags" else ""
-    return _OPEN.format(imports=imports) + _rest(own)
-
-
-def _rest(own: Exportable) -> str:
+    opened = _OPEN.format(imports=_imports(own))
     if own.kind == "tags":
-        with_case = "cases" in own.inputs
-        cases = ', "cases": [[case(word.group()) for word in words]]' if with_case else ""
-        tags = _BEST if own.crf is None else _SEQUENCE
-        return (_CASE if with_case else "") + _TAGS.format(cases=cases) + tags + _SHOW
-    return {"tokens": _TOKENS, "class": _CLASSES, "value": _VALUES}[own.kind]
+        cases = ', "cases": [[case(word.group()) for word in words]]'
+        return opened + _tags(own, _TAGS_ONNX, cases)
+    return opened + {"tokens": _TOKENS, "class": _CLASSES, "value": _VALUES}[own.kind]
+
+
+def with_litert(own: Exportable) -> str:
+    """Returns a program that runs `model.tflite` with LiteRT, NumPy and `tokenizers` alone."""
+    opened = _OPEN_LITERT.format(imports=_imports(own))
+    if own.kind == "tags":
+        return opened + _tags(own, _TAGS_LITERT, ', "cases": [case(word.group()) for word in words]')
+    return opened + _LITERT[own.kind]
+
+
+def _imports(own: Exportable) -> str:
+    return "\nimport re" if own.kind == "tags" else ""
+
+
+def _tags(own: Exportable, called: str, cases: str) -> str:
+    """Returns what finds the words of a text, scores their tags as `called` does, and chooses them."""
+    with_case = "cases" in own.inputs
+    found = (_CASE if with_case else "") + _TAGS + called.format(cases=cases if with_case else "")
+    return found + (_BEST if own.crf is None else _SEQUENCE) + _SHOW

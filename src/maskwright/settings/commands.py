@@ -224,7 +224,7 @@ class ExportSettings(Settings):
 
     run: PathText
     checkpoint: str
-    format: Literal["hf", "onnx"]
+    format: Literal["hf", "onnx", "litert"]
     quantize: Literal["int8"] | None
     tolerance: Annotated[float, Field(ge=0)]
     head: Literal["labels", "tokens"]
@@ -237,7 +237,7 @@ class ExportSettings(Settings):
     @model_validator(mode="after")
     def _can_be_quantized(self) -> Self:
         if self.quantize is not None and self.format == "hf":
-            raise broken(f"quantize={self.quantize} is for format=onnx. Leave it at null for format=hf.")
+            raise broken(f"quantize={self.quantize} is for format=onnx or litert. Leave it at null for format=hf.")
         return self
 
 
