@@ -6,6 +6,8 @@ wants packages of its own, which lie in an environment beside that of this packa
 Shapes: T positions, K of them.
 """
 
+import contextlib
+import io
 import subprocess
 import tempfile
 import warnings
@@ -18,6 +20,7 @@ from torch import nn
 
 from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line
+from maskwright.core.terminal import console
 from maskwright.export import card
 from maskwright.export.check import Inputs, Outputs
 from maskwright.export.description import describe
@@ -40,7 +43,9 @@ class LiteRT:
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
         _check(own)
         with tempfile.TemporaryDirectory() as kept:
-            for length in lengths_of(own):
+            lengths = lengths_of(own)
+            console().print(f"Converting for rows of {', '.join(map(str, lengths))} tokens, which takes a minute.")
+            for length in lengths:
                 torch.export.save(_traced(own, length), Path(kept) / f"length_{length}.pt2")
             _run("litert_convert.py", kept, folder / MODEL, *([] if quantize is None else ["--int8"]))
         describe(own, folder)
@@ -87,13 +92,13 @@ def _traced(own: Exportable, length: int) -> torch.export.ExportedProgram:
     inputs = {name: torch.zeros(1, shapes[name], dtype=torch.int64) for name in own.inputs}
     inputs["attention_mask"] += 1
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # where it prints whole graphs
             warnings.simplefilter("ignore")
             return torch.export.export(own.module, (), inputs)
     except Exception as error:  # of many classes, and those of torch.export are not public
         raise UserError(
-            f"format=litert cannot express a model of the class {type(own.encoder).__name__}: {first_line(error)} "
-            "Try format=onnx."
+            f"format=litert cannot express a model of the class {type(own.encoder).__name__}, which PyTorch cannot "
+            f"trace: {first_line(error)} format=onnx writes more classes."
         ) from error
 
 

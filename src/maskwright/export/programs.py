@@ -115,6 +115,11 @@ def run(**inputs):  # of one text, padded with zeros to the shortest signature t
 
 """
 
+_TEXTS_LITERT = """
+rows = [tokenizer.encode(text) for text in ["A quiet, clever film.", "Two hours that I want back."]]
+outputs = [run(input_ids=row.ids, attention_mask=row.attention_mask)[0] for row in rows]
+"""
+
 _LITERT = {
     "tokens": """
 row = tokenizer.encode(f"Paris is the {about['special']['mask']['token']} of France.")
@@ -122,17 +127,11 @@ positions = [i for i, number in enumerate(row.ids) if number == about["special"]
 logits = run(input_ids=row.ids, attention_mask=row.attention_mask, positions=positions)
 print([tokenizer.id_to_token(number) for number in logits[0, 0].argsort()[::-1][:5]])
 """,
-    "class": """
-for text in ["A quiet, clever film.", "Two hours that I want back."]:
-    row = tokenizer.encode(text)
-    outputs = run(input_ids=row.ids, attention_mask=row.attention_mask)
-    print(about["labels"][outputs[0].argmax()])
+    "class": _TEXTS_LITERT
+    + """print([about["labels"][row.argmax()] for row in outputs])
 """,
-    "value": """
-for text in ["A quiet, clever film.", "Two hours that I want back."]:
-    row = tokenizer.encode(text)
-    outputs = run(input_ids=row.ids, attention_mask=row.attention_mask)
-    print(outputs[0, 0])
+    "value": _TEXTS_LITERT
+    + """print([float(row[0]) for row in outputs])
 """,
 }
 
