@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskwright.core.errors import UserError
 from maskwright.export import card
@@ -83,7 +83,8 @@ def _export(own: Exportable, path: Path) -> None:
     output = ["batch"] if own.kind in ("class", "value") else ["batch", "positions"]
     large = sum(weight.nbytes for weight in own.module.parameters()) > _MOST
     shared: dict[str, Any] = {"input_names": names, "output_names": ["logits"], "external_data": large}
-    if isinstance(own.encoder, LSTM):  # rows of several lengths are packed, which torch.export does not know
+    recurrent = any(isinstance(module, nn.RNNBase) for module in own.module.modules())
+    if recurrent:  # rows of several lengths are packed, which torch.export does not know
         of_all: Any = axes | {"logits": dict(enumerate(output))}
         torch.onnx.export(own.module, example, path, dynamo=False, dynamic_axes=of_all, opset_version=17, **shared)
     else:
