@@ -98,7 +98,7 @@ def _traced(own: Exportable, length: int) -> torch.export.ExportedProgram:
     except Exception as error:  # of many classes, and those of torch.export are not public
         raise UserError(
             f"format=litert cannot express a model of the class {type(own.encoder).__name__}, which PyTorch cannot "
-            f"trace: {first_line(error)} format=onnx writes more classes."
+            f"trace: {first_line(error)}"
         ) from error
 
 

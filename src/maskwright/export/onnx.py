@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.errors import UserError
+from maskwright.core.hub import first_line
 from maskwright.export import card
 from maskwright.export.check import Inputs, Outputs
 from maskwright.export.description import describe
@@ -19,7 +20,6 @@ from maskwright.export.graph import Exportable
 from maskwright.export.programs import with_onnx
 from maskwright.export.tokenizer import write_tokenizer
 from maskwright.inference.graph import MODEL, open_session
-from maskwright.models import CNN, LSTM, MLP, Transformer
 
 _ROWS, _LENGTH, _POSITIONS = 2, 16, 3  # of the inputs that the graph is traced with; a size of 1 would stay fixed
 _AXES = {  # of the arguments and of the output
@@ -38,7 +38,7 @@ class Onnx:
     quantizes = True
 
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
-        _check(own)
+        _check_packages()
         with _quiet():
             if quantize is None:
                 _export(own, folder / MODEL)
@@ -60,36 +60,39 @@ class Onnx:
         return outputs
 
 
-def _check(own: Exportable) -> None:
-    """Raises a UserError if a package is missing, or for a model that is no such graph."""
+def _check_packages() -> None:
+    """Raises a UserError if a package is missing."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(f'format=onnx needs {error.name}: pip install "maskwright[onnx]"') from None
-    encoder: Any = own.encoder
-    if not (encoder.brings_tokenizer or isinstance(encoder, Transformer | LSTM | CNN | MLP)):
-        raise UserError(
-            f"format=onnx cannot express a model of the class {type(encoder).__name__}. It writes transformers, "
-            "LSTMs, CNNs, MLPs and models of the hub."
-        )
 
 
 def _export(own: Exportable, path: Path) -> None:
-    example = _example(own)
+    """Writes the graph.
+
+    Raises:
+        UserError: it cannot be traced.
+    """
     names = list(own.inputs)
     axes = {name: dict(enumerate(_AXES[name])) for name in names}
     output = ["batch"] if own.kind in ("class", "value") else ["batch", "positions"]
     large = sum(weight.nbytes for weight in own.module.parameters()) > _MOST
     shared: dict[str, Any] = {"input_names": names, "output_names": ["logits"], "external_data": large}
-    recurrent = any(isinstance(module, nn.RNNBase) for module in own.module.modules())
-    if recurrent:  # rows of several lengths are packed, which torch.export does not know
-        of_all: Any = axes | {"logits": dict(enumerate(output))}
-        torch.onnx.export(own.module, example, path, dynamo=False, dynamic_axes=of_all, opset_version=17, **shared)
+    if any(isinstance(module, nn.RNNBase) for module in own.module.modules()):
+        # rows of several lengths are packed, which torch.export does not know
+        shared |= {"dynamo": False, "opset_version": 17, "dynamic_axes": axes | {"logits": dict(enumerate(output))}}
     else:
-        shapes: Any = tuple(axes.values())
-        torch.onnx.export(own.module, example, path, dynamo=True, dynamic_shapes=shapes, verbose=False, **shared)
+        shared |= {"dynamo": True, "dynamic_shapes": tuple(axes.values()), "verbose": False}
+    try:
+        torch.onnx.export(own.module, _example(own), path, **shared)
+    except Exception as error:  # of many classes, and those of the exporters are not public
+        raise UserError(
+            f"format=onnx cannot express a model of the class {type(own.encoder).__name__}, which PyTorch cannot "
+            f"trace: {first_line(error)}"
+        ) from error
 
 
 def _example(own: Exportable) -> tuple[Tensor, ...]:
