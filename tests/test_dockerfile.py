@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 from tests.conftest import ROOT
 
@@ -21,16 +22,19 @@ def arguments(name: str) -> list[str]:
 def test_commands_exist_and_begin_with_a_slim_python():
     known = {"FROM", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT"}
     assert {command for command, _ in COMMANDS} <= known
-    assert re.fullmatch(r"python:3\.1[123]-slim", arguments("FROM")[0])
     assert COMMANDS[0][0] == "FROM"
+    first, *stages = arguments("FROM")
+    assert re.fullmatch(r"python:3\.1[123]-slim AS base", first)
+    assert stages == ["base AS torch", "base AS onnx"]
 
 
 def test_the_server_does_not_run_as_root():
     names = [command for command, _ in COMMANDS]
-    (user,) = arguments("USER")
+    (user,) = {*arguments("USER")}
     assert user != "root"
     assert user in next(rest for rest in arguments("RUN") if rest.startswith("useradd"))
-    assert names.index("USER") > max(place for place, name in enumerate(names) if name in ("RUN", "COPY"))
+    stages = " ".join(names).split("FROM")[2:]  # after the one that both begin with
+    assert [stage.split() for stage in stages] == [["RUN", "USER", "WORKDIR"]] * 2
 
 
 def test_what_is_copied_exists_and_is_sent_to_the_build():
@@ -44,8 +48,15 @@ def test_what_is_copied_exists_and_is_sent_to_the_build():
 def test_pip_keeps_no_cache_and_installs_the_server():
     installs = [rest for rest in arguments("RUN") if "pip install" in rest]
     assert all("--no-cache-dir" in rest for rest in installs)
-    assert '".[serve]"' in installs[-1]
-    assert "\nserve = [" in (ROOT / "pyproject.toml").read_text()
+    assert '".[serve]"' in installs[0]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = settings["optional-dependencies"]
+    known = {*settings["dependencies"], *extras["serve"], *extras["onnx"]}
+    known |= {re.match(r"[\w-]+", package)[0] for package in known}
+    without_torch = re.split(r"pip install", installs[1])[-1]
+    packages = [word.strip('"') for word in without_torch.split() if not word.startswith("--")]
+    assert {*packages} <= known
+    assert not {"torch", "lightning", "transformers", "datasets"} & {*packages}
 
 
 def test_what_is_run_exists():

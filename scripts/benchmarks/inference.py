@@ -5,8 +5,8 @@
     python scripts/benchmarks/inference.py --run logs/classification/2026-11-26/10-00-00 --accuracy
 
 The run is exported first, as `src/export.py` does it. All contestants get the same texts of the run's test split,
-and return their classes: `short` ones are the first words of a text, `mixed` ones are whole, cut off at the end of a
-row. Where a batch has several, ours sort texts by length, and pad each batch to its longest; the pipeline of
+and return their classes: `short` ones are the first words of a text, `mixed` ones are whole, cut off where a row
+ends. Where a batch has several, ours sort texts by length, and pad each batch to its longest; the pipeline of
 transformers gets them in their order, with the same `batch_size`. Turns alternate, and medians are shown. LiteRT
 answers one text at a time, in signatures of fixed lengths, and is left out where `make litert` has not been called.
 `--accuracy` compares float32 and int8 on the whole test split instead.

@@ -187,9 +187,9 @@ def engine(place, *overrides):
 def serving(folder):
     """`python src/serve.py run=<folder>` in a process that cannot import torch: its address, and the process."""
     script = ROOT / "src" / "serve.py"
-    program = WITHOUT_TORCH.replace('"maskwright"', '"lightning", "datasets"').replace(
-        "sys.argv[1]", repr(str(script))
-    )
+    program = WITHOUT_TORCH.replace(
+        '"maskwright"', '"lightning", "datasets", "pyarrow", "torchmetrics", "scipy", "pandas"'
+    ).replace("sys.argv[1]", repr(str(script)))
     command = [sys.executable, "-c", program, f"run={folder}", "port=0"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
