@@ -3,8 +3,10 @@
     python scripts/benchmarks/serving.py run=logs/classification/2026-11-26/10-00-00 seconds=5
 
 Each server is a process of its own on loopback, and the clients are another. Every client keeps one connection and
-sends its next request when the last is answered. `bad=0.1` sends bad ones along; any answer but the expected one
-counts as lost.
+sends its next request when the last is answered. `bad=0.1` sends bad ones along: with no text, with a text that is
+too long, too large, or cut off. Any answer but the expected one counts as lost. ONNX Runtime is compared too where
+the run has an export (`src/export.py format=onnx`). `requests=10000` sends so many to each of ours, by 16 clients,
+and shows the memory of the server before and after.
 """
 
 import asyncio
@@ -17,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import uvicorn
 from fastapi import FastAPI, Request
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from maskwright.inference.graph import is_graph
 from maskwright.run.serve import engine_of, make_application
 from maskwright.settings.commands import ServeSettings
 
@@ -29,9 +33,9 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = "A quiet and clever film about people who cross the river at night and find what nobody else has looked for."
 
 
-def settings(run: str) -> ServeSettings:
+def settings(run: str, engine: str) -> ServeSettings:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("serve", [f"run={run}", "hardware=cpu"])
+        config = compose("serve", [f"run={run}", "hardware=cpu", f"engine={engine}"])
     return ServeSettings.parse(OmegaConf.to_container(config, resolve=True))
 
 
@@ -56,31 +60,51 @@ def plain(asked: ServeSettings) -> FastAPI:
 
 
 def run_server(kind: str, run: str, port: int) -> None:
-    asked = settings(run)
-    app = make_application(asked) if kind == "maskwright" else plain(asked)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+    asked = settings(run, "onnx" if kind == "onnx" else "torch")
+    uvicorn.run(
+        plain(asked) if kind == "fastapi" else make_application(asked),
+        host="127.0.0.1",
+        port=port,
+        log_level="error",
+    )
 
 
-async def load(address: str, path: str, text: str, clients: int, seconds: float, bad: float) -> dict[str, Any]:
-    """Returns requests a second, percentiles in milliseconds, and how many were lost."""
+async def load(
+    address: str, path: str, text: str, clients: int, bad: float, seconds: float = 60, requests: int = 10**9
+) -> dict[str, Any]:
+    """Returns requests a second, percentiles in milliseconds, and how many were lost.
+
+    Args:
+        bad: the share of requests that are to be refused.
+        seconds, requests: after which clients stop.
+    """
     taken: list[float] = []
-    lost = 0
+    lost = sent = 0
     end = time.perf_counter() + seconds
+    kind = {"Content-Type": "application/json"}
+    good, empty, long, large = (  # written once, as the clients share a process
+        json.dumps({"text": own}).encode() for own in (text, "", "a" * 30_000, ["a" * 10_000] * 110)
+    )
+    refused = (empty, 422), (long, 422), (large, 413)
 
     async def client(number: int) -> None:
-        nonlocal lost
+        nonlocal lost, sent
         async with httpx.AsyncClient(base_url=address, timeout=60) as own:
             turn = number
-            while time.perf_counter() < end:
-                turn += 1
-                broken = bad and turn % round(1 / bad) == 0
+            while time.perf_counter() < end and sent < requests:
+                sent, turn = sent + 1, turn + 1
+                body, status = good, 200
+                if bad and turn % round(1 / bad) == 0:
+                    if (which := turn // round(1 / bad) % 4) == 3:
+                        await cut_off(address, path)
+                        continue
+                    body, status = refused[which]
                 began = time.perf_counter()
                 try:
-                    response = await own.post(path, json={"text": "" if broken else text})
-                    lost += response.status_code != (422 if broken else 200)
+                    lost += (await own.post(path, content=body, headers=kind)).status_code != status
                 except httpx.HTTPError:
                     lost += 1
-                if not broken:
+                if status == 200:
                     taken.append(time.perf_counter() - began)
 
     began = time.perf_counter()
@@ -92,11 +116,22 @@ async def load(address: str, path: str, text: str, clients: int, seconds: float,
         "requests_per_second": round(len(taken) / spent, 1),
         "p50_ms": round(1e3 * taken[len(taken) // 2], 2),
         "p99_ms": round(1e3 * taken[min(int(0.99 * len(taken)), len(taken) - 1)], 2),
+        "sent": sent,
         "lost": lost,
     }
 
 
-def measure(kind: str, run: str, seconds: float, bad: float) -> None:
+async def cut_off(address: str, path: str) -> None:
+    """Sends half of a request, and goes away."""
+    host, port = address.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    writer.write(head.encode() + b'{"text": "half')
+    await writer.drain()
+    writer.close()
+
+
+def measure(kind: str, run: str, seconds: float, bad: float, requests: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -114,10 +149,17 @@ def measure(kind: str, run: str, seconds: float, bad: float) -> None:
         paths = [path for path in ("/classify", "/predict", "/tag", "/fill") if _answers(address, path)]
         path = paths[0]
         text = f"{TEXT} [MASK]" if path == "/fill" else TEXT
-        asyncio.run(load(address, path, text, 4, 0.5, 0))  # warm
+        asyncio.run(load(address, path, text, 16, 0, 2))  # warm
+        bad = 0 if kind == "fastapi" else bad  # which it has no answer for
         for clients in (1, 16, 64):
-            found = asyncio.run(load(address, path, text, clients, seconds, bad if kind == "maskwright" else 0))
+            found = asyncio.run(load(address, path, text, clients, bad, seconds))
             print(json.dumps({"server": kind, "path": path, **found}), flush=True)
+        if requests and kind != "fastapi":
+            memory = psutil.Process(process.pid).memory_info
+            before = memory().rss
+            found = asyncio.run(load(address, path, text, 16, bad, 600, requests))
+            sizes = {"mib_before": before >> 20, "mib_after": memory().rss >> 20}
+            print(json.dumps({"server": kind, "path": path, **found, **sizes}), flush=True)
     finally:
         process.terminate()
         process.join(20)
@@ -129,8 +171,10 @@ def _answers(address: str, path: str) -> bool:
 
 def main() -> None:
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    for kind in ("maskwright", "fastapi"):
-        measure(kind, given["run"], float(given.get("seconds", 5)), float(given.get("bad", 0)))
+    exported = is_graph(Path(given["run"]) / "export" / "onnx")
+    for kind in ("maskwright", *["onnx"] * exported, "fastapi"):
+        rest = float(given.get("seconds", 5)), float(given.get("bad", 0)), int(given.get("requests", 0))
+        measure(kind, given["run"], *rest)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 
 from maskwright.cli import known
 from maskwright.run.evaluate import compare, evaluate
@@ -22,7 +23,9 @@ from maskwright.run.generate import run_generate
 from maskwright.run.overrides import quoted
 from maskwright.run.predict import predict
 from maskwright.run.score import run_score
+from maskwright.run.serve import engine_of
 from maskwright.run.several import expanded
+from maskwright.settings.commands import ServeSettings
 from tests.conftest import ROOT, compose_command
 from tests.programs import call
 
@@ -272,6 +275,17 @@ def test_documented_exports_are_written(run, predicting_run, hub_model, tmp_path
         given += ["file=texts.txt", "output=own"]
     written = export(compose_command("export", f"run={folder}", *given, "overwrite=true"))
     assert (written / "README.md").is_file()
+
+
+@pytest.mark.parametrize("command", shown(r"(MASKWRIGHT_API_KEY=\w+ )?python src/serve\.py run="))
+def test_documented_servers_are_made(run, predicting_run, hub_model, command):
+    given = [part for part in command.split("serve.py ")[1].split() if not part.startswith("run=")]
+    folder = predicting_run(run, "classification") if "classif" in command else hub_model
+    if "onnx" in command:
+        folder = export(compose_command("export", f"run={folder}", "format=onnx"))
+    config = compose_command("serve", f"run={folder}", "hardware=cpu", *[one for one in given if "onnx" not in one])
+    asked = ServeSettings.parse(OmegaConf.to_container(config, resolve=True))
+    assert engine_of(asked).name == ("onnx" if "onnx" in command else "torch")
 
 
 def test_the_documents_contain_training_commands():

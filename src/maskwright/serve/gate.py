@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskwright.serve.metrics import Metrics
 
+_FORGOTTEN = 16  # times the size that is allowed
 _SECONDS = 30  # in which the body of a request has to arrive
 
 
@@ -90,20 +91,26 @@ class Gate:
         return hmac.compare_digest(given, self.key)  # in constant time
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """Returns the body; None if it is too large, after as few bytes of it as possible."""
+        """Returns the body; None if it is too large.
+
+        Of what is too large, some is read and forgotten: a client that is still sending when the connection is
+        closed never sees the answer.
+        """
         said = headers.get(b"content-length", b"0")
-        if said.isdigit() and int(said) > self.max_bytes:
+        most = _FORGOTTEN * self.max_bytes
+        if said.isdigit() and int(said) > most:
             return None
-        body = bytearray()
+        body, size = bytearray(), 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            body += message.get("body", b"")
-            if len(body) > self.max_bytes:
-                return None
-            if not message.get("more_body"):
-                return bytes(body)
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= self.max_bytes:
+                body += part
+            if size > most or not message.get("more_body"):
+                return bytes(body) if size <= self.max_bytes else None
 
 
 def _error(status: int, what: str) -> JSONResponse:
