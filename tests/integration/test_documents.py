@@ -298,6 +298,15 @@ def test_documented_make_targets_exist(command):
     subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
+def test_documented_imports_work():
+    blocks = [
+        block for path in DOCUMENTS for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+    ]
+    lines = {line for block in blocks for line in re.findall(r"^from maskwright.*", block, re.MULTILINE)}
+    assert len(lines) > 5
+    exec("\n".join(sorted(lines)), {})  # which fails for what does not exist
+
+
 def test_documented_keys_exist():
     keys = []
     for choices in (
