@@ -282,7 +282,7 @@ def test_documented_servers_are_made(run, predicting_run, hub_model, command):
     given = [part for part in command.split("serve.py ")[1].split() if not part.startswith("run=")]
     folder = predicting_run(run, "classification") if "classif" in command else hub_model
     if "onnx" in command:
-        folder = export(compose_command("export", f"run={folder}", "format=onnx"))
+        folder = export(compose_command("export", f"run={folder}", "format=onnx", "overwrite=true"))
     config = compose_command("serve", f"run={folder}", "hardware=cpu", *[one for one in given if "onnx" not in one])
     asked = ServeSettings.parse(OmegaConf.to_container(config, resolve=True))
     assert engine_of(asked).name == ("onnx" if "onnx" in command else "torch")
