@@ -226,7 +226,8 @@ def test_a_folder_is_pushed(hub_model, tmp_path, monkeypatch):
     given = (f"file={texts}", f"output={tmp_path / 'bert'}", "push=me/bert")
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda _, name, exist_ok: called.append(name))
     monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", lambda _, **given: called.append(given))
-    folder = exported(hub_model, *given)
+    folder = exported(hub_model, *given, "license=mit")
+    assert "license: mit" in (folder / "README.md").read_text().split("---")[1]
     assert called == ["me/bert", {"repo_id": "me/bert", "folder_path": folder}]
 
     def refused(*_, **__):

@@ -18,6 +18,8 @@ def write(
         front: further lines of the metadata at its top.
         remarks: sentences to read before the program is run.
     """
+    if own.about.get("license"):
+        front = [*front, f"license: {own.about['license']}"]
     lines = ["---", *front, "tags: [maskwright]", "---", "", f"# {own.about['name']}", ""]
     lines += [
         f"{_WHAT[own.kind]}, trained with Maskwright.",

@@ -78,7 +78,7 @@ class Exportable:
         module: of `TokenLogits`, `TextOutputs` or `WordLogits`.
         labels: of the head; None where it predicts tokens.
         max_length: the most positions of a row, special tokens included; None if there is no limit.
-        about: what describes it: its `name`, the settings of its `model`, and `facts` by their titles.
+        about: what describes it: its `name`, the settings of its `model`, `facts` by their titles, its `license`.
         reading: how texts are cleaned (`cleaning`) and cut into rows, see `data.unlabelled.rows_of_inputs`.
         crf: what makes sequences of tags of the scores of words; None if the best score of each word wins.
     """

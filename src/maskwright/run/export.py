@@ -41,6 +41,7 @@ def export(cfg: DictConfig) -> Path:
     saved = open_checkpoint(asked.run, asked.checkpoint)
     folder = _target(asked, saved)
     own, form = exportable(saved, asked.head), FORMATS[asked.format]
+    own.about["license"] = asked.license
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

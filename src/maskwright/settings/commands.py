@@ -232,6 +232,7 @@ class ExportSettings(Settings):
     overwrite: bool
     limit: PositiveInt
     file: PathText | None
+    license: str | None
     push: str | None
 
     @model_validator(mode="after")
