@@ -91,7 +91,7 @@ def exports(run: str, kept: Path, litert: bool) -> dict[str, Path]:
 
 
 def accuracies(own: Exportable, folders: dict[str, Path], data: Any) -> dict[str, float]:
-    """Returns the accuracy on the test split, of all its rows. In float32 it is that of PyTorch, as the check says."""
+    """Returns the accuracy on the test split, of all its rows. Exports in float32 are equal to PyTorch."""
     figures = {}
     for name in ("onnx", "onnx int8"):
         outputs = Graph(folders[name])
