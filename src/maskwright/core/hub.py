@@ -35,7 +35,7 @@ def go_offline_without_network() -> None:
         huggingface_hub.constants.HF_HUB_OFFLINE = True
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Returns the first line of what an error says, or its kind where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") + "." if lines else f"{type(error).__name__}."

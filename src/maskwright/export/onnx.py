@@ -89,9 +89,12 @@ def _export(own: Exportable, path: Path) -> None:
     try:
         torch.onnx.export(own.module, _example(own), path, **shared)
     except Exception as error:  # of many classes, and those of the exporters are not public
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter puts advice for its own developers around it
+            cause = cause.__cause__
         raise UserError(
             f"format=onnx cannot express a model of the class {type(own.encoder).__name__}, which PyTorch cannot "
-            f"trace: {first_line(error)}"
+            f"trace: {first_line(cause)}"
         ) from error
 
 
