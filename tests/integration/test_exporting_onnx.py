@@ -147,7 +147,7 @@ SERVED = {  # the requests to a server of each kind of head
         for method in ("independent", "beam", "best_first")
     ]
     + [("/score", {"text": "the old river, at night", "method": method}) for method in ("word_l2r", "original")],
-    "classes_hub": [("/classify", {"text": ["a wonderful film", LONG]})],
+    "classes_hub": [("/classify", {"text": ["a wonderful film", LONG]}), ("/classify", {"text": "\u200b"})],
     "values": [("/predict", {"text": ["a wonderful film", LONG]})],
     "tags_crf_case": [("/tag", {"text": ["Ada Smith went to London.", LONG, "\u200b"]})],
 }

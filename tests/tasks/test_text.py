@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from maskwright.tasks.text import per_text
+from maskwright.data.predicted import per_text
 
 
 def test_the_outputs_of_the_windows_of_a_text_are_averaged():

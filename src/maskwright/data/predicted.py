@@ -46,3 +46,17 @@ def row_of_words(
         "probabilities": list(probabilities),
         "entities": found,
     }
+
+
+def per_text(texts: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the mean outputs and the target of each text, which may be spread over several rows (windows).
+
+    Args:
+        texts: (R,) the number of the text that each row shows.
+        outputs: (R, O).
+        targets: (R,).
+    """
+    own, first, of = np.unique(texts.astype(np.int64), return_index=True, return_inverse=True)
+    total = np.zeros((len(own), outputs.shape[1]))
+    np.add.at(total, of, outputs)
+    return {"texts": own, "outputs": total / np.bincount(of)[:, None], "targets": targets[first]}

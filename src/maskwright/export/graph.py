@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from maskwright.core.errors import UserError
+from maskwright.core.hub import first_line
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder
 from maskwright.models.layers.crf import LinearChainCRF
@@ -97,3 +99,13 @@ class Exportable:
     def inputs(self) -> Sequence[str]:
         """The names of the module's arguments, in order."""
         return (*INPUTS[self.kind], *(("cases",) if getattr(self.module, "case", None) is not None else ()))
+
+
+def untraceable(form: str, own: Exportable, error: BaseException) -> UserError:
+    """Returns the error of a model that PyTorch cannot trace, which says why: `error`, or what caused it."""
+    while error.__cause__ is not None:  # exporters put advice for their own developers around it
+        error = error.__cause__
+    return UserError(
+        f"format={form} cannot express a model of the class {type(own.encoder).__name__}, which PyTorch cannot "
+        f"trace: {first_line(error)}"
+    )

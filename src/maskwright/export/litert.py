@@ -19,12 +19,11 @@ import torch
 from torch import nn
 
 from maskwright.core.errors import UserError
-from maskwright.core.hub import first_line
 from maskwright.core.terminal import console
 from maskwright.export import card
 from maskwright.export.check import Inputs, Outputs
 from maskwright.export.description import describe
-from maskwright.export.graph import Exportable
+from maskwright.export.graph import Exportable, untraceable
 from maskwright.export.programs import with_litert
 from maskwright.export.tokenizer import write_tokenizer
 
@@ -96,10 +95,7 @@ def _traced(own: Exportable, length: int) -> torch.export.ExportedProgram:
             warnings.simplefilter("ignore")
             return torch.export.export(own.module, (), inputs)
     except Exception as error:  # of many classes, and those of torch.export are not public
-        raise UserError(
-            f"format=litert cannot express a model of the class {type(own.encoder).__name__}, which PyTorch cannot "
-            f"trace: {first_line(error)}"
-        ) from error
+        raise UserError(f"{untraceable('litert', own, error)} format=onnx may still write it.") from error
 
 
 def _run(program: str, *arguments: Any) -> None:

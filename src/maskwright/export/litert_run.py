@@ -16,9 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 def outputs_of_row(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
     """Returns the outputs (K, C) at positions, or (C,), of inputs (T,) and (K,)."""
     tokens = inputs["attention_mask"].sum()
-    needed = (
-        max(tokens, len(inputs["cases"])) if "cases" in inputs else tokens
-    )  # the cases of words read each other
+    needed = max(tokens, len(inputs.get("cases", ())))  # the cases of words read each other
     lengths = sorted(int(name.removeprefix("length_")) for name in model.get_signature_list())
     signature = model.get_signature_runner(f"length_{next(length for length in lengths if length >= needed)}")
     shapes = {name: details["shape"] for name, details in signature.get_input_details().items()}

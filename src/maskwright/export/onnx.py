@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.errors import UserError
-from maskwright.core.hub import first_line
 from maskwright.export import card
-from maskwright.export.check import Inputs, Outputs
+from maskwright.export.check import Outputs
 from maskwright.export.description import describe
-from maskwright.export.graph import Exportable
+from maskwright.export.graph import Exportable, untraceable
 from maskwright.export.programs import with_onnx
 from maskwright.export.tokenizer import write_tokenizer
-from maskwright.inference.graph import MODEL, open_session
+from maskwright.inference.graph import MODEL, Graph
 
 _ROWS, _LENGTH, _POSITIONS = 2, 16, 3  # of the inputs that the graph is traced with; a size of 1 would stay fixed
 _AXES = {  # of the arguments and of the output
@@ -52,12 +51,7 @@ class Onnx:
         card.write(own, folder, with_onnx(own))
 
     def open(self, own: Exportable, folder: Path) -> Outputs:
-        session = open_session(folder / MODEL)
-
-        def outputs(inputs: Inputs) -> Any:
-            return session.run(None, inputs)[0]
-
-        return outputs
+        return Graph(folder)
 
 
 def _check_packages() -> None:
@@ -89,13 +83,7 @@ def _export(own: Exportable, path: Path) -> None:
     try:
         torch.onnx.export(own.module, _example(own), path, **shared)
     except Exception as error:  # of many classes, and those of the exporters are not public
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # the exporter puts advice for its own developers around it
-            cause = cause.__cause__
-        raise UserError(
-            f"format=onnx cannot express a model of the class {type(own.encoder).__name__}, which PyTorch cannot "
-            f"trace: {first_line(cause)}"
-        ) from error
+        raise untraceable("onnx", own, error) from error
 
 
 def _example(own: Exportable) -> tuple[Tensor, ...]:

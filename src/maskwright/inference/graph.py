@@ -16,7 +16,7 @@ from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line
 from maskwright.corpora.inputs import Input
 from maskwright.data.batching import cut_by_budget
-from maskwright.data.predicted import row_of_class, row_of_words
+from maskwright.data.predicted import per_text, row_of_class, row_of_words
 from maskwright.data.rows import Rows
 from maskwright.data.unlabelled import rows_of_inputs
 from maskwright.inference.asked import AskedModel, Query
@@ -115,9 +115,12 @@ class GraphPredictor:
     def __call__(self, texts: Sequence[Input]) -> list[dict[str, Any]]:
         """Returns a row for each text, in order."""
         chosen = [text for text in texts if text.clean]
-        rows = rows_of_inputs(chosen, self.kind, self.tokenizer, self.graph.description["reading"])
-        found = iter(self._of_words(chosen, rows) if self.kind == "tags" else self._of_texts(chosen, rows))
+        found = iter(self._shown(chosen) if chosen else [])
         return [next(found) if text.clean else self._without(text) for text in texts]
+
+    def _shown(self, texts: Sequence[Input]) -> list[dict[str, Any]]:
+        rows = rows_of_inputs(texts, self.kind, self.tokenizer, self.graph.description["reading"])
+        return self._of_words(texts, rows) if self.kind == "tags" else self._of_texts(texts, rows)
 
     def _without(self, text: Input) -> dict[str, Any]:
         """Returns the row of a text of which cleaning left nothing."""
@@ -127,12 +130,11 @@ class GraphPredictor:
         return row_of_words(text.text, spans, [self._absent] * len(spans), [1.0] * len(spans), self._entities)
 
     def _of_texts(self, texts: Sequence[Input], rows: Rows) -> list[dict[str, Any]]:
-        total, counts = np.zeros((len(texts), max(len(self.names), 1))), np.zeros((len(texts), 1))
-        for batch, outputs in self._outputs(rows):
-            shares = _softmax(outputs) if self.kind == "class" else outputs
-            np.add.at(total, batch["texts"], shares)
-            np.add.at(counts, batch["texts"], 1)
-        means = total / np.maximum(counts, 1)
+        seen = [
+            (batch["texts"], _softmax(outputs) if self.kind == "class" else outputs, batch["targets"])
+            for batch, outputs in self._outputs(rows)
+        ]
+        means = per_text(*map(np.concatenate, zip(*seen, strict=True)))["outputs"]
         if self.kind == "value":
             return [{"text": t.text, "predicted": float(value)} for t, (value,) in zip(texts, means, strict=True)]
         return [{"text": t.text, **row_of_class(self.names, own)} for t, own in zip(texts, means, strict=True)]

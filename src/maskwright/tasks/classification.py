@@ -12,12 +12,12 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
-from maskwright.data.predicted import row_of_class
+from maskwright.data.predicted import per_text, row_of_class
 from maskwright.loggers import picture
 from maskwright.reports import confusion, predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
 from maskwright.tasks.spec import Metric
-from maskwright.tasks.text import TextTask, per_text
+from maskwright.tasks.text import TextTask
 
 _SCORES = ("precision", "recall", "f1")
 

@@ -11,9 +11,10 @@ from torch import Tensor
 from torchmetrics.functional import mean_absolute_error, pearson_corrcoef, r2_score, spearman_corrcoef
 
 from maskwright.data.corpus import Corpus
+from maskwright.data.predicted import per_text
 from maskwright.reports import predictions
 from maskwright.tasks.spec import Metric
-from maskwright.tasks.text import TextTask, per_text
+from maskwright.tasks.text import TextTask
 
 
 class Regression(TextTask):

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -46,17 +45,3 @@ class TextTask(LabelledTask):
         if self.pool.kind == "cls":
             return torch.eye(seen.shape[1], device=seen.device)[0].expand_as(seen)
         return seen / seen.sum(1, keepdim=True)
-
-
-def per_text(texts: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the mean outputs and the target of each text, which may be spread over several rows (windows).
-
-    Args:
-        texts: (R,) the number of the text that each row shows.
-        outputs: (R, O).
-        targets: (R,).
-    """
-    own, first, of = np.unique(texts.astype(np.int64), return_index=True, return_inverse=True)
-    total = np.zeros((len(own), outputs.shape[1]))
-    np.add.at(total, of, outputs)
-    return {"texts": own, "outputs": total / np.bincount(of)[:, None], "targets": targets[first]}
