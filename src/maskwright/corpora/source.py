@@ -105,11 +105,11 @@ class Source:
                 raise UserError(f"data.{key}={listed(given)} names a column twice. {wanted}.")
         if self.paired and (self.tags is not None or self.document not in ("row", files.EACH)):
             key = f"data.document={self.document}" if self.tags is None else f"data.tags={self.tags}"
-            raise UserError(f"{key} does not go with pairs of texts ({self._pair}), each of which is a row.")
+            raise UserError(f"{key} does not go with pairs of texts ({self._pair}).")
         if isinstance(self.label, tuple) and self.labels is not None:
             raise UserError(
-                "data.label names several columns, which are the labels; leave data.labels at null. data.label_names "
-                "gives them other names."
+                "data.label names several columns, which are the labels; leave data.labels at null. "
+                "data.label_names gives them other names."
             )
 
     @property
@@ -185,13 +185,13 @@ class Source:
             return
         if self.paired and (here.place is not None or here.kind in ("dump", "columns")):
             raise UserError(
-                f"{self._pair}: pairs of texts are read from columns of .csv, .tsv, .jsonl, .json or .parquet, or of "
-                f"data sets of the hub, but data.source='{self}' is none of these."
+                f"{self._pair}: pairs of texts are read from columns of .csv, .tsv, .jsonl, .json or .parquet, or "
+                f"of data sets of the hub, but data.source='{self}' is none of these."
             )
         if isinstance(self.label, tuple) and here.place is not None:
             raise UserError(
-                f"data.label={listed(self.label)} names columns, but data.source='{self}' is a folder whose folders are "
-                "named by labels; a text in it has one. Set data.label=label."
+                f"data.label={listed(self.label)} names columns, but data.source='{self}' is a folder whose "
+                "folders are named by labels; a text in it has one. Set data.label=label."
             )
         if here.place is not None:
             spelling = Spelling() if self.label is None else self._spelling
