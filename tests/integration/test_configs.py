@@ -1,6 +1,7 @@
 """Every option of every group composes, fits its target, and trains."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -28,9 +29,9 @@ KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
 
 def with_labels(folder: Path) -> Path:
     """A file of texts with two columns that each say whether a text has a label."""
-    path = folder / "labels.csv"
-    rows = [f"{make_text(seed, 1)},{seed % 2},{int(seed % 3 == 0)}" for seed in range(60)]
-    path.write_text("\n".join(["text,short,odd", *rows]) + "\n")
+    path = folder / "labels.jsonl"
+    rows = [{"text": make_text(seed, 1), "short": seed % 2, "odd": int(seed % 3 == 0)} for seed in range(60)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
