@@ -5,8 +5,8 @@
     python scripts/studies/glue.py --init_from logs/mlm/2026-11-21/10-00-00 --rates 1e-4 3e-4 1e-3 --epochs 3 6
 
 `--data` is a name on the hub, or a folder with a folder for each task; all tasks found there are learned. Each task
-is trained with the first seed at all rates and numbers of epochs. The best of them, by the first published metric on
-a tenth of the training data, is trained with the other seeds too. All are evaluated on the published validation
+is trained with the first seed at all rates and numbers of epochs. The best of them, by the first published metric
+on a tenth of the training data, is trained with the other seeds too. All are evaluated on the published validation
 split. A run that has finished is not made again, and one that was stopped is resumed. Writes glue.json and glue.md
 into the folder whenever a task is done.
 """
@@ -28,9 +28,9 @@ from maskwright.core.errors import UserError
 from maskwright.corpora.glue import TASKS
 
 HUB = "nyu-mll/glue"
-# Published results on the test splits, whose labels are hidden: other texts than those of the published validation
-# splits. The small models are those of Turc et al. (2019; arXiv 1908.08962), with the results in their model cards;
-# BERT-base is that of Devlin et al. (2019; arXiv 1810.04805), table 1. Metrics are those of `TASKS`, in their order; of
+# Published results on the test splits, whose labels are hidden: these are other texts than the validation splits.
+# The small models are those of Turc et al. (2019; arXiv 1908.08962), with the results in their model cards; BERT-base
+# is that of Devlin et al. (2019; arXiv 1810.04805), table 1. Metrics are those of `TASKS`, in their order; of
 # BERT-base the first one alone.
 PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
     "BERT-tiny": {

@@ -150,7 +150,7 @@ def test_a_label_is_explained(run, texts, tmp_path):
         (("data.label=[kind]",), "names 1. Several labels"),
         (("data.label=[kind,text]",), r"texts.csv, line 2, holds .* in 'text' \(data.label\)"),
         (("data.label=kind",), "Texts have one label each"),
-        (("data.labels=[a,b]",), "leave data.labels at null"),
+        (("data.labels=[a,b]",), r"data.labels=\[a,b\], but the labels are the columns"),
     ],
 )
 def test_labels_that_cannot_be_learned_are_refused(run, texts, overrides, said):
