@@ -28,8 +28,8 @@ from maskwright.core.errors import UserError
 from maskwright.corpora.glue import TASKS
 
 HUB = "nyu-mll/glue"
-# Published results on the test splits, whose labels are hidden: these are other texts than the validation splits.
-# The small models are those of Turc et al. (2019; arXiv 1908.08962), with the results in their model cards; BERT-base
+# Published results on the test splits, whose labels are hidden: other texts than those of the validation splits.
+# The small models are those of Turc et al. (2019; arXiv 1908.08962), as their model cards list them; BERT-base
 # is that of Devlin et al. (2019; arXiv 1810.04805), table 1. Metrics are those of `TASKS`, in their order; of
 # BERT-base the first one alone.
 PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
