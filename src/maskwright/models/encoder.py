@@ -117,6 +117,18 @@ class BaseEncoder(nn.Module):
             ValueError: they do not; the message names them.
         """
 
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        """Returns which settings change, and how, for an encoder of the same kind that is narrower.
+
+        Args:
+            share: of the widths, in (0, 1].
+            settings: of the wider encoder.
+        Raises:
+            NotImplementedError: this kind has no narrower one.
+        """
+        raise NotImplementedError(f"{cls.__name__} has no narrower encoder of its kind")
+
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         raise NotImplementedError
 

@@ -219,11 +219,16 @@ def make_encoder(settings: TrainSettings, tokenizer: Tokenizer) -> Encoder:
     Raises:
         UserError: it does not accept its settings, or cannot read the rows of the data.
     """
-    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
-    given = {"mask_id": mask_id} if takes(settings.model, "model", "mask_id") else {}
-    encoder = complete(build(settings.model, "model", vocabulary_size=len(tokenizer), **given))
+    encoder = complete(build(settings.model, "model", **of_tokenizer(settings.model, tokenizer)))
     _check_rows(settings.data, encoder)
     return encoder
+
+
+def of_tokenizer(model: Component, tokenizer: Tokenizer) -> dict[str, int]:
+    """Returns the arguments of an encoder that the tokenizer determines."""
+    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
+    given = {"mask_id": mask_id} if takes(model, "model", "mask_id") else {}
+    return {"vocabulary_size": len(tokenizer), **given}
 
 
 def encoder_before_data(settings: TrainSettings) -> Encoder | None:

@@ -212,6 +212,7 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
             hardware.precision in ("16-mixed", "64-true")
         ),
         "hardware.compile=true; set it to false": hardware.compile,
+        "model.late_masks; set it to 0": settings.model.get("late_masks"),
         "trainer.gradient_clip_algorithm=value; set norm": clips,
         "task.finetuning.gradual_unfreezing; set it to 0": finetuning.get("gradual_unfreezing"),
     }

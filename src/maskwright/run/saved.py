@@ -16,7 +16,15 @@ from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder, masked_lm_head
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
 from maskwright.models.pretrained.opening import CLASSIFIER, open_config
-from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_task, task_spec, vocabulary_of
+from maskwright.run.assemble import (
+    TOKENIZER,
+    build_masks,
+    make_maskers,
+    make_task,
+    of_tokenizer,
+    task_spec,
+    vocabulary_of,
+)
 from maskwright.run.directory import CONFIG
 from maskwright.run.imported import imported_model, imported_weights
 from maskwright.settings.build import build, takes
@@ -33,7 +41,13 @@ _KEPT = ("best", "last", "previous")
 _WHAT = "the directory of a run, a checkpoint, or a name or folder of the hub"
 # settings that older checkpoints do not have, and the values that correspond to what those runs did
 _YOUNGER: dict[str, dict[str, Any]] = {
-    "model": {"convolution": 0, "query_key_norm": False, "value_residual": False, "trust_remote_code": False},
+    "model": {
+        "convolution": 0,
+        "query_key_norm": False,
+        "value_residual": False,
+        "late_masks": 0,
+        "trust_remote_code": False,
+    },
     "task": {"case": False, "mlm_weight": None},
 }
 
@@ -254,7 +268,7 @@ class SavedRun:
         assert self.place is not None
         if self.imported is None:
             return Pretrained(len(self.tokenizer), self.place, reinitialize=reinitialize).eval()
-        encoder: Any = build(self.imported, "model", vocabulary_size=len(self.tokenizer))
+        encoder: Any = build(self.imported, "model", **of_tokenizer(self.imported, self.tokenizer))
         if not reinitialize:
             encoder.load_state_dict(_inside(self.state, "encoder."))
         return encoder.eval()
