@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskwright.models.attention_weights import recorded_attention
 from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.shared_embedding import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +46,9 @@ class Encoder(Protocol):
     @property
     def embedding(self) -> nn.Embedding:
         """The token embedding, with weight (V, H), which a head for masked tokens shares."""
+
+    def share_embedding(self, embedding: nn.Embedding) -> None:
+        """Replaces the token embedding by that of another encoder, mapped linearly where its size is another."""
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """Embeddings (B, T, H) of input_ids (B, T), as the first layer takes them."""
@@ -128,6 +132,9 @@ class BaseEncoder(nn.Module):
             NotImplementedError: this kind has no narrower one.
         """
         raise NotImplementedError(f"{cls.__name__} has no narrower encoder of its kind")
+
+    def share_embedding(self, embedding: nn.Embedding) -> None:
+        self.embedding = shared(embedding, self.embedding)  # type: ignore[misc]
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         raise NotImplementedError

@@ -258,6 +258,11 @@ class SavedRun:
             return self.task.encoder
         return self._opened(reinitialize=False)
 
+    @property
+    def token_encoder(self) -> Encoder:
+        """The encoder whose hidden states `head` takes."""
+        return self.encoder if self.place is not None else self.task.token_encoder
+
     @cached_property
     def imported(self) -> Component | None:
         """The model of this package that a folder of transformers holds; None if it is none, or a run."""
@@ -312,10 +317,10 @@ class SavedRun:
         return min((length for length in most if length is not None), default=None)
 
     def untrained(self) -> tuple[Encoder, nn.Module | None]:
-        """Returns an encoder of the same architecture and its head, with new random weights, in evaluation mode."""
+        """Returns what `token_encoder` and `head` are, with new random weights, in evaluation mode."""
         if self.place is None:
             task = self._new_task().eval()
-            return task.encoder, task.head
+            return task.token_encoder, task.head
         encoder = self._opened(reinitialize=True)
         return encoder, self._own_head(encoder, reinitialize=True)
 

@@ -5,6 +5,8 @@ from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.mlm import MaskedLanguageModeling
 from maskwright.tasks.regression import Regression
+from maskwright.tasks.rtd import ReplacedTokenDetection
+from maskwright.tasks.span_boundary import SpanBoundary
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.tagging import Tagging
 from maskwright.tasks.task import Task
@@ -17,6 +19,8 @@ __all__ = [
     "MaskedLanguageModeling",
     "Metric",
     "Regression",
+    "ReplacedTokenDetection",
+    "SpanBoundary",
     "Tagging",
     "Task",
     "TaskSpec",
