@@ -35,7 +35,7 @@ def spans_of(row: str, documents: str | None = None, longest: int = 20):
     """
     numbers = [-1 if character == "-" else int(character) for character in documents or "0" * len(row)]
     positions = [at for at, character in enumerate(row) if character == "x"]
-    padded = torch.tensor([positions + [0, 0]])
+    padded = torch.tensor([[*positions, 0, 0]])
     valid = torch.tensor([[True] * len(positions) + [False] * 2])
     found = find_spans(padded, valid, torch.tensor([numbers]), longest)
     columns = zip(padded[0], *(column[0] for column in found), strict=True)

@@ -6,10 +6,11 @@ Shapes: B examples, T positions, K masked positions, H hidden size, V vocabulary
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
+from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -27,6 +28,17 @@ from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.token_prediction import head_flops, share, token_loss
 
 _CHUNK_CPU, _CHUNK_GPU = 128, 4096  # positions whose distributions over the vocabulary exist at the same time
+
+
+def _checked_share(share: float) -> float:
+    if not 0 < share <= 1:
+        raise ValueError(
+            "generator_share must be above 0 and at most 1, where the generator is as large as the discriminator"
+        )
+    return share
+
+
+GeneratorShare: TypeAlias = Annotated[float, AfterValidator(_checked_share)]
 
 
 class Detected(NamedTuple):
@@ -49,12 +61,12 @@ class Detected(NamedTuple):
 class ReplacedTokenDetection(MaskedLanguageModeling):
     """Detects which tokens a small masked language model, the generator, has replaced.
 
-    The generator reads rows as the masker leaves them and learns to predict all masked tokens; its encoder is of the
-    kind of the task's, and shares the token embeddings with it. At the masked positions, what it predicts is sampled
-    from its distribution. The task's encoder, the discriminator, reads the rows with these tokens, and predicts for
+    The generator reads rows as the masker leaves them and learns to predict all masked tokens. Its encoder is of
+    the kind of the task's, and shares the token embeddings with it. A token is sampled from its distribution at
+    each masked position. The task's encoder, the discriminator, reads the rows with these tokens, and predicts for
     each token that is no padding whether it is another than the original. A sampled token that equals the original
-    counts as original. The loss is the mean cross-entropy of the generator plus `discriminator_weight` times that of
-    the discriminator, of which no gradient reaches the generator.
+    counts as original. The loss is the mean cross-entropy of the generator plus `discriminator_weight` times that
+    of the discriminator, of which no gradient reaches the generator.
 
     With `all_tokens`, the discriminator predicts the original of each token instead: it is the token that stands
     there, with the probability that this was not replaced, or else one from a head for masked tokens. That is the
@@ -89,12 +101,12 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         smaller_encoder: Callable[[float], Encoder],
         head_settings: Mapping[str, Any],
         head: nn.Module,
-        generator_share: float = 0.25,
+        generator_share: GeneratorShare = 0.25,
         discriminator_weight: Rate = 50.0,
         all_tokens: bool = False,
         **task: Any,
     ):
-        _check_share(generator_share)
+        _checked_share(generator_share)
         super().__init__(head=head, **task)
         _check_masks(self.masker, self.evaluation_masker)
         self.discriminator_weight = discriminator_weight
@@ -109,8 +121,6 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
 
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
-        if "generator_share" in settings:
-            _check_share(settings["generator_share"])
         return replace(super().spec(settings), needs_masks=True)
 
     @property
@@ -256,7 +266,7 @@ def copy_losses(logits: Tensor, log_probabilities: Tensor, replaced: Tensor) -> 
 
 
 def _log_probabilities(head: nn.Module, hidden_BTH: Tensor, targets: Tensor) -> Tensor:
-    """Returns the log-probabilities (B, T) of targets (B, T), whose distributions are computed anew for gradients."""
+    """Returns the log-probabilities (B, T) of targets (B, T); for gradients, distributions are computed anew."""
 
     def some(hidden: Tensor, targets: Tensor) -> Tensor:
         return head(hidden[None])[0].float().log_softmax(-1).gather(1, targets[:, None])[:, 0]
@@ -280,14 +290,6 @@ def _counted(batch: dict[str, Tensor]) -> Tensor:
 def _entropy(share: float) -> float:
     """Returns the entropy, in nats, of something that is true with this probability."""
     return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
-
-
-def _check_share(share: float) -> None:
-    if not 0 < share <= 1:
-        raise ValueError(
-            f"generator_share is {share}; it must be above 0 and at most 1, where the generator is as large as the "
-            "discriminator"
-        )
 
 
 def _check_masks(*maskers: Masker | None) -> None:

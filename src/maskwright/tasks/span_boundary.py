@@ -34,8 +34,8 @@ class Spans(NamedTuple):
 class SpanBoundary(MaskedLanguageModeling):
     """Predicts masked tokens from their own hidden states, and again from those at both sides of their span.
 
-    A span is a run of adjacent masked positions in one document, as long as can be, whatever units the mask has. Each
-    of its tokens is predicted from the hidden states at the positions before and after the span, neither of which is
+    A span is a longest run of adjacent masked positions in one document, whatever units the mask has. Each of its
+    tokens is predicted from the hidden states at the positions before and after the span, neither of which is
     masked, and from an embedding of where in the span it is. The loss is that of the masked tokens plus
     `span_boundary_weight` times that of the tokens of spans.
 
