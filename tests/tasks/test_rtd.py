@@ -70,7 +70,7 @@ def test_the_discriminator_loss_is_that_of_electra_in_transformers():
     assert labels.sum() > 3
     torch.testing.assert_close(found.logits, expected.logits)
     torch.testing.assert_close(found.loss, expected.loss)
-    assert found.count == seen.sum()
+    assert found.number == seen.sum()
 
 
 def test_the_generator_loss_is_that_of_electra_in_transformers():

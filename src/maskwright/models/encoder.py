@@ -134,7 +134,7 @@ class BaseEncoder(nn.Module):
         raise NotImplementedError(f"{cls.__name__} has no narrower encoder of its kind")
 
     def share_embedding(self, embedding: nn.Embedding) -> None:
-        self.embedding = shared(embedding, self.embedding)  # type: ignore[misc]
+        self.add_module("embedding", shared(embedding, self.get_submodule("embedding")))
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         raise NotImplementedError

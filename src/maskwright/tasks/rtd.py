@@ -50,12 +50,12 @@ class Detected(NamedTuple):
     counted: Tensor  # (B, T) bool, False at padding
 
     @property
-    def count(self) -> Tensor:
+    def number(self) -> Tensor:
         return self.counted.sum()
 
     @property
     def accuracy(self) -> Tensor:
-        return share(((self.logits > 0) == self.replaced) & self.counted, self.count)
+        return share(((self.logits > 0) == self.replaced) & self.counted, self.number)
 
 
 class ReplacedTokenDetection(MaskedLanguageModeling):
@@ -139,7 +139,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         self.masker.observe(masked, right)
         found = self._detect(batch, masked, hidden, self.masker)
         self._shape = (*masked.input_ids.shape, masked.positions.shape[1])
-        of_tokens = self.weigh("counted", found.count)
+        of_tokens = self.weigh("counted", found.number)
         generator_loss = generator_loss * self.weigh("tokens", count)
         loss = found.loss * of_tokens
         self.log_step("generator_loss", generator_loss)
@@ -176,7 +176,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
             loss, right, count = token_loss(self.head, hidden, masked)
             self.means.update({"loss": loss, "accuracy": share(right, count)}, count)
             found = self._detect(batch, masked, hidden, masker)
-            self.detection_means.update({"loss": found.loss}, found.count)
+            self.detection_means.update({"loss": found.loss}, found.number)
             self.detection.update(found.logits, found.replaced, found.counted)
         if self.evaluation_masks is not None:
             self.evaluation_masks.update(batch, self._token_loss)
@@ -274,7 +274,7 @@ def _log_probabilities(head: nn.Module, hidden_BTH: Tensor, targets: Tensor) -> 
     chunk = _chunk(hidden_BTH)
     parts = zip(hidden_BTH.flatten(0, 1).split(chunk), targets.flatten().split(chunk), strict=True)
     found = [checkpoint(some, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
-    return torch.cat(found).view_as(targets)  # type: ignore[arg-type]
+    return torch.cat(found).view_as(targets)
 
 
 def _chunk(tensor: Tensor) -> int:

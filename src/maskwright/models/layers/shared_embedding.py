@@ -1,5 +1,7 @@
 """Token embeddings of one encoder in another one."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -28,7 +30,7 @@ class SharedEmbedding(nn.Module):
         return self.projection(self.embedding(input_ids))
 
 
-def shared(embedding: nn.Embedding, own: nn.Embedding) -> nn.Embedding | SharedEmbedding:
-    """Returns what replaces the embedding `own`: the other one itself, or mapped to the size of `own`."""
+def shared(embedding: nn.Embedding, own: Any) -> nn.Embedding | SharedEmbedding:
+    """Returns what replaces `own`, an embedding: the other one itself, or mapped to the size of `own`."""
     size = own.weight.shape[1]
     return embedding if embedding.weight.shape[1] == size else SharedEmbedding(embedding, size)

@@ -16,7 +16,7 @@ from maskwright.models.attention_weights import RecordedAttention
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.convolution import Convolution
-from maskwright.models.transformer import late_masks as late_masking
+from maskwright.models.transformer.late_masks import read_in_place, read_packed
 from maskwright.models.transformer.layers import Attention, FeedForward, Layer
 
 
@@ -182,7 +182,7 @@ class Transformer(BaseEncoder):
         if late is not None:
             before, layers = layers[: -self.late_masks], layers[-self.late_masks :]
             packed = packed and not torch.compiler.is_exporting()  # a graph has no shapes that depend on the data
-            read = late_masking.read_packed if packed else late_masking.read_in_place
+            read = read_packed if packed else read_in_place
             hidden_BTH, first_value = read(before, hidden_BTH, rotary, attention_mask, late)
         *lower, last = layers
         for layer in lower:
