@@ -273,7 +273,7 @@ def _log_probabilities(head: nn.Module, hidden_BTH: Tensor, targets: Tensor) -> 
 
     chunk = _chunk(hidden_BTH)
     parts = zip(hidden_BTH.flatten(0, 1).split(chunk), targets.flatten().split(chunk), strict=True)
-    found = [checkpoint(some, *part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+    found = [checkpoint(some, *part, use_reentrant=False) for part in parts]
     return torch.cat(found).view_as(targets)
 
 

@@ -39,10 +39,9 @@ class SpanBoundary(MaskedLanguageModeling):
     masked, and from an embedding of where in the span it is. The loss is that of the masked tokens plus
     `span_boundary_weight` times that of the tokens of spans.
 
-    A span at the edge of its row or of its document lacks a position beside it; its tokens, and those that are
-    further than `longest_span` into theirs, are predicted from their own hidden states alone. The `[CLS]` and
-    `[SEP]` of a row, and the `[SEP]` after a document, are positions beside a span as any others; what is after a
-    `[SEP]` belongs to the next document.
+    A span at the edge of its row or of its document lacks a position beside it: as `[CLS]` and `[SEP]` are never
+    masked, that is one with which a document begins after another in the same row. Its tokens, and those that are
+    further than `longest_span` into their span, are predicted from their own hidden states alone.
 
     Args:
         head_settings: of the head for spans, see `SpanBoundaryHead`.
