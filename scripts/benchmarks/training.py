@@ -28,6 +28,10 @@ GROWTH: dict[str, list[dict[str, Any]]] = {
     "block size, in steps of 4,096 tokens": [{"length": length} for length in (64, 128, 256, 512, 1024)],
     "vocabulary": [{"vocabulary": size} for size in (2048, 4096, 8192, 16384, 30522)],
     "layers": [{"overrides": (f"model.layers={layers}",)} for layers in (2, 4, 8, 12)],
+    "layers that read mask tokens": [{"overrides": (f"model.late_masks={late}",)} for late in (0, 3, 2, 1)],
+    "layers that read mask tokens, half of which are masked": [
+        {"overrides": (f"model.late_masks={late}", "mask.ratio=0.5")} for late in (0, 3, 2, 1)
+    ],
 }
 
 

@@ -224,6 +224,8 @@ def _encoder_settings(own: Exportable) -> dict[str, Any]:
         )
     settings = dict(own.about["model"])
     settings.pop("reinitialize", None)
+    if getattr(encoder, "late_masks", 0):
+        settings["mask_id"] = encoder.mask_id
     return {
         "encoder_kind": _OWN[type(encoder)],
         "encoder": {"vocabulary_size": len(encoder.embedding.weight), **settings},

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskwright.models.attention_weights import recorded_attention
 from maskwright.models.encoder import Encoder
+from maskwright.models.layers.shared_embedding import shared
 from maskwright.models.pretrained.layers import find_depths, find_layers
 
 
@@ -31,6 +32,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "head_size": lambda: None,
         "unexpected_keys": lambda: (),
         "uses_all_parameters": lambda: False,
+        "share_embedding": lambda: partial(_share_embedding, encoder),
         "embed": lambda: partial(_not_apart, kind),
         "encode": lambda: partial(_not_apart, kind),
         "layers_in_order": lambda: partial(find_layers, encoder),
@@ -44,6 +46,10 @@ def complete(encoder: nn.Module) -> Encoder:
         if not hasattr(encoder, name):
             setattr(encoder, name, make())
     return cast(Encoder, encoder)
+
+
+def _share_embedding(encoder: Any, embedding: nn.Embedding) -> None:
+    encoder.embedding = shared(embedding, encoder.embedding)
 
 
 def _not_apart(kind: str, *_: Any, **__: Any) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from maskwright.models.attention_weights import recorded_attention
 from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.shared_embedding import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +50,9 @@ class Encoder(Protocol):
     @property
     def embedding(self) -> nn.Embedding:
         """The token embedding, with weight (V, H), which a head for masked tokens shares."""
+
+    def share_embedding(self, embedding: nn.Embedding) -> None:
+        """Replaces the token embedding by that of another encoder, mapped linearly where its size is another."""
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """Embeddings (B, T, H) of input_ids (B, T), as the first layer takes them."""
@@ -135,6 +139,21 @@ class BaseEncoder(nn.Module):
         Raises:
             ValueError: they do not; the message names them.
         """
+
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        """Returns which settings change, and how, for an encoder of the same kind that is narrower.
+
+        Args:
+            share: of the widths, in (0, 1].
+            settings: of the wider encoder.
+        Raises:
+            NotImplementedError: this kind has no narrower one.
+        """
+        raise NotImplementedError(f"{cls.__name__} has no narrower encoder of its kind")
+
+    def share_embedding(self, embedding: nn.Embedding) -> None:
+        self.add_module("embedding", shared(embedding, self.get_submodule("embedding")))
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         raise NotImplementedError

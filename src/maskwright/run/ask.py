@@ -82,7 +82,7 @@ def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -
     Raises:
         UserError: it predicts no masked tokens.
     """
-    encoder, head = saved.untrained() if untrained else (saved.encoder, saved.head)
+    encoder, head = saved.untrained() if untrained else (saved.token_encoder, saved.head)
     if head is None:
         why = "the model has no head for them" if saved.place else "it learned labels alone"
         raise UserError(

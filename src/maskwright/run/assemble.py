@@ -1,7 +1,8 @@
 """Builds masks, data and task from settings."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -44,7 +45,9 @@ class TaskInputs(TypedDict):
     """Objects that a task can get in addition to its config; it gets those that its `__init__` names."""
 
     encoder: Encoder
+    smaller_encoder: Callable[[float], Encoder]  # of the same kind, whose widths are this share of the encoder's
     head: nn.Module | None  # for masked tokens, where the task predicts them
+    head_settings: dict[str, Any]  # of a `MaskedLMHead`
     masker: Masker
     evaluation_masker: Masker | None  # where the task predicts masked tokens
     evaluation_masks: EvaluationMasks | None  # likewise, where there are any
@@ -219,11 +222,22 @@ def make_encoder(settings: TrainSettings, tokenizer: Tokenizer) -> Encoder:
     Raises:
         UserError: it does not accept its settings, or cannot read the rows of the data.
     """
-    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
-    given = {"mask_id": mask_id} if takes(settings.model, "model", "mask_id") else {}
-    encoder = complete(build(settings.model, "model", vocabulary_size=len(tokenizer), **given))
+    encoder = complete(build(settings.model, "model", **of_tokenizer(settings.model, tokenizer)))
     _check_rows(settings.data, encoder)
     return encoder
+
+
+def _smaller_encoder(settings: TrainSettings, tokenizer: Tokenizer, share: float) -> Encoder:
+    """Returns a new encoder of the kind of a config, whose widths are a share of those there."""
+    narrowed = find_target(settings.model, "model").narrowed(share, **settings.model.arguments)
+    return make_encoder(settings.replace(model=settings.model.replace(**narrowed)), tokenizer)
+
+
+def of_tokenizer(model: Component, tokenizer: Tokenizer) -> dict[str, int]:
+    """Returns the arguments of an encoder that the tokenizer determines."""
+    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
+    given = {"mask_id": mask_id} if takes(model, "model", "mask_id") else {}
+    return {"vocabulary_size": len(tokenizer), **given}
 
 
 def encoder_before_data(settings: TrainSettings) -> Encoder | None:
@@ -267,6 +281,8 @@ def make_task(
     head_settings = {key: model[key] for key in ("norm_epsilon", "initial_std") if key in model}
     inputs: TaskInputs = {
         "encoder": encoder,
+        "smaller_encoder": partial(_smaller_encoder, settings, tokenizer),
+        "head_settings": head_settings,
         "head": masked_lm_head(encoder, **head_settings) if spec.predicts_tokens else None,
         "masker": maskers["mask"],
         "evaluation_masker": maskers.get("evaluation_mask") if spec.predicts_tokens else None,
@@ -314,6 +330,16 @@ def check_further(masks: Mapping[str, MaskSettings], key: str) -> None:
         )
         declared = declared_by(units, weights, corruption)
         _check_evaluates(name, declared.masks is not False, declared.learns is True)
+
+
+def masks_any(mask: MaskSettings, key: str) -> bool:
+    """Returns whether a mask hides any token, as far as its classes tell.
+
+    Args:
+        key: that of the mask in the config.
+    """
+    parts = (find_target(mask.parts[part], f"{key}.{part}") for part in ("units", "weights", "corruption"))
+    return declared_by(*parts).masks is not False
 
 
 def _check_evaluates(name: str, masks: bool, learns: bool) -> None:

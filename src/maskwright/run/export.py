@@ -139,6 +139,11 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
             f"run='{saved.name}' predicts no masked tokens"
             + (", only labels. Set head=labels." * (task is not None))
         )
+    if saved.token_encoder is not saved.encoder:
+        raise UserError(
+            f"run='{saved.name}' predicts masked tokens by an encoder that only helps its own to learn, and is not "
+            "exported. Fine-tune its own (init_from), and export that run."
+        )
     module = TokenLogits(saved.encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
     return Exportable("tokens", module, saved.encoder, tokenizer, None, longest, about=about(saved))
 

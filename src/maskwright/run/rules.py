@@ -9,7 +9,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from maskwright.core.errors import UserError, nearest
 from maskwright.optim import adamw, em, muon
 from maskwright.run import machine
-from maskwright.run.assemble import check_further, task_spec
+from maskwright.run.assemble import check_further, masks_any, task_spec
 from maskwright.settings.build import build, find_target, takes
 from maskwright.settings.commands import EVALUATION_MASKS, TrainSettings
 from maskwright.settings.component import Component
@@ -80,6 +80,31 @@ def further_masks_have_a_task(settings: TrainSettings) -> None:
             "task=mlm."
         )
     check_further(settings.evaluation_masks, EVALUATION_MASKS)
+
+
+def masks_hide_what_the_task_learns(settings: TrainSettings) -> None:
+    if not task_spec(settings.task).needs_masks:
+        return
+    for key, mask in settings.masks.items():
+        if not masks_any(mask, key):
+            raise UserError(
+                f"{key} hides no token, which leaves task={find_target(settings.task, 'task').__name__} nothing to "
+                "learn. Choose another mask, such as token."
+            )
+
+
+def a_smaller_encoder_can_be_made(settings: TrainSettings) -> None:
+    if not takes(settings.task, "task", "smaller_encoder"):
+        return
+    kind = find_target(settings.model, "model")
+    try:
+        kind.narrowed(1.0, **settings.model.arguments)
+    except (AttributeError, NotImplementedError, ValueError) as error:
+        why = "" if isinstance(error, AttributeError) else f": {error}"
+        raise UserError(
+            f"task={find_target(settings.task, 'task').__name__} needs a smaller encoder of the same kind, which "
+            f"{kind.__name__} cannot make{why}. Take model=transformer, lstm, cnn, mlp or pretrained."
+        ) from None
 
 
 def _of_masks(settings: TrainSettings, splits: Sequence[str]) -> dict[str, str]:
@@ -181,11 +206,11 @@ def counts_are_learned_by_em(settings: TrainSettings) -> None:
                 "optimizer=muon or optimizer=adamw, or model=hmm or model=ngram."
             )
         return
-    spec, trainer, precision = task_spec(settings.task), settings.trainer, settings.hardware.precision
+    trainer, precision = settings.trainer, settings.hardware.precision
     refused = {
         f"{optimizer}; leave the choice of the optimizer to the model": not is_em,
         f"task={find_target(settings.task, 'task').__name__}; set task=mlm": (
-            spec.label_kind is not None or not spec.predicts_tokens
+            not find_target(settings.task, "task").learns_counts
         ),
         f"trainer.gradient_clip_val={trainer.gradient_clip_val}; set it to null": trainer.gradient_clip_val,
         f"hardware.precision={precision}; set 32-true": precision == "bf16-true",
@@ -202,9 +227,11 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
         return
     encoder = find_target(settings.model, "model")
     finetuning = settings.task.get("finetuning") or {}
+    task = find_target(settings.task, "task")
     clips = trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value"
     refused = {
         f"the model {encoder.__name__}, only with model=transformer": not getattr(encoder, "can_be_sharded", False),
+        f"task={task.__name__}; set task=mlm": not task.can_be_sharded,
         f"{optimizer.target}, only with optimizer=muon or optimizer=adamw": (
             find_target(optimizer, "optimizer") not in (muon, adamw)
         ),
@@ -212,6 +239,7 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
             hardware.precision in ("16-mixed", "64-true")
         ),
         "hardware.compile=true; set it to false": hardware.compile,
+        "model.late_masks; set it to 0": settings.model.get("late_masks"),
         "trainer.gradient_clip_algorithm=value; set norm": clips,
         "task.finetuning.gradual_unfreezing; set it to 0": finetuning.get("gradual_unfreezing"),
     }
@@ -258,6 +286,8 @@ RULES = (
     tokens_are_those_of_the_model,
     data_suits_the_task,
     further_masks_have_a_task,
+    masks_hide_what_the_task_learns,
+    a_smaller_encoder_can_be_made,
     metrics_exist,
     patience_is_a_number_of_validations,
     a_batch_can_be_shared,

@@ -17,7 +17,15 @@ from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder, masked_lm_head
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
 from maskwright.models.pretrained.opening import CLASSIFIER, open_config
-from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_task, task_spec, vocabulary_of
+from maskwright.run.assemble import (
+    TOKENIZER,
+    build_masks,
+    make_maskers,
+    make_task,
+    of_tokenizer,
+    task_spec,
+    vocabulary_of,
+)
 from maskwright.run.directory import CONFIG
 from maskwright.run.imported import imported_model, imported_weights
 from maskwright.settings.build import build, takes
@@ -34,7 +42,13 @@ _KEPT = ("best", "last", "previous")
 _WHAT = "the directory of a run, a checkpoint, or a name or folder of the hub"
 # settings that older checkpoints do not have, and the values that correspond to what those runs did
 _YOUNGER: dict[str, dict[str, Any]] = {
-    "model": {"convolution": 0, "query_key_norm": False, "value_residual": False, "trust_remote_code": False},
+    "model": {
+        "convolution": 0,
+        "query_key_norm": False,
+        "value_residual": False,
+        "late_masks": 0,
+        "trust_remote_code": False,
+    },
     "task": {"case": False, "mlm_weight": None},
 }
 
@@ -250,6 +264,11 @@ class SavedRun:
             return self.task.encoder
         return self._opened(reinitialize=False)
 
+    @property
+    def token_encoder(self) -> Encoder:
+        """The encoder whose hidden states `head` takes."""
+        return self.encoder if self.place is not None else self.task.token_encoder
+
     @cached_property
     def imported(self) -> Component | None:
         """The model of this package that a folder of transformers holds; None if it is none, or a run."""
@@ -260,7 +279,7 @@ class SavedRun:
         assert self.place is not None
         if self.imported is None:
             return Pretrained(len(self.tokenizer), self.place, reinitialize=reinitialize).eval()
-        encoder: Any = build(self.imported, "model", vocabulary_size=len(self.tokenizer))
+        encoder: Any = build(self.imported, "model", **of_tokenizer(self.imported, self.tokenizer))
         if not reinitialize:
             encoder.load_state_dict(_inside(self.state, "encoder."))
         return encoder.eval()
@@ -304,10 +323,10 @@ class SavedRun:
         return min((length for length in most if length is not None), default=None)
 
     def untrained(self) -> tuple[Encoder, nn.Module | None]:
-        """Returns an encoder of the same architecture and its head, with new random weights, in evaluation mode."""
+        """Returns what `token_encoder` and `head` are, with new random weights, in evaluation mode."""
         if self.place is None:
             task = self._new_task().eval()
-            return task.encoder, task.head
+            return task.token_encoder, task.head
         encoder = self._opened(reinitialize=True)
         return encoder, self._own_head(encoder, reinitialize=True)
 

@@ -128,7 +128,8 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
             begins_with = start.load(task)
         task.count(data)  # those of another corpus are not kept
     if settings.hardware.compile:
-        task.encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
+        for encoder in {task.encoder, task.token_encoder}:
+            encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
 
     run_dir = directory.path
     baseline = task.baseline(data)

@@ -6,6 +6,8 @@ from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.mlm import MaskedLanguageModeling
 from maskwright.tasks.multilabel import MultiLabel
 from maskwright.tasks.regression import Regression
+from maskwright.tasks.rtd import ReplacedTokenDetection
+from maskwright.tasks.span_boundary import SpanBoundary
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.tagging import Tagging
 from maskwright.tasks.task import Task
@@ -19,6 +21,8 @@ __all__ = [
     "Metric",
     "MultiLabel",
     "Regression",
+    "ReplacedTokenDetection",
+    "SpanBoundary",
     "Tagging",
     "Task",
     "TaskSpec",

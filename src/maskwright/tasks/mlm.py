@@ -39,6 +39,7 @@ class MaskedLanguageModeling(Task):
 
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
     averaged = MEANS
+    learns_counts = True
     head: nn.Module
 
     def __init__(
@@ -64,7 +65,7 @@ class MaskedLanguageModeling(Task):
         return self.head(self._hidden(batch, masked))
 
     def _hidden(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
-        return self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
+        return self.token_encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
 
     def loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         """Returns mean cross-entropy in nats, accuracy and number of the masked tokens; see `token_loss`."""
@@ -117,12 +118,7 @@ class MaskedLanguageModeling(Task):
 
     def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
         """Prints the metrics, and the words that the model fills into a few sentences of the split."""
-        value, name = self.baseline(data)
-        console().print(
-            f"\n{split.capitalize()}: loss {metrics[f'{split}/loss']:.4f} nats, "
-            f"perplexity {metrics[f'{split}/perplexity']:.2f}, "
-            f"masked accuracy {metrics[f'{split}/accuracy']:.2%}   (baseline: {name} {value:.4f})"
-        )
+        self.print_metrics(split, metrics, data)
         for mask in () if self.evaluation_masks is None else self.evaluation_masks.names:
             loss, bits, accuracy = (metrics[f"{split}/{mask}/{metric.name}"] for metric in FURTHER)
             console().print(f"  {mask}: loss {loss:.4f} nats, {bits:.4f} bits per byte, accuracy {accuracy:.2%}")
@@ -130,9 +126,18 @@ class MaskedLanguageModeling(Task):
         texts = (row["text"] for row in documents)
         each = -(-_SENTENCES // len(documents))
         self.eval()
-        if filled := fills.fill(self.encoder, self.head, data.tokenizer, texts, _SENTENCES, each):
+        if filled := fills.fill(self.token_encoder, self.head, data.tokenizer, texts, _SENTENCES, each):
             console().print(fills.table(filled))
             table("fills", *fills.columns_and_rows(filled), self.trainer)
+
+    def print_metrics(self, split: str, metrics: Mapping[str, float], data: Corpus) -> None:
+        """Prints the metrics under `evaluation_mask`, beside the baseline."""
+        value, name = self.baseline(data)
+        console().print(
+            f"\n{split.capitalize()}: loss {metrics[f'{split}/loss']:.4f} nats, "
+            f"perplexity {metrics[f'{split}/perplexity']:.2f}, "
+            f"masked accuracy {metrics[f'{split}/accuracy']:.2%}   (baseline: {name} {value:.4f})"
+        )
 
     def training_flops(self) -> int:
         """See `Task`. Documents that are kept apart count as if they attended to each other. FLOPs that depend on
@@ -146,6 +151,7 @@ class MaskedLanguageModeling(Task):
         return 3 * (with_one + (positions - 1) * (with_two - with_one))
 
     def _count(self, rows: int, length: int, positions: int) -> int:
+        """Returns the FLOPs of a forward pass with `positions` masked tokens in each row."""
         asked = torch.zeros(rows, positions, dtype=torch.long)
         everywhere = torch.zeros(rows, length, dtype=torch.long)
         try:

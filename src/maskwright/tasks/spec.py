@@ -29,6 +29,7 @@ class TaskSpec:
         metrics: the metrics of an evaluation.
         primary: the name of the metric that models are compared by.
         predicts_tokens: whether it has a head for masked tokens.
+        needs_masks: whether masks that hide nothing leave nothing to learn, in training or in evaluation.
         predicts_texts: whether it makes predictions for texts without labels, see `LabelledTask.collect`.
     """
 
@@ -36,6 +37,7 @@ class TaskSpec:
     metrics: tuple[Metric, ...]
     primary: str
     predicts_tokens: bool
+    needs_masks: bool = False
     predicts_texts: bool = False
 
     def metric(self, name: str) -> Metric | None:

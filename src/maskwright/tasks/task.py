@@ -22,7 +22,7 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
-from maskwright.models import complete
+from maskwright.models import Encoder, complete
 from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import AttentionMask, documents_apart
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
@@ -44,6 +44,8 @@ class Task(LightningModule):
         label_weights: prefixes of the names of weights that cannot be used for other labels.
         fixed_settings: keys below `task` that must not change when a run is resumed, because they determine which
             weights there are, or how the optimizer groups them.
+        can_be_sharded: whether it learns with weights that are sharded over devices (FSDP2).
+        learns_counts: whether a model of counts can learn it, see `Encoder.own_loss`.
         head: the head for masked tokens; None if the task does not predict them.
         labels: the labels that the task learns from; None if it learns from text alone.
     Args:
@@ -62,6 +64,8 @@ class Task(LightningModule):
     averaged: ClassVar[tuple[str, ...]] = ("loss",)
     label_weights: ClassVar[tuple[str, ...]] = ()
     fixed_settings: ClassVar[tuple[str, ...]] = ()
+    can_be_sharded: ClassVar[bool] = True
+    learns_counts: ClassVar[bool] = False
 
     head: nn.Module | None
     labels: LabelSpec | None
@@ -147,6 +151,11 @@ class Task(LightningModule):
 
     def count(self, data: Corpus) -> None:
         """Counts the training split before the first step of a new run, for a model of counts."""
+
+    @property
+    def token_encoder(self) -> Encoder:
+        """The encoder whose hidden states `head` takes."""
+        return self.encoder
 
     # Sharding
 

@@ -15,11 +15,12 @@ from maskwright.models.encoder import BaseEncoder
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.gather import gather
+from maskwright.models.layers.shared_embedding import shared
 from maskwright.models.pretrained.attention import shown_attention
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.pretrained.layers import find_depths, find_layers
 from maskwright.models.pretrained.lengths import max_length, padded_length
-from maskwright.models.pretrained.opening import open_config, open_model
+from maskwright.models.pretrained.opening import Width, open_config, open_model, set_width
 
 ARCHITECTURE = "encoder"  # the folder of a run that holds the configuration of its encoder
 _TRIAL = 8  # tokens of the row that a new model is tried with
@@ -35,8 +36,11 @@ class Pretrained(BaseEncoder):
         dropout: the dropout of hidden states and attention; None keeps that of the model's configuration.
         reinitialize: whether to start from random weights of the same shapes, to measure the effect of pretraining.
         trust_remote_code: whether code that comes with the model is run.
+        width: the share of the widths of the model's configuration that this one has, see `set_width`; below 1 only
+            with `reinitialize`.
     Raises:
         UserError: there is no such model, it is no encoder, or it has another vocabulary.
+        ValueError: its configuration does not say its widths.
     Attributes:
         model: the model of transformers, without a head.
         added_tokens: how many tokens of the tokenizer were beyond the embeddings of the model, and are new.
@@ -52,9 +56,12 @@ class Pretrained(BaseEncoder):
         dropout: Share | None = None,
         reinitialize: bool = False,
         trust_remote_code: bool = False,
+        width: Width = 1.0,
     ):
         super().__init__()
-        opened = open_model(name, dropout, reinitialize, trust_remote_code)
+        if width < 1 and not reinitialize:
+            raise ValueError(f"width={width} takes random weights; set reinitialize to true")
+        opened = open_model(name, dropout, reinitialize, trust_remote_code, width)
         model = opened.model
         self.model = model.base_model if opened.has_head else model
         prefix = f"{model.base_model_prefix}." if opened.has_head else ""
@@ -88,9 +95,17 @@ class Pretrained(BaseEncoder):
         if isinstance(name, str):
             open_config(name, trust_remote_code)
 
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        set_width(open_config(settings["name"], settings.get("trust_remote_code", False)), share)
+        return {"width": share, "reinitialize": True}
+
     @property
     def embedding(self) -> nn.Embedding:
         return self.model.get_input_embeddings()
+
+    def share_embedding(self, embedding: nn.Embedding) -> None:
+        self.model.set_input_embeddings(shared(embedding, self.embedding))
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """Token embeddings (B, T, E) of input_ids (B, T), before the model adds others to them or projects them."""
@@ -208,7 +223,10 @@ class Pretrained(BaseEncoder):
 def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
     """Returns the settings of the model of a run, with the architecture from its directory in place of the hub."""
     folder = run / ARCHITECTURE
-    return settings | {"name": str(folder), "reinitialize": True} if folder.is_dir() else settings
+    if not folder.is_dir():
+        return settings
+    # the configuration there has its final widths
+    return {**settings, "name": str(folder), "reinitialize": True} | ({"width": 1.0} if "width" in settings else {})
 
 
 def _token_types(model: Any) -> int:

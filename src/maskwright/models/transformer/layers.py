@@ -42,6 +42,10 @@ class Layer(nn.Module):
         hidden = (hidden_BTH if positions is None else gather(hidden_BTH, positions)) + mixed
         return hidden + self.feed_forward(self.feed_forward_norm(hidden)), value
 
+    def value(self, hidden_BTH: Tensor) -> Tensor:
+        """Returns the values (B, T, N, D) of a first layer, a linear map of each position by itself."""
+        return self.attention.value(self.attention_norm(hidden_BTH))
+
 
 class Attention(nn.Module):
     """Multi-head self-attention with rotary positions."""
@@ -97,6 +101,11 @@ class Attention(nn.Module):
                 dropout_p=self.dropout if self.training else 0.0,
             ).transpose(1, 2)
         return self.output_dropout(self.output(mixed_BQND.flatten(2))), value_BTND
+
+    def value(self, hidden_BTH: Tensor) -> Tensor:
+        """Values (B, T, N, D), before those of the first layer are mixed into them."""
+        size = self.query_key_value.in_features
+        return F.linear(hidden_BTH, self.query_key_value.weight[2 * size :]).unflatten(-1, (self.heads, -1))
 
     def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, T, N, D), or (B, K, N, D) at positions; keys and values (B, T, N, D)."""
