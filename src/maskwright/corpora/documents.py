@@ -38,6 +38,17 @@ SCHEMA = pa.schema(
         "tags": pa.list_(pa.string()),
         # of tagged words the number of the larger document that this text is a part of, from 1
         "document": pa.int32(),
+        # of a question about the last context before it, its name, its answers, and of each the first character in
+        # the context and the one after its last, -1 where the context does not hold it; null of other texts
+        "question": pa.struct(
+            {
+                "id": pa.string(),
+                "answers": pa.list_(pa.string()),
+                "begins": pa.list_(pa.int32()),
+                "ends": pa.list_(pa.int32()),
+                "moved": pa.int32(),
+            }
+        ),
     }
 )
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.column_layout import DOCUMENT
 from maskwright.corpora.labels import Labelled, Spelling, Tagged, label_of, tagged
+from maskwright.corpora.questions import Asked, asked
 
 Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
 Columns = Mapping[str, str | int]  # from keys of the config to names of columns, or to their numbers from 1
 
+_MAY_LACK = ("data.id", "data.article")
 _PAIRS = (  # columns of two texts, as published data sets name them
     ("premise", "hypothesis"),
     ("sentence1", "sentence2"),
@@ -41,7 +43,8 @@ def positions(
 ) -> list[int | None]:
     """Returns where the columns that the config names are among those that exist.
 
-    It is None for labels and tags that are missing, if they may be.
+    It is None for labels, tags and answers that are missing, if they may be, and for names of questions and of
+    articles that are.
 
     A number that is no name counts columns, from 1.
 
@@ -59,7 +62,7 @@ def positions(
             found.append(present.index(name))
         elif name.isdecimal() and 1 <= int(name) <= len(present):
             found.append(int(name) - 1)
-        elif unlabelled and key in ("data.label", "data.tags"):
+        elif key in _MAY_LACK or (unlabelled and key in ("data.label", "data.tags", "data.answers")):
             found.append(None)
         else:
             pair = next((pair for pair in _PAIRS if {*pair} <= {*present}), None)
@@ -97,8 +100,9 @@ def texts_of(
     class_names: Mapping[str, list[str]],
     spelling: Spelling,
     unlabelled: bool = False,
-) -> Iterator[str | Labelled | Tagged]:
-    """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags.
+) -> Iterator[str | Labelled | Tagged | Asked]:
+    """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags, and as
+    questions where it names those.
 
     The first tagged text opens a document, and so does each one after a row that holds `DOCUMENT` alone.
 
@@ -112,6 +116,8 @@ def texts_of(
     for where, (text, *value) in rows:
         if "data.tags" in columns and text == [DOCUMENT]:
             opens = True
+        elif "data.question" in columns:
+            yield asked(dict(zip(columns, (text, *value), strict=True)), columns, where)
         elif "data.tags" in columns:
             yield tagged(text, value[0], class_names.get("data.tags"), spelling, where, opens)
             opens = False
