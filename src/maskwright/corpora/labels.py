@@ -41,13 +41,18 @@ ANY = Spelling()
 
 @dataclass(frozen=True)
 class Labelled:
-    """A text, and its label as it is spelled; None where the text has none."""
+    """A text, or a pair of texts, and its label as it is spelled; None where it has none.
+
+    Attributes:
+        second: the second text of a pair; None of a single text.
+    """
 
     text: str
     label: str | None
+    second: str | None = None
 
     def __len__(self) -> int:
-        return len(self.text)
+        return len(self.text) + len(self.second or "")
 
 
 @dataclass(frozen=True)

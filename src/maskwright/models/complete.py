@@ -24,6 +24,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "brings_tokenizer": lambda: False,
         "can_be_sharded": lambda: False,
         "learns_from_counts": lambda: False,
+        "token_types": lambda: 0,
         # with their former names
         "max_length": lambda: getattr(encoder, "longest", None),
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),

@@ -3,6 +3,7 @@
 Shapes: B examples, T positions, K of them, H hidden size, V vocabulary.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -30,6 +31,8 @@ class Encoder(Protocol):
         uses_all_parameters: whether each hidden state depends on all parameters, a pooler among them.
         can_be_sharded: whether its layers work with weights that are gathered while a layer computes (FSDP2).
         learns_from_counts: whether it has tables of probabilities, which optimizer=em learns, and no other weights.
+        token_types: how many types of tokens it has embeddings of, such as one for each text of a pair; 0 if none.
+            Only if there are any, it is called with `token_types` (B, T); see `types_of`.
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -41,6 +44,7 @@ class Encoder(Protocol):
     uses_all_parameters: bool
     can_be_sharded: ClassVar[bool]
     learns_from_counts: ClassVar[bool]
+    token_types: int
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -55,9 +59,17 @@ class Encoder(Protocol):
         """Hidden states (B, T, H) of embeddings (B, T, H), or (B, K, H) at positions (B, K)."""
 
     def __call__(
-        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
     ) -> Tensor:
-        """Calls `embed`, then `encode`, as `forward` does."""
+        """Calls `embed`, then `encode`, as `forward` does.
+
+        Args:
+            token_types: (B, T), given only to an encoder that has any; None is type 0 everywhere.
+        """
 
     def layers_in_order(self) -> list[nn.Module]:
         """The layers, from the first to the last; an empty list if they are unknown."""
@@ -87,6 +99,12 @@ class Encoder(Protocol):
     def compile(self, *args: Any, **kwargs: Any) -> None: ...
 
 
+def types_of(encoder: Encoder, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the token types of a batch as a keyword argument of an encoder; none if it has no types, or the batch
+    holds single texts."""
+    return {"token_types": batch["token_types"]} if encoder.token_types and "token_types" in batch else {}
+
+
 class BaseEncoder(nn.Module):
     """The base class of encoders in this package, with defaults for the members of the `Encoder` protocol.
 
@@ -106,6 +124,7 @@ class BaseEncoder(nn.Module):
     head_size: int | None = None
     unexpected_keys: "Sequence[str]" = ()
     uses_all_parameters: bool = True
+    token_types: int = 0
     hidden_size: int
     layers: nn.ModuleList
 
@@ -126,9 +145,16 @@ class BaseEncoder(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+
+        `token_types` are not read: texts of a pair are told apart by the separator between them.
+        """
         return self.encode(self.embed(input_ids, attention_mask), attention_mask, positions)
 
     def layers_in_order(self) -> list[nn.Module]:

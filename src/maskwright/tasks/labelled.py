@@ -14,6 +14,7 @@ from maskwright.corpora.marks import Spans
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masked, Masker
+from maskwright.models.encoder import types_of
 from maskwright.models.flops import forward_flops
 from maskwright.tasks.evaluation_masks import EvaluationMasks
 from maskwright.tasks.finetuning import FineTuning
@@ -210,7 +211,8 @@ class LabelledTask(Task):
         return {name: total * step["weight"][0] for name, total in totals.items()}
 
     def _token_loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
-        hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
+        types = types_of(self.encoder, batch)
+        hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions, **types)
         assert self.head is not None
         return token_loss(self.head, hidden, masked)
 

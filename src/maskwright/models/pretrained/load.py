@@ -1,5 +1,6 @@
 """Encoders of the Hugging Face hub, and of folders in its layout."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class Pretrained(BaseEncoder):
             self.model.pooler = nn.Identity()
         self.added_tokens = _fit_vocabulary(model, vocabulary_size, name)
         self.max_length = max_length(self.model)
+        self.token_types = _token_types(self.model)
         self._name = name
         self.hidden_size = self._try(opened.has_head)
         head = find_head(model) if opened.has_head and not opened.missing_keys else None
@@ -102,14 +104,24 @@ class Pretrained(BaseEncoder):
         return hidden if positions is None else gather(hidden, positions)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+
+        Args:
+            token_types: (B, T); None is type 0 everywhere.
+        """
         # not `embed` and `encode`: some models derive position ids from the token ids
-        hidden = self._hidden(input_ids, attention_mask, "input_ids")
+        hidden = self._hidden(input_ids, attention_mask, "input_ids", token_types)
         return hidden if positions is None else gather(hidden, positions)
 
-    def _hidden(self, inputs: Tensor, attention_mask: AttentionMask, kind: str) -> Tensor:
+    def _hidden(
+        self, inputs: Tensor, attention_mask: AttentionMask, kind: str, token_types: Tensor | None = None
+    ) -> Tensor:
         """Hidden states (B, T, H) of inputs (B, T) or (B, T, E), whose keyword in transformers is `kind`."""
         seen = padding_only(attention_mask)
         length = inputs.shape[1]
@@ -119,10 +131,12 @@ class Pretrained(BaseEncoder):
             seen = F.pad(seen, (0, lacking))
             filler = 0 if inputs.ndim == 3 else getattr(self.model.config, "pad_token_id", None) or 0
             inputs = F.pad(inputs, (0, 0) * (inputs.ndim - 2) + (0, lacking), value=filler)
+            token_types = None if token_types is None else F.pad(token_types, (0, lacking))
         if hasattr(self.model, "set_attention_type"):  # a short row turns BigBird's sparse attention off for good
             self.model.set_attention_type(self.model.config.attention_type)
         # whole numbers, as transformers documents it: not every model can calculate with bool
-        found = self.model(**{kind: inputs}, attention_mask=None if seen is None else seen.long())
+        types = {} if token_types is None else {"token_type_ids": token_types}
+        found = self.model(**{kind: inputs}, attention_mask=None if seen is None else seen.long(), **types)
         return found.last_hidden_state[:, :length]
 
     @torch.no_grad()
@@ -195,6 +209,13 @@ def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
     """Returns the settings of the model of a run, with the architecture from its directory in place of the hub."""
     folder = run / ARCHITECTURE
     return settings | {"name": str(folder), "reinitialize": True} if folder.is_dir() else settings
+
+
+def _token_types(model: Any) -> int:
+    """Returns how many types of tokens a model has embeddings of; 0 if it has one, which tells nothing."""
+    number = getattr(model.config, "type_vocab_size", 0) or 0
+    takes = "token_type_ids" in inspect.signature(model.forward).parameters
+    return number if takes and number > 1 else 0
 
 
 def _fit_vocabulary(model: Any, vocabulary_size: int, name: str) -> int:

@@ -13,6 +13,7 @@ import tokenizers
 from tokenizers import Encoding, decoders, models
 
 from maskwright.core.errors import UserError
+from maskwright.text.tokenizer.pairs import PairLayout, find_layout
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 LONG = 100_000  # characters; a tokenizer takes 170 times the memory of its text
@@ -88,6 +89,11 @@ class Tokenizer:
     @cached_property
     def _length(self) -> int:
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    @cached_property
+    def pair_layout(self) -> PairLayout:
+        """How a row shows two texts, as the tokenizer itself puts them together."""
+        return find_layout(self.backend, self.cls_id, self.sep_id)
 
     @property
     def ordinary_ids(self) -> list[int]:
