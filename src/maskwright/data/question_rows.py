@@ -135,7 +135,7 @@ class QuestionRows(Rows):
         self.lengths = shown + self.shown_of_question[own] + tokenizer.pair_layout.special
 
     def _targets(self) -> np.ndarray:
-        """Returns the first and the last token of each answer in its context, (Q, 2) int64; -1 where there is none."""
+        """Returns the first and the last token of each answer in its context, (Q, 2); -1 where there is none."""
         targets = np.full((len(self.questions), 2), -1, np.int64)
         for number in np.flatnonzero(self.questions.places[:, 0] >= 0).tolist():
             begin, end = self.questions.places[number]
