@@ -117,10 +117,15 @@ class QuestionAnswering(LabelledTask):
     # Evaluation
 
     def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return self.candidates(batch, _SPANS)
+
+    def candidates(self, batch: dict[str, Tensor], number: int) -> tuple[Tensor, ...]:
+        """Returns the questions of a batch (B,), the `shifts` of its rows (B,), the best `number` of spans of each
+        (see `Candidates`), and losses (B,), NaN where the answer is unknown."""
         logits, targets = self.forward(batch), batch["targets"]
         losses = F.cross_entropy(logits.transpose(1, 2).flatten(0, 1), targets.flatten(), reduction="none")
         losses = losses.view_as(targets).mean(1).masked_fill(~batch["known"], torch.nan)
-        found = best_spans(logits, batch["allowed"], self.longest_answer, _SPANS)
+        found = best_spans(logits, batch["allowed"], self.longest_answer, number)
         return batch["texts"], batch["shifts"], *found, losses
 
     def evaluation_metrics(self, split: str) -> dict[str, Any]:
