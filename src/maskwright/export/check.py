@@ -98,6 +98,8 @@ def inputs_of(own: Exportable, rows: Rows) -> Inputs:
         found["positions"] = batch["positions"] if masked is None else masked.positions
     if "cases" in own.inputs:
         found["cases"] = batch["cases"]
+    if "token_types" in own.inputs:
+        found["token_types"] = batch["token_types"]
     return {name: tensor.to(torch.int64).cpu().numpy() for name, tensor in found.items()}
 
 
@@ -115,6 +117,8 @@ def _cut(own: Exportable, inputs: Inputs) -> Inputs:
         found["positions"] = np.minimum(inputs["positions"][: len(rows)], seen.sum(1, keepdims=True) - 1)
     if "cases" in inputs:
         found["cases"] = inputs["cases"][: len(rows)]
+    if "token_types" in inputs:
+        found["token_types"] = inputs["token_types"][: len(rows), :longest] * seen
     return found
 
 

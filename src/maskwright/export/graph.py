@@ -14,19 +14,21 @@ from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder
+from maskwright.models.encoder import types_of
 from maskwright.models.layers.crf import LinearChainCRF
 from maskwright.models.layers.gather import gather
 from maskwright.text.tokenizer import Tokenizer
 
-Kind = Literal["tokens", "class", "value", "tags"]
+Kind = Literal["tokens", "class", "value", "tags", "answers"]
 INPUTS: dict[str, tuple[str, ...]] = {
     "tokens": ("input_ids", "attention_mask", "positions"),
     "class": ("input_ids", "attention_mask"),
     "value": ("input_ids", "attention_mask"),
     "tags": ("input_ids", "attention_mask", "positions"),
+    "answers": ("input_ids", "attention_mask", "token_types"),
 }
 """The arguments of the modules below by what they predict, all int64: ids (B, T), 1 at tokens and 0 at padding
-(B, T), and positions (B, K). Tags that depend on the case of words take `cases` (B, K) too."""
+(B, T), positions (B, K), and token types (B, T). Tags that depend on the case of words take `cases` (B, K) too."""
 
 
 class TokenLogits(nn.Module):
@@ -71,13 +73,25 @@ class WordLogits(nn.Module):
         return self.output(hidden).float()
 
 
+class SpanLogits(nn.Module):
+    """Logits (B, T, 2) of where an answer begins and ends, at all positions."""
+
+    def __init__(self, task: Any):
+        super().__init__()
+        self.encoder, self.output = task.encoder, task.output
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_types: Tensor) -> Tensor:
+        types = types_of(self.encoder, {"token_types": token_types})
+        return self.output(self.encoder(input_ids, attention_mask.bool(), **types)).float()
+
+
 @dataclass(frozen=True)
 class Exportable:
     """An encoder with one head, in evaluation mode on the CPU in float32, and what belongs to them.
 
     Attributes:
         kind: what the head predicts.
-        module: of `TokenLogits`, `TextOutputs` or `WordLogits`.
+        module: of `TokenLogits`, `TextOutputs`, `WordLogits` or `SpanLogits`.
         labels: of the head; None where it predicts tokens.
         max_length: the most positions of a row, special tokens included; None if there is no limit.
         about: what describes it: its `name`, the settings of its `model`, `facts` by their titles, its `license`.

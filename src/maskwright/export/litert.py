@@ -38,6 +38,7 @@ class LiteRT:
     """See `Format`."""
 
     quantizes = True
+    kinds = ("tokens", "class", "value", "tags")
 
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
         _check(own)

@@ -35,6 +35,7 @@ class Onnx:
     """See `Format`."""
 
     quantizes = True
+    kinds = ("tokens", "class", "value", "tags")
 
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
         _check_packages()

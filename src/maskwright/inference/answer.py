@@ -53,7 +53,8 @@ class Answerer:
     def __call__(self, questions: Sequence[Question], top_k: int) -> list[dict[str, Any]]:
         """Returns a row for each question.
 
-        The characters `start` to before `end` of the context are the answer; it is "" where there is none.
+        The characters `start` to before `end` of the context, as `clean` leaves it, are the answer; it is "" where
+        there is none.
         `answers` are the best spans that do not overlap, at most `top_k`, whether or not one of them is the answer.
 
         Raises:
@@ -69,7 +70,10 @@ class Answerer:
             [own.question for own in clean], [own.context for own in clean], self.tokenizer, self.shown
         )
         found = self.task.answers(self._seen(rows, top_k), top_k)
-        return [self._row(own, number, found[number], rows) for number, own in enumerate(clean)]
+        return [
+            self._row(given, own.context, number, found[number], rows)
+            for number, (given, own) in enumerate(zip(questions, clean, strict=True))
+        ]
 
     def _seen(self, rows: QuestionRows, top_k: int) -> list[np.ndarray]:
         """Returns what `QuestionAnswering.answers` takes."""
@@ -85,11 +89,13 @@ class Answerer:
             found = self.task.candidates({name: own.to(device) for name, own in batch.items()}, _SPANS * top_k)
         return tuple((own.float() if own.is_floating_point() else own).cpu().numpy() for own in found)
 
-    def _row(self, asked: Question, number: int, found: Answers, rows: QuestionRows) -> dict[str, Any]:
+    def _row(
+        self, asked: Question, context: str, number: int, found: Answers, rows: QuestionRows
+    ) -> dict[str, Any]:
         def spelled(answer: Answer) -> dict[str, Any]:
             text, start, end = "", 0, 0
             if answer.begin >= 0:
-                text, start, end = answer_text(asked.context, *rows.characters(number, answer.begin, answer.end))
+                text, start, end = answer_text(context, *rows.characters(number, answer.begin, answer.end))
             return {"answer": text, "start": start, "end": end, "probability": round(answer.probability, 6)}
 
         return {

@@ -16,7 +16,7 @@ from maskwright.core.terminal import console
 from maskwright.corpora.lines import lines_of
 from maskwright.export.check import EXACT, Outputs, Rows, compare, measure, metric_of, outputs_of, probes
 from maskwright.export.formats import FORMATS, Format
-from maskwright.export.graph import Exportable, TextOutputs, TokenLogits, WordLogits
+from maskwright.export.graph import Exportable, SpanLogits, TextOutputs, TokenLogits, WordLogits
 from maskwright.masking import Masked
 from maskwright.reports.summary import read
 from maskwright.run.ask import open_checkpoint
@@ -42,6 +42,8 @@ def export(cfg: DictConfig) -> Path:
     folder = _target(asked, saved)
     own, form = exportable(saved, asked.head), FORMATS[asked.format]
     own.about["license"] = asked.license
+    if own.kind not in form.kinds:
+        raise UserError(f"format={asked.format} cannot express a model that answers questions. Take format=hf.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -116,7 +118,7 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     task: Any = None if saved.place is not None else saved.task.float()
     labels = None if task is None or head == "tokens" else saved.labels
     if labels is not None:
-        module: Any = WordLogits(task) if labels.kind == "tags" else TextOutputs(task)
+        module: Any = {"tags": WordLogits, "answers": SpanLogits}.get(labels.kind, TextOutputs)(task)
         crf = task.crf if labels.kind == "tags" else None
         data = saved.settings.data.arguments
         reading = {key: data[key] for key in ("block_size", "truncate", "context") if key in data}
@@ -235,10 +237,11 @@ def _of_file(own: Exportable, path: Path, limit: int) -> Iterator[dict[str, torc
     """Yields batches of the texts of a file, cut to the length of a row.
 
     Raises:
-        UserError: it is empty, or tags are predicted, which need words.
+        UserError: it is empty, or more is needed than texts: the words of tags, or questions.
     """
-    if own.kind == "tags":
-        raise UserError("file: a run of task=tagging is compared on its validation split. Leave file at null.")
+    if own.kind in ("tags", "answers"):
+        what = "tagging" if own.kind == "tags" else "question_answering"
+        raise UserError(f"file: a run of task={what} is compared on its validation split. Leave file at null.")
     texts = (text for text in lines_of(path, "file") if text.strip())
     number = 0
     while some := list(islice(texts, min(_ROWS, limit - number))):
