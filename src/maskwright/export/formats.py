@@ -1,11 +1,10 @@
 """The formats that a model can be exported to."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from maskwright.export.check import Outputs
-from maskwright.export.graph import Exportable, Kind
+from maskwright.export.graph import Exportable
 from maskwright.export.hf import HuggingFace
 from maskwright.export.litert import LiteRT
 from maskwright.export.onnx import Onnx
@@ -16,11 +15,9 @@ class Format(Protocol):
 
     Attributes:
         quantizes: whether weights can be written with fewer bits.
-        kinds: what the heads that it can express predict.
     """
 
     quantizes: bool
-    kinds: Sequence[Kind]
 
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
         """Writes files into an empty folder.

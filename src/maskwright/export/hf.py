@@ -27,16 +27,19 @@ from maskwright.text.tokenizer import Tokenizer
 _CLASSES: dict[str, Any] = {
     "tokens": MaskwrightForMaskedLM,
     "class": MaskwrightForSequenceClassification,
+    "labels": MaskwrightForSequenceClassification,
     "value": MaskwrightForSequenceClassification,
     "tags": MaskwrightForTokenClassification,
 }
 AUTO = {  # what opens a folder, and the task of `transformers.pipeline`, by what is predicted
     "tokens": ("AutoModelForMaskedLM", "fill-mask"),
     "class": ("AutoModelForSequenceClassification", "text-classification"),
+    "labels": ("AutoModelForSequenceClassification", "text-classification"),
     "value": ("AutoModelForSequenceClassification", "text-classification"),
     "tags": ("AutoModelForTokenClassification", "token-classification"),
     "answers": ("AutoModelForQuestionAnswering", "question-answering"),
 }
+_PROBLEMS = {"labels": "multi_label_classification"}  # what transformers cannot tell by the number of labels
 _OWN = {Transformer: "transformer", LSTM: "lstm", CNN: "cnn", MLP: "mlp"}
 _ANSWERS = """
 import torch
@@ -59,7 +62,6 @@ class HuggingFace:
     """See `Format`."""
 
     quantizes = False
-    kinds = tuple(AUTO)
 
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
         _quiet()
@@ -93,7 +95,7 @@ class HuggingFace:
             given = {name: torch.from_numpy(value) for name, value in inputs.items()}
             positions = given.pop("positions") if whole and "cases" not in given else None
             if own.kind == "answers":
-                return _span_logits(own, model, **given).numpy()
+                return _span_logits(model, **given).numpy()
             logits: Tensor = model(**given).logits
             if positions is not None:
                 logits = logits.gather(1, positions[..., None].expand(-1, -1, logits.shape[-1]))
@@ -169,6 +171,7 @@ def _hub_labelled(own: Exportable) -> Any:
     config = type(encoder.model.config).from_dict(encoder.model.config.to_dict())
     names = dict(enumerate(own.labels.names))
     config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+    config.problem_type = _PROBLEMS.get(own.kind)
     try:
         model = getattr(transformers, AUTO[own.kind][0]).from_config(config, dtype=torch.float32)
         _take(model, encoder.model)
@@ -179,7 +182,9 @@ def _hub_labelled(own: Exportable) -> Any:
     ids = torch.arange(_TRIAL[0] * _TRIAL[1]).view(_TRIAL) % len(own.tokenizer)
     seen = torch.ones_like(ids)
     positions = [torch.arange(_TRIAL[1]).expand(_TRIAL)] if own.kind == "tags" else []
-    found, expected = model(ids, attention_mask=seen).logits, module(ids, seen, *positions)
+    types = [torch.ones_like(ids)] if own.has_types else []
+    given = {"token_type_ids": types[0]} if types else {}
+    found, expected = model(ids, attention_mask=seen, **given).logits, module(ids, seen, *positions, *types)
     same = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
     return model if same and _starts_differ(module) else None
 
@@ -196,12 +201,12 @@ def _hub_answers(own: Exportable) -> Any:
     module: Any = own.module
     config = type(encoder.model.config).from_dict(encoder.model.config.to_dict() | {"num_labels": 2})
     ids = torch.arange(_TRIAL[0] * _TRIAL[1]).view(_TRIAL) % len(own.tokenizer)
-    given = {"attention_mask": torch.ones_like(ids), "token_types": torch.zeros_like(ids)}
+    given = {name: torch.ones_like(ids) for name in own.inputs[1:]}
     try:
         model = transformers.AutoModelForQuestionAnswering.from_config(config, dtype=torch.float32).eval()
         _take(model, encoder.model)
         model.qa_outputs.load_state_dict(module.output.state_dict())
-        same = torch.allclose(_span_logits(own, model, input_ids=ids, **given), module(ids, **given), atol=1e-5)
+        same = torch.allclose(_span_logits(model, input_ids=ids, **given), module(ids, **given), atol=1e-5)
     except (ValueError, AttributeError, RuntimeError, TypeError):  # it has no such class, or another head
         same = False
     if not same:
@@ -212,10 +217,9 @@ def _hub_answers(own: Exportable) -> Any:
     return model
 
 
-def _span_logits(own: Exportable, model: Any, token_types: Tensor, **given: Tensor) -> Tensor:
+def _span_logits(model: Any, **given: Tensor) -> Tensor:
     """Returns the logits (B, T, 2) of a model of transformers; see `SpanLogits`."""
-    types = {"token_type_ids": token_types} if own.encoder.token_types else {}
-    found = model(**given, **types)
+    found = model(**given)
     return torch.stack([found.start_logits, found.end_logits], -1).float()
 
 
@@ -246,6 +250,7 @@ def _with_own_code(own: Exportable) -> Any:
     if own.labels is not None and own.labels.names:
         names = dict(enumerate(own.labels.names))
         config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+        config.problem_type = _PROBLEMS.get(own.kind)
     elif own.kind == "value":
         config.num_labels, config.problem_type = 1, "regression"
     model = _CLASSES[own.kind](config)
@@ -290,7 +295,8 @@ def _head_settings(own: Exportable) -> dict[str, Any]:
     if own.kind == "tags":
         return shared | {"crf": own.crf is not None, "case": module.case is not None, "tie_word_embeddings": False}
     scale = [1.0, 0.0] if module.scale is None else [float(part) for part in module.scale]
-    return shared | {"pooling": module.pool.kind, "scale": scale, "tie_word_embeddings": False}
+    own_settings = {"pooling": module.pool.kind, "scale": scale, "token_types": own.has_types}
+    return shared | own_settings | {"tie_word_embeddings": False}
 
 
 def _write_card(own: Exportable, folder: Path, own_code: bool) -> None:
@@ -301,10 +307,12 @@ def _write_card(own: Exportable, folder: Path, own_code: bool) -> None:
     if own.kind == "answers":  # transformers 5 has no pipeline of this task
         card.write(own, folder, _ANSWERS, ["library_name: transformers", f"pipeline_tag: {task}"], remarks)
         return
+    text = '{"text": "A text", "text_pair": "Another"}' if own.paired else '"A text"'
     called = {
         "tokens": f'pipe("Paris is the {own.tokenizer.special.get("mask", "[MASK]")} of France.")',
-        "class": 'pipe("A text", truncation=True)',
-        "value": 'pipe("A text", truncation=True, function_to_apply="none")',
+        "class": f"pipe({text}, truncation=True)",
+        "labels": f"pipe({text}, truncation=True, top_k=None)",
+        "value": f'pipe({text}, truncation=True, function_to_apply="none")',
         "tags": 'pipe("Ada went to London.")',
     }[own.kind]
     program = f"""

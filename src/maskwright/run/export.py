@@ -42,8 +42,6 @@ def export(cfg: DictConfig) -> Path:
     folder = _target(asked, saved)
     own, form = exportable(saved, asked.head), FORMATS[asked.format]
     own.about["license"] = asked.license
-    if own.kind not in form.kinds:
-        raise UserError(f"format={asked.format} cannot express a model that answers questions. Take format=hf.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -121,10 +119,21 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
         module: Any = {"tags": WordLogits, "answers": SpanLogits}.get(labels.kind, TextOutputs)(task)
         crf = task.crf if labels.kind == "tags" else None
         data = saved.settings.data.arguments
-        reading = {key: data[key] for key in ("block_size", "truncate", "context") if key in data}
+        shown = ("block_size", "truncate", "context", "stride", "longest_question")
+        reading = {key: data[key] for key in shown if key in data}
         reading["cleaning"] = cleaning_of(saved.config["data"])
+        is_pair = labels.kind == "answers" or saved.pair_columns is not None
         return Exportable(
-            labels.kind, module.eval(), task.encoder, tokenizer, labels, longest, crf, reading, about(saved)
+            labels.kind,
+            module.eval(),
+            task.encoder,
+            tokenizer,
+            labels,
+            longest,
+            crf,
+            reading,
+            about(saved),
+            is_pair,
         )
     if saved.head is None:
         raise UserError(
@@ -239,9 +248,11 @@ def _of_file(own: Exportable, path: Path, limit: int) -> Iterator[dict[str, torc
     Raises:
         UserError: it is empty, or more is needed than texts: the words of tags, or questions.
     """
-    if own.kind in ("tags", "answers"):
-        what = "tagging" if own.kind == "tags" else "question_answering"
-        raise UserError(f"file: a run of task={what} is compared on its validation split. Leave file at null.")
+    if own.kind == "answers" or own.paired:
+        what = "task=question_answering" if own.kind == "answers" else "pairs of texts"
+        raise UserError(f"file: a run of {what} is compared on its validation split. Leave file at null.")
+    if own.kind == "tags":
+        raise UserError("file: a run of task=tagging is compared on its validation split. Leave file at null.")
     texts = (text for text in lines_of(path, "file") if text.strip())
     number = 0
     while some := list(islice(texts, min(_ROWS, limit - number))):
