@@ -58,7 +58,7 @@ def test_rows_show_the_question_and_a_window_with_the_answer(tokenizer):
         assert batch["words"][row, 9] == -1
         covered |= set(range(first, first + length - 11))
         begin, end = batch["targets"][row]
-        if first <= 7 and 9 < first + length - 11:
+        if first <= 7 and first + length - 11 > 9:
             assert (begin - batch["shifts"][row], end - batch["shifts"][row]) == answer
         else:
             assert (begin, end) == (0, 0)

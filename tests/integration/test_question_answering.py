@@ -1,5 +1,7 @@
 """Questions about contexts, as users train, evaluate and ask."""
 
+import csv
+import itertools
 import json
 from pathlib import Path
 
@@ -17,7 +19,6 @@ from maskwright.run.saved import SavedRun
 from tests.conftest import ROOT, compose_command
 from tests.integration.test_micro_batches import check
 from tests.integration.test_resuming import SIX
-from tests.integration.test_train import losses
 from tests.programs import call
 from tests.questions import articles, rows
 
@@ -49,7 +50,7 @@ def answered(place, *overrides, tmp_path: Path) -> list[dict]:
 def test_what_was_trained_is_evaluated_and_asked(ask, tmp_path, capsys):
     result = ask(*LEARNS, pictures=True)
     metrics = result.metrics
-    assert metrics["test/f1"] > 0.3 >= 0.9 * metrics["test/exact_match"]
+    assert metrics["test/f1"] >= metrics["test/exact_match"] > 0.25
     assert result.objective == metrics["validation/f1"]
     assert "Best answers of a fixed length: exact_match" in " ".join(capsys.readouterr().out.split())
 
@@ -73,7 +74,7 @@ def test_what_was_trained_is_evaluated_and_asked(ask, tmp_path, capsys):
         assert row["answer"] == ONE[row["start"] : row["end"]] == row["answers"][0]["answer"]
         assert len(row["answers"]) == 3
         ends = sorted((own["start"], own["end"]) for own in row["answers"])
-        assert all(first[1] <= second[0] for first, second in zip(ends, ends[1:], strict=False))
+        assert all(first[1] <= second[0] for first, second in itertools.pairwise(ends))
         assert 0 < sum(own["probability"] for own in row["answers"]) + row["no_answer_probability"] < 1 + 1e-5
 
 
@@ -98,15 +99,13 @@ def test_every_format_holds_the_same_questions(ask, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(articles(60)))
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
     pq.write_table(pa.Table.from_pylist(own), tmp_path / "c.parquet")
-    import csv
-
     with (tmp_path / "d.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(own[0]))
         writer.writeheader()
         writer.writerows(row | {"answers": json.dumps(row["answers"])} for row in own)
     results = [ask("trainer.max_steps=3", source=path) for path in sorted(tmp_path.glob("[abcd].*"))]
     for result in results[1:]:
-        assert losses(result) == losses(results[0])
+        assert result.metrics["train/loss"] == results[0].metrics["train/loss"]
         assert result.metrics["test/f1"] == results[0].metrics["test/f1"]
 
 
@@ -175,7 +174,7 @@ def test_questions_without_an_answer(ask, tmp_path, capsys):
     assert saved.task.threshold == pytest.approx(threshold)
     again = evaluate(compose_command("evaluate", f"run={result.run_dir}", "hardware=cpu"))
     assert again == pytest.approx({name: result.metrics[name] for name in again})
-    own = (f"question='Where was Ada born?'", f"context='{ONE}'")
+    own = ("question='Where was Ada born?'", f"context='{ONE}'")
     [never] = answered(result.run_dir, *own, "no_answer_threshold=-1000", tmp_path=tmp_path)
     assert (never["answer"], never["start"], never["end"]) == ("", 0, 0)
     [always] = answered(result.run_dir, *own, "no_answer_threshold=1000", tmp_path=tmp_path)
@@ -271,7 +270,7 @@ def test_answers_that_are_not_in_their_context(ask, tmp_path, capsys):
         ({"question": 3}, r"line 1, holds 3 in 'question' \(data.question\), not text"),
         ({"answers": 3}, r"line 1, holds 3 in 'answers' \(data.answers\), where answers are expected"),
         ({"answers": {"text": ["a"], "answer_start": [1, 2]}}, "where answers are expected"),
-        ({"answers": None}, "questions of the train split have no answers|in one"),
+        ({"answers": None}, "1 of the .* questions of the .* split have no answers"),
     ],
 )
 def test_rows_that_are_no_questions(ask, tmp_path, change, told):

@@ -98,7 +98,7 @@ def best_baseline(training: Sequence[Asked], scored: Sequence[Asked]) -> AnswerB
     }
     name, length = max(found, key=lambda key: found[key])
     golds = [asked.answers for asked in scored]
-    if np.mean([not asked.answers for asked in chosen]) > found[name, length]:
+    if np.mean([not asked.answers for asked in chosen]) >= found[name, length]:
         said, answers = "no answer", [""] * len(scored)
     else:
         said = f"{name}, {length} of them"

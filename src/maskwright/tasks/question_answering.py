@@ -45,7 +45,7 @@ class QuestionAnswering(LabelledTask):
         task: see `LabelledTask`.
     Attributes:
         predicted: after an evaluation, the `Answers` of each question by its number.
-        no_answer_threshold: a scalar; NaN before it is known.
+        no_answer_threshold: a scalar; infinite where all questions are answered.
     """
 
     label_kind = "answers"
@@ -74,7 +74,7 @@ class QuestionAnswering(LabelledTask):
         self.hidden_part, self.longest_answer, self.given_threshold = masked, longest_answer, no_answer_threshold
         self.dropout = nn.Dropout(dropout)
         self.output = ReadoutLinear(self.encoder.hidden_size, 2)
-        self.register_buffer("no_answer_threshold", torch.tensor(torch.nan))
+        self.register_buffer("no_answer_threshold", torch.tensor(torch.inf))
 
     @property
     def threshold(self) -> float | None:
@@ -82,7 +82,7 @@ class QuestionAnswering(LabelledTask):
         if self.given_threshold is not None:
             return self.given_threshold
         found = float(self.no_answer_threshold)
-        return None if np.isnan(found) else found
+        return None if np.isinf(found) else found
 
     def forward(self, batch: dict[str, Tensor], input_ids: Tensor | None = None) -> Tensor:
         """Returns logits (B, T, 2) of where answers begin and end, -inf where they may not."""
