@@ -187,8 +187,9 @@ class QuestionAnswering(LabelledTask):
         return Baseline(float(np.log(rows.places).mean()), self.baseline_name)
 
     def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
-        """Also prints the scores of the best answers of a fixed length and the most confident errors, and writes
-        `predictions.jsonl`, and `answers.json`, which the official script of SQuAD scores."""
+        """Also prints the most confident errors, and the scores of the best answers of a fixed length, which it
+        writes into `baseline.json`; and writes `predictions.jsonl`, and `answers.json`, which the official script
+        of SQuAD scores."""
         super().report(split, metrics, data, folder)
         if self.threshold is not None:
             console().print(f"There is no answer where its score is more than {self.threshold:.4f} higher.")
@@ -199,11 +200,11 @@ class QuestionAnswering(LabelledTask):
                 f"Best answers of a fixed length: exact_match {found.exact_match:.4f}, f1 {found.f1:.4f} "
                 f"({found.rule})"
             )
+            _write_json(folder / "baseline.json", found._asdict())
         rows = self._rows(own, split)
         predictions.write(rows, folder)
         by_id = {row["id"]: row["predicted"] for row in rows if row["id"]}
-        text = json.dumps(by_id, ensure_ascii=False, indent=0) + "\n"
-        write_file(folder / "answers.json", lambda path: path.write_text(text, encoding="utf-8"))
+        _write_json(folder / "answers.json", by_id)
         wrong = (
             (" | ".join(dict.fromkeys(row["answers"])), row["predicted"], row["probability"], row["question"])
             for row in rows
@@ -227,6 +228,11 @@ class QuestionAnswering(LabelledTask):
                 self.predicted.items(), self._spelled(data, split, self.threshold), strict=True
             )
         ]
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, indent=0) + "\n"
+    write_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def _asked(data: Any, split: str) -> list[answer_baselines.Asked]:
