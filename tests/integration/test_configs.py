@@ -36,7 +36,7 @@ def with_labels(folder: Path) -> Path:
 
 
 @pytest.fixture
-def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
+def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
     """The overrides that an option needs to run without network."""
     wikitext = tmp_path / "wikitext"
     wikitext.mkdir()
@@ -46,7 +46,14 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
     from_csv = ["data=csv", f"data.source={reviews}"]
     from_films = [f"data.source={films}", "data.published=null"]
     from_names = ["data=conll", f"data.source={names}", "data.published=null"]
+    shares = ("data.splits.validation=0.2", "data.splits.test=0.2", "data.published=null")
+    from_squad = ["data=squad", f"data.source={squad}", *shares]
+    small_windows = ["data.stride=4", "data.longest_question=12"]
     return {
+        ("data", "squad"): from_squad[1:],
+        ("data/batches", "questions"): [*from_squad, *small_windows, "task=question_answering"],
+        ("task", "question_answering"): [*from_squad, *small_windows],
+        ("experiment", "squad_minilm"): [*from_squad, *small_windows, f"init_from={hub_model}"],
         ("data", "csv"): [f"data.source={reviews}"],
         ("data", "mixture"): [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],
         ("data", "imdb"): from_films,
@@ -165,7 +172,19 @@ def test_the_help_lists_every_group_and_option():
         assert re.search(rf"\b{option}\b", found[0]), (group, option)
 
 
-COMMANDS = ["train", "mask", "evaluate", "predict", "score", "fill", "generate", "explain", "export", "serve"]
+COMMANDS = [
+    "train",
+    "mask",
+    "evaluate",
+    "predict",
+    "answer",
+    "score",
+    "fill",
+    "generate",
+    "explain",
+    "export",
+    "serve",
+]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

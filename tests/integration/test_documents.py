@@ -15,6 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from maskwright.cli import known
+from maskwright.run.answer import run_answer
 from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.explain import run_explain
 from maskwright.run.export import export
@@ -66,16 +67,25 @@ INSTEAD = {
 
 
 @pytest.fixture(scope="module")
-def labelled(films, names, reviews, tmp_path_factory) -> dict[str, list[str]]:
+def labelled(films, names, reviews, squad, hub_model, tmp_path_factory) -> dict[str, list[str]]:
     """Local data in place of data sets on the hub."""
     glue = tmp_path_factory.mktemp("data") / "glue"
     for config in ("cola", "rte", "stsb"):
         write_glue(glue, config)
+    questions = [
+        f"data.source={squad}",
+        "data.published=null",
+        "data.splits.validation=0.2",
+        "data.splits.test=0.2",
+    ]
+    questions += ["data.stride=4", "data.longest_question=12"]
     return {
         "data=imdb": [f"data.source={films}", "data.published=null"],
         "data=conll": [f"data.source={names}", "data.published=null"],
         "data=csv": [f"data.source={reviews}"],
         "data=glue": [f"data.source={glue}"],
+        "data=squad": questions,
+        "experiment=squad_minilm": [*questions, f"init_from={hub_model}"],
     }
 
 
@@ -127,6 +137,21 @@ def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     for name, value in metrics.items():
         assert value == pytest.approx(trained.metrics[name], rel=1e-5)
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
+
+
+def test_documented_questions_are_answered(run, labelled, squad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained = run("task=question_answering", "data=squad", *labelled["data=squad"], "trainer.max_steps=1")
+    row = {"question": "Where was Ada born?", "context": "Ada was born in London."}
+    Path("questions.jsonl").write_text(json.dumps(row) + "\n")
+    commands = shown(r"python src/answer\.py ")
+    assert len(commands) >= 3
+    for command in commands:
+        given = [o for o in shlex.split(command)[2:] if not o.startswith("run=")]
+        own = [f"run={trained.run_dir}", "hardware=cpu", "overwrite=true"]
+        answered = compose_command("answer", *own, *quoted(given, str(ROOT / "conf"), "answer"))
+        assert run_answer(answered) == 1
+    assert "answer" in json.loads(Path("answers.jsonl").read_text())
 
 
 def test_documented_comparisons_run(run, corpus, labelled, tmp_path):

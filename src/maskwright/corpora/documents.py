@@ -40,6 +40,17 @@ SCHEMA = pa.schema(
         "document": pa.int32(),
         # of a text that may have several labels
         "labels": pa.list_(pa.string()),
+        # of a question about the last context before it, its name, its answers, and of each the first character in
+        # the context and the one after its last, -1 where the context does not hold it; null of other texts
+        "question": pa.struct(
+            {
+                "id": pa.string(),
+                "answers": pa.list_(pa.string()),
+                "begins": pa.list_(pa.int32()),
+                "ends": pa.list_(pa.int32()),
+                "moved": pa.int32(),
+            }
+        ),
     }
 )
 

@@ -10,6 +10,7 @@ from maskwright.core.errors import UserError
 from maskwright.corpora import hub
 from maskwright.corpora.decoding import COMPRESSED, ending
 from maskwright.corpora.labels import ANY, Labelled, Spelling, Tagged
+from maskwright.corpora.questions import Asked
 from maskwright.corpora.rows import SECOND, Columns, Format, texts_of
 from maskwright.corpora.tables import READERS, class_names, is_readable
 
@@ -23,7 +24,7 @@ def read(
     document: str,
     spelling: Spelling = ANY,
     form: Format | None = None,
-) -> Iterator[str | Labelled | Tagged]:
+) -> Iterator[str | Labelled | Tagged | Asked]:
     """Yields the documents of one file, with labels or tags where `columns` names their column.
 
     Args:
@@ -56,7 +57,7 @@ def read(
 
 def _with_datasets(
     path: Path, columns: Columns, document: str, spelling: Spelling, unlabelled: bool
-) -> Iterator[str | Labelled | Tagged]:
+) -> Iterator[str | Labelled | Tagged | Asked]:
     """Yields the documents of a file of another format, such as .arrow, if `datasets` reads it."""
     try:
         rows = hub.open_file(path)

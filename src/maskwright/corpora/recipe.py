@@ -132,6 +132,9 @@ def source_recipe(
     delimiter: str | None = None,
     header: bool = True,
     label_names: Mapping[Any, Any] | None = None,
+    question: str | int | None = None,
+    answers: str | int | None = None,
+    article: str | int | None = None,
 ) -> SourceRecipe:
     """Returns the recipe that a config describes for one source; see `Source` and `SourceRecipe`."""
     where = Source(
@@ -147,6 +150,9 @@ def source_recipe(
         delimiter,
         header,
         None if label_names is None else {spelled(old): spelled(new) for old, new in label_names.items()},
+        question,
+        answers,
+        article,
     )
     names = None if published_as is None else tuple(published_as)
     return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published, names)

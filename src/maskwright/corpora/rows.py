@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.column_layout import DOCUMENT
 from maskwright.corpora.labels import Labelled, Spelling, Tagged, label_of, labels_of, tagged
+from maskwright.corpora.questions import Asked, asked
 
 Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
 Columns = Mapping[str, str | int]  # from keys of the config to names of columns, or to their numbers from 1
 SECOND = "data.column, the second"  # the key of the second text of a pair
 ONE_OF_SEVERAL = "data.label: "  # what the keys of several columns of labels begin with
 
+_MAY_LACK = ("data.id", "data.article")
 _PAIRS = (  # columns of two texts, as published data sets name them
     ("premise", "hypothesis"),
     ("sentence1", "sentence2"),
@@ -43,7 +45,8 @@ def positions(
 ) -> list[int | None]:
     """Returns where the columns that the config names are among those that exist.
 
-    It is None for labels and tags that are missing, if they may be.
+    It is None for labels, tags and answers that are missing, if they may be, and for names of questions and of
+    articles that are.
 
     A number that is no name counts columns, from 1.
 
@@ -61,7 +64,7 @@ def positions(
             found.append(present.index(name))
         elif name.isdecimal() and 1 <= int(name) <= len(present):
             found.append(int(name) - 1)
-        elif unlabelled and key.startswith(("data.label", "data.tags")):
+        elif key in _MAY_LACK or (unlabelled and key.startswith(("data.label", "data.tags", "data.answers"))):
             found.append(None)
         else:
             pair = next((pair for pair in _PAIRS if {*pair} <= {*present}), None)
@@ -125,8 +128,9 @@ def texts_of(
     class_names: Mapping[str, list[str]],
     spelling: Spelling,
     unlabelled: bool = False,
-) -> Iterator[str | Labelled | Tagged]:
-    """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags.
+) -> Iterator[str | Labelled | Tagged | Asked]:
+    """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags, and as
+    questions where it names those.
 
     The first tagged text opens a document, and so does each one after a row that holds `DOCUMENT` alone.
 
@@ -139,6 +143,9 @@ def texts_of(
     """
     if "data.tags" in columns:
         yield from _tagged_texts(rows, class_names, spelling)
+        return
+    if "data.question" in columns:
+        yield from (asked(dict(zip(columns, values, strict=True)), columns, where) for where, values in rows)
         return
     several = [column for key, column in columns.items() if key.startswith(ONE_OF_SEVERAL)]
     names = class_names.get("data.label")

@@ -20,6 +20,7 @@ from maskwright.corpora import (
 )
 from maskwright.corpora.decoding import unreadable
 from maskwright.corpora.labels import Labelled, Spelling, Tagged
+from maskwright.corpora.questions import Asked
 from maskwright.corpora.rows import Format, columns_of, listed, texts_of
 from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
 
@@ -60,6 +61,9 @@ class Source:
         scheme: of the tags; None is found out by `with_scheme`.
         encoding, delimiter, header: see `Format`.
         label_names: other names of labels, by the names that the data has.
+        question, answers: the columns of questions about the contexts in `column`, and of their answers, see
+            `questions.asked`; a column `id` is read too, if there is one.
+        article: the column of the article that a context is a part of, if the data has it.
         part: the files that are read, of a source that `only` has cut; None reads all.
     """
 
@@ -75,6 +79,9 @@ class Source:
     delimiter: str | None = None
     header: bool = True
     label_names: Mapping[str, str] | None = None
+    question: str | int | None = None
+    answers: str | int | None = None
+    article: str | int | None = None
     part: Part | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +94,13 @@ class Source:
         if self.tags is not None and self.label is not None:
             raise UserError("data.tags and data.label are both set; a text has tags for its words, or a label.")
         check_scheme(self.scheme)
+        if (self.question is None) != (self.answers is None):
+            raise UserError(
+                f"data.question={self.question} and data.answers={self.answers} name the columns of questions and "
+                "of their answers. Set both, or none."
+            )
+        if self.question is not None and (self.label is not None or self.tags is not None):
+            raise UserError("data.question is set, and data.label or data.tags too. A question has answers alone.")
         if self.label is not None and self.document != "row":
             raise UserError(f"data.label={self.label} labels rows; set data.document=row.")
         self._check_columns()
@@ -159,7 +173,8 @@ class Source:
         written = [self.encoding, self.delimiter, self.header, sorted((self.label_names or {}).items())]
         # without `labels`: they only refuse other labels, which is done again where documents are read from disk
         of_tags = None if self.tags is None else [self.tags, self.scheme, tag_schemes.of_labels(self.labels)]
-        return [here.kind, where, self.config, self.column, self.document, of_tags, self.label, written]
+        found = [here.kind, where, self.config, self.column, self.document, of_tags, self.label, written]
+        return found if self.question is None else [*found, self.question, self.answers, self.article]
 
     def with_scheme(self, training: str) -> "Source":
         """Returns the source with the scheme of its tags, if it has any.
@@ -179,18 +194,22 @@ class Source:
         tags = (text.tags for text in texts if isinstance(text, Tagged) and text.tags is not None)
         return replace(self, scheme=find_scheme(tags, self.labels))
 
-    def read(self, split: str, unlabelled: bool = False) -> Iterator[str | Labelled | Tagged]:
+    def read(self, split: str, unlabelled: bool = False) -> Iterator[str | Labelled | Tagged | Asked]:
         """Yields the raw documents of one split of the source.
 
         Files have splits where names of files or folders say so, see `listing`; else the single split `train`.
 
         Args:
-            unlabelled: whether the column of labels or tags may be missing, as in published tests.
+            unlabelled: whether the column of labels, tags or answers may be missing, as in published tests.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
         here = self._found
         named = columns_of(self.column, self.label, self.tags)
+        if self.question is not None:
+            of_questions = {"data.question": self.question, "data.answers": self.answers}
+            of_questions |= {"data.article": self.article, "data.id": "id"}
+            named |= {key: column for key, column in of_questions.items() if column is not None}
         if here.kind in _OF_HUB:
             name = str(self.source if here.place is None else here.place)
             part = None if self.part is None else self.part.by_split.get(split, [])
@@ -229,7 +248,7 @@ class Source:
 
     def _file(
         self, here: found.Found, path: Path, named: dict[str, Any], form: Format
-    ) -> Iterator[str | Labelled | Tagged]:
+    ) -> Iterator[str | Labelled | Tagged | Asked]:
         if here.kind == "dump":
             yield from wikimedia.read(path)
         elif here.kind == "columns":

@@ -64,7 +64,7 @@ class Corpus(LightningDataModule):
         sources: several sources by name, each with the settings below. None of these is then given for the corpus
             itself, except `labels`, which applies to all sources.
         source, config, column, document, tags, label, labels, scheme: see `Source`.
-        encoding, delimiter, header, label_names: see `Source`.
+        encoding, delimiter, header, label_names, question, answers, article: see `Source`.
         cleaning, splits, limit, published, published_as: see `SourceRecipe`.
     Raises:
         UserError: the settings do not fit together.
@@ -110,6 +110,9 @@ class Corpus(LightningDataModule):
         delimiter: str | None = None,
         header: bool = True,
         label_names: dict[str | int | float | bool, str | int | float] | None = None,
+        question: str | int | None = None,
+        answers: str | int | None = None,
+        article: str | int | None = None,
     ):
         given = locals()
         super().__init__()

@@ -9,7 +9,7 @@ import numpy as np
 from maskwright.corpora.labels import kinds_of
 from maskwright.text.tokens import entropy
 
-LabelKind = Literal["class", "labels", "value", "tags"]
+LabelKind = Literal["class", "labels", "value", "tags", "answers"]
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,11 @@ class LabelSpec:
     """The names of labels, and statistics of those of the training split.
 
     Args:
-        kind: what is labelled: a text with a `class`, a text with any number of `labels`, a text with a `value`, or
-            each word with one of `tags`.
+        kind: what is labelled: a text with a `class`, a text with any number of `labels`, a text with a `value`,
+            each word with one of `tags`, or a question with `answers` in its context.
         names: of the C classes or tags, in the order of their numbers; empty where values are predicted.
-        counts: (C,) how often each occurs in training; None where that is unknown.
+        counts: (C,) how often each occurs in training; of answers, how many questions have one, and how many have
+            none. None where that is unknown.
         mean, std: of the values in training; `std` is 0 where all are the same.
         entities: whether tags are those of entities, in IOB2; if not, each is a label of its own.
         texts: how many texts in training there are, of `labels`; None where that is unknown.

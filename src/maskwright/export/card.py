@@ -22,7 +22,7 @@ def write(
         front = [*front, f"license: {own.about['license']}"]
     lines = ["---", *front, "tags: [maskwright]", "---", "", f"# {own.about['name']}", ""]
     what = _WHAT[own.kind]
-    if own.paired:
+    if own.paired and own.kind != "answers":
         what = what.replace("of texts", "of pairs of texts").replace("a text", "a pair of texts")
     lines += [
         f"{what}, trained with Maskwright.",
@@ -48,6 +48,7 @@ _WHAT = {
     "labels": "A model that predicts which labels a text has",
     "value": "A model that predicts a number for a text",
     "tags": "A tagger of words",
+    "answers": "A model that finds the answer to a question in a text",
 }
 
 

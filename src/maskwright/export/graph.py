@@ -18,13 +18,14 @@ from maskwright.models.layers.crf import LinearChainCRF
 from maskwright.models.layers.gather import gather
 from maskwright.text.tokenizer import Tokenizer
 
-Kind = Literal["tokens", "class", "labels", "value", "tags"]
+Kind = Literal["tokens", "class", "labels", "value", "tags", "answers"]
 INPUTS: dict[str, tuple[str, ...]] = {
     "tokens": ("input_ids", "attention_mask", "positions"),
     "class": ("input_ids", "attention_mask"),
     "labels": ("input_ids", "attention_mask"),
     "value": ("input_ids", "attention_mask"),
     "tags": ("input_ids", "attention_mask", "positions"),
+    "answers": ("input_ids", "attention_mask"),
 }
 """The arguments of the modules below by what they predict, all int64: ids (B, T), 1 at tokens and 0 at padding
 (B, T), and positions (B, K). Tags that depend on the case of words take `cases` (B, K) too, and what is predicted
@@ -74,19 +75,31 @@ class WordLogits(nn.Module):
         return self.output(hidden).float()
 
 
+class SpanLogits(nn.Module):
+    """Logits (B, T, 2) of where an answer begins and ends, at all positions."""
+
+    def __init__(self, task: Any):
+        super().__init__()
+        self.encoder, self.output = task.encoder, task.output
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        types = {} if token_type_ids is None else {"token_types": token_type_ids}
+        return self.output(self.encoder(input_ids, attention_mask.bool(), **types)).float()
+
+
 @dataclass(frozen=True)
 class Exportable:
     """An encoder with one head, in evaluation mode on the CPU in float32, and what belongs to them.
 
     Attributes:
         kind: what the head predicts.
-        module: of `TokenLogits`, `TextOutputs` or `WordLogits`.
+        module: of `TokenLogits`, `TextOutputs`, `WordLogits` or `SpanLogits`.
         labels: of the head; None where it predicts tokens.
         max_length: the most positions of a row, special tokens included; None if there is no limit.
         about: what describes it: its `name`, the settings of its `model`, `facts` by their titles, its `license`.
         reading: how texts are cleaned (`cleaning`) and cut into rows, see `data.unlabelled.rows_of_inputs`.
         crf: what makes sequences of tags of the scores of words; None if the best score of each word wins.
-        paired: whether something is predicted of pairs of texts.
+        paired: whether something is predicted of pairs of texts, or of a question and a context.
     """
 
     kind: Kind
@@ -117,7 +130,7 @@ def refuse_pairs(form: str, own: Exportable) -> None:
     if own.paired:
         raise UserError(
             f"format={form} is written for single texts alone, and this run learned from pairs. Set format=hf, "
-            "whose pipeline takes a text and a text_pair."
+            "which writes what reads two."
         )
 
 

@@ -19,7 +19,7 @@ from maskwright.inference.masked_model import MaskedModel
 from maskwright.run.output import STDOUT, Row, Rows, checked_output, lines, stdout_for_rows
 from maskwright.run.predictor import one_device
 from maskwright.run.saved import SavedRun
-from maskwright.settings.commands import AskSettings
+from maskwright.settings.commands import AskSettings, ModelSettings
 
 STDIN = "-"
 WINDOW = 256  # texts that are asked about, and written, together
@@ -39,7 +39,7 @@ class Texts(NamedTuple):
     identity: object
 
 
-def open_saved(asked: AskSettings) -> SavedRun:
+def open_saved(asked: ModelSettings) -> SavedRun:
     """Opens the run or the model of the hub that the command names.
 
     Raises:
@@ -180,7 +180,7 @@ def answer(
 
 def deliver(
     rows: Rows[Any],
-    asked: AskSettings,
+    asked: ModelSettings,
     saved: SavedRun,
     show: Callable[[Sequence[Row], TextIO], None],
     given: object,

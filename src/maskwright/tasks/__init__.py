@@ -5,6 +5,7 @@ from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.mlm import MaskedLanguageModeling
 from maskwright.tasks.multilabel import MultiLabel
+from maskwright.tasks.question_answering import QuestionAnswering
 from maskwright.tasks.regression import Regression
 from maskwright.tasks.rtd import ReplacedTokenDetection
 from maskwright.tasks.span_boundary import SpanBoundary
@@ -20,6 +21,7 @@ __all__ = [
     "MaskedLanguageModeling",
     "Metric",
     "MultiLabel",
+    "QuestionAnswering",
     "Regression",
     "ReplacedTokenDetection",
     "SpanBoundary",
