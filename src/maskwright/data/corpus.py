@@ -3,6 +3,8 @@
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,11 +21,18 @@ from maskwright.core.distributed import Rank, rank_of
 from maskwright.core.engines import Engine, Preparation
 from maskwright.core.errors import UserError
 from maskwright.core.paths import cache_folder
-from maskwright.core.types import NameOrShare, PathText, PositiveCount
-from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
+from maskwright.core.types import NameOrShare, PathText, PositiveCount, PositiveRate
+from maskwright.corpora.documents import (
+    open_documents,
+    open_table,
+    prepare_documents,
+    read_findings,
+    shard_folders,
+)
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.recipe import SOURCE_KEYS, Recipe, SourceSettings
+from maskwright.corpora.recipe import SOURCE_KEYS, Recipe, ReplaySettings, SourceSettings
+from maskwright.corpora.sharding import sharded
 from maskwright.corpora.splits import SPLITS
 from maskwright.corpora.tag_schemes import Scheme
 from maskwright.data.encode import encode
@@ -61,8 +70,10 @@ class Corpus(LightningDataModule):
         workers: processes that load batches; 0 loads in the training process.
         preparation: what prepares the corpus.
         annotations: numbers for tokens beyond their ids, which each batch holds by the names of the annotations.
-        sources: several sources by name, each with the settings below. None of these is then given for the corpus
-            itself, except `labels`, which applies to all sources.
+        sources: several sources by name, each with the settings below and a `weight`. None of these is then given
+            for the corpus itself, except `labels`, which applies to all sources.
+        temperature: of the sizes of sources without weights, see `Proportions`.
+        replay: one more source, of general text: its settings, and its `share` of what is seen in training.
         source, config, column, document, tags, label, labels, scheme: see `Source`.
         encoding, delimiter, header, label_names: see `Source`.
         cleaning, splits, limit, published, published_as: see `SourceRecipe`.
@@ -93,6 +104,8 @@ class Corpus(LightningDataModule):
         preparation: Preparation | None = None,
         annotations: Sequence[Annotation] = (),
         sources: dict[str, SourceSettings] | None = None,
+        temperature: PositiveRate = 1.0,
+        replay: ReplaySettings | None = None,
         source: PathText | list[PathText] | None = None,
         config: str | None = None,
         column: str | int | list[str | int] = "text",
@@ -113,7 +126,7 @@ class Corpus(LightningDataModule):
     ):
         given = locals()
         super().__init__()
-        self.recipe = Recipe.of({key: given[key] for key in ("sources", *SOURCE_KEYS)})
+        self.recipe = Recipe.of({key: given[key] for key in ("sources", "temperature", "replay", *SOURCE_KEYS)})
         self.choice = tokenizer
         self.id_type, self.seed = id_type, seed
         self.cache = cache_folder(cache_dir)
@@ -198,6 +211,27 @@ class Corpus(LightningDataModule):
             [text[first:last] for first, last in zip(own[::2], own[1::2], strict=True)]
             for text, own in zip(table.column("text").to_pylist(), edges, strict=True)
         ]
+
+    @cached_property
+    def source_names(self) -> list[str]:
+        """The names of the sources whose documents are known apart, in order; a single one has the name ""."""
+        shards = sharded(self.recipe)
+        return [*self.recipe.sources] if len(shards) > 1 else [shards[0][0]]
+
+    def runs(self, split: str) -> list[tuple[int, int]]:
+        """Returns the tokens [first, last) of a split that are of each of `source_names`."""
+        tokens, shards = self.tokens[split], sharded(self.recipe)
+        if len(self.source_names) == 1:
+            return [(0, len(tokens.ids))]
+        documents = dict.fromkeys(self.source_names, 0)
+        for (name, _), folder in zip(shards, shard_folders(self.documents_folder), strict=True):
+            documents[name] += open_table(folder, split).num_rows
+        ends = [0, *(int(tokens.ends[last - 1]) if last else 0 for last in np.cumsum([*documents.values()]))]
+        return [*pairwise(ends)]
+
+    def evaluated_sources(self, split: str) -> list[str]:
+        """Returns the names of the sources that have metrics of their own in an evaluation, in a fixed order."""
+        return []
 
     @property
     def tagged(self) -> bool:

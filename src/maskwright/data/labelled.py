@@ -77,6 +77,11 @@ class LabelledData(Corpus):
         self.block_size, self.tokens_per_batch = block_size, tokens_per_batch
         self.evaluation_tokens_per_batch = evaluation_tokens_per_batch
         key = "tags" if target == "tags" else "label"
+        if not self.recipe.proportions.are_sizes:
+            raise UserError(
+                "Labelled examples are all seen once in an epoch. Leave weights of sources, data.temperature and "
+                "data.replay to task=mlm."
+            )
         sources = [own.source for own in self.recipe.sources.values()]
         if any(getattr(source, key) is None for source in sources):
             raise UserError(

@@ -67,12 +67,19 @@ def _changes(before: dict[str, Any], now: dict[str, Any], start: str | None) -> 
 
     def parts(config: Mapping[str, Any], folder: str | None = None) -> dict[str, Any]:
         config = config if folder is None else with_paths(config, lambda name: at(folder, name))
-        return {key: get(config, key) for key in _EXPERIMENT}
+        return {key: _followed(get(config, key)) if key == "data" else get(config, key) for key in _EXPERIMENT}
 
     here = str(Path.cwd())
     moved = {change.key for change in changes(parts(before, start or here), parts(now, here))}
     found = changes(parts(before), parts(now))
     return [change for change in found if change.key in moved and change.key not in _NO_PART]
+
+
+def _followed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the group `data` without what says nothing, and older runs do not have."""
+    replays = (data.get("replay") or {}).get("source") is not None
+    silent = ["replay"] * (not replays) + ["temperature"] * (data.get("temperature") == 1)
+    return {key: value for key, value in data.items() if key not in silent}
 
 
 def _allowed(key: str, allowed: Sequence[str]) -> bool:

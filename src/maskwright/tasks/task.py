@@ -17,6 +17,7 @@ from maskwright.core import hashing, sharding
 from maskwright.core.distributed import from_main, rank_of, sum_over_ranks
 from maskwright.core.renamed import with_new_shapes
 from maskwright.core.terminal import console
+from maskwright.corpora.recipe import REPLAY
 from maskwright.data.batching import STEP
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
@@ -84,6 +85,7 @@ class Task(LightningModule):
         self.head = None
         self.labels = None
         self.means = Means(self.averaged)
+        self._of_sources: dict[str, Means] = {}  # of the sources of the data that is evaluated
         self._totals: dict[str, Tensor] = {}  # of the current step
         self._logged: dict[str, Tensor] = {}
         self._tokens_of_step = torch.zeros(())
@@ -223,8 +225,34 @@ class Task(LightningModule):
         share = value.detach() / self.trainer.accumulate_grad_batches
         self._logged[name] = self._logged[name] + share if name in self._logged else share
 
+    def source_metrics(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the metrics of one source of the data by name, from the means of what `evaluate` returns."""
+        return means
+
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self.means.update(*self.evaluate(batch))
+        values, count = self.evaluate(batch)
+        source = self._source(batch)
+        if source in self._of_sources:
+            self._of_sources[source].update(values, count)
+        if source != REPLAY:
+            self.means.update(values, count)
+
+    def _source(self, batch: dict[str, Tensor]) -> str:
+        """Returns the name of the source that an evaluation batch is of; "" if there is only one."""
+        if "source" not in batch:
+            return ""
+        return self.trainer.datamodule.source_names[int(batch["source"][0])]  # type: ignore[attr-defined]
+
+    def on_validation_epoch_start(self) -> None:
+        self._begin_evaluation("validation")
+
+    def on_test_epoch_start(self) -> None:
+        self._begin_evaluation("test")
+
+    def _begin_evaluation(self, split: str) -> None:
+        evaluated = getattr(self.trainer, "datamodule", None)
+        names = evaluated.evaluated_sources(split) if isinstance(evaluated, Corpus) else ()
+        self._of_sources = {name: Means(self.averaged).to(self.device) for name in names}
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)
@@ -237,6 +265,9 @@ class Task(LightningModule):
 
     def _log_evaluation(self, split: str) -> None:
         values = {f"{split}/{name}": value for name, value in self.evaluation_metrics(split).items()}
+        for source, means in self._of_sources.items():
+            own = self.source_metrics(means.compute())
+            values |= {f"{split}/{source}/{name}": value for name, value in own.items()}
         if self.trainer.loggers:  # the x axis of a dashboard
             values[TOKENS] = torch.as_tensor(self.tokens).float()
         # all ranks have the same values; without `sync_dist`, Lightning would warn that they may differ
