@@ -78,6 +78,7 @@ WITHOUT = {
     "experiment=conll_minilm": _PACKED,
     "experiment=films_mini": ("data.source",),
     "experiment=imdb_mini": _PACKED,
+    "experiment=adapt": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
 }
 
 

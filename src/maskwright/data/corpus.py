@@ -31,7 +31,7 @@ from maskwright.corpora.documents import (
 )
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.recipe import SOURCE_KEYS, Recipe, ReplaySettings, SourceSettings
+from maskwright.corpora.recipe import REPLAY, SOURCE_KEYS, Recipe, ReplaySettings, SourceSettings
 from maskwright.corpora.sharding import sharded
 from maskwright.corpora.splits import SPLITS
 from maskwright.corpora.tag_schemes import Scheme
@@ -39,7 +39,7 @@ from maskwright.data.encode import encode
 from maskwright.data.label_spec import LabelSpec
 from maskwright.data.loader import Batched, Collate, make_loader
 from maskwright.data.prepare import IdType, prepare_annotation, prepare_tokenizer, prepare_tokens
-from maskwright.data.remarks import check_learnable, remarks_on
+from maskwright.data.remarks import check_learnable, remarks_on, remarks_on_extension
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
 from maskwright.text.tokens import Tokens
 
@@ -154,7 +154,7 @@ class Corpus(LightningDataModule):
         with self._timed("documents"):
             documents = prepare_documents(self.recipe, cache, engine)
         with self._timed("tokenizer"):
-            tokenizer = prepare_tokenizer(cache, self.choice, documents)
+            tokenizer = prepare_tokenizer(cache, self.choice, documents, self._own_documents(documents))
         self.documents_folder, self.tokenizer_folder = documents, tokenizer
         self.tokenizer = Tokenizer.load(tokenizer)
         if self.id_type == "uint16" and len(self.tokenizer) > 2**16:
@@ -170,6 +170,13 @@ class Corpus(LightningDataModule):
                     cache, annotation, documents, folder, tokenizer, engine.pool
                 )
         return folder
+
+    def _own_documents(self, documents: Path) -> int | None:
+        """Returns how many training documents are not replayed; None if none are."""
+        if REPLAY not in self.recipe.sources:
+            return None
+        folders = zip(sharded(self.recipe), shard_folders(documents), strict=True)
+        return sum(open_table(own, "train").num_rows for (name, _), own in folders if name != REPLAY)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -255,7 +262,11 @@ class Corpus(LightningDataModule):
         """Returns what a user should know about the corpus before a model is trained on it."""
         spelled = self.tokenizer.special.get("unk")
         unknown = None if spelled is None else self.tokenizer.backend.token_to_id(spelled)
-        return remarks_on(self.recipe, self.findings, self.tokens, unknown)
+        asked = self.choice.extend if isinstance(self.choice, Pretrained) else 0
+        return [
+            *remarks_on(self.recipe, self.findings, self.tokens, unknown),
+            *(remarks_on_extension(self.tokenizer, asked) if asked else ()),
+        ]
 
     def sample(self, number: int) -> dict[str, Tensor]:
         """Returns at most `number` examples, spread over the training split, as a batch of the first epoch."""

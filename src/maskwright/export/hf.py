@@ -214,7 +214,8 @@ def _encoder_settings(own: Exportable) -> dict[str, Any]:
             "LSTMs, CNNs, MLPs and models of the hub."
         )
     settings = dict(own.about["model"])
-    settings.pop("reinitialize", None)
+    for name in ("reinitialize", "lora"):
+        settings.pop(name, None)
     return {
         "encoder_kind": _OWN[type(encoder)],
         "encoder": {"vocabulary_size": len(encoder.embedding.weight), **settings},

@@ -12,7 +12,7 @@ from maskwright.models.attention_weights import recorded_attention
 from maskwright.models.layers.attention_mask import AttentionMask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 
 class Encoder(Protocol):
@@ -30,6 +30,7 @@ class Encoder(Protocol):
         uses_all_parameters: whether each hidden state depends on all parameters, a pooler among them.
         can_be_sharded: whether its layers work with weights that are gathered while a layer computes (FSDP2).
         learns_from_counts: whether it has tables of probabilities, which optimizer=em learns, and no other weights.
+        frozen_weights: the names of weights that never learn, because adapters do in their place.
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -41,6 +42,7 @@ class Encoder(Protocol):
     uses_all_parameters: bool
     can_be_sharded: ClassVar[bool]
     learns_from_counts: ClassVar[bool]
+    frozen_weights: "Collection[str]"
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -75,6 +77,9 @@ class Encoder(Protocol):
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         """The attention weights (B, N, T, T) of each layer for input_ids (B, T); empty if there are none."""
 
+    def vocabulary_grew(self) -> None:
+        """Is called after rows were added to the embedding."""
+
     def save_architecture(self, run_dir: Path) -> None:
         """Writes what is needed, besides a checkpoint and the settings, to build the encoder again."""
 
@@ -106,6 +111,7 @@ class BaseEncoder(nn.Module):
     head_size: int | None = None
     unexpected_keys: "Sequence[str]" = ()
     uses_all_parameters: bool = True
+    frozen_weights: "Collection[str]" = ()
     hidden_size: int
     layers: nn.ModuleList
 
@@ -152,6 +158,9 @@ class BaseEncoder(nn.Module):
 
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         return recorded_attention(self, input_ids)
+
+    def vocabulary_grew(self) -> None:
+        """Nothing depends on the number of tokens."""
 
     def save_architecture(self, run_dir: Path) -> None:
         """Writes nothing: settings and weights are sufficient."""

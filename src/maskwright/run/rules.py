@@ -14,7 +14,7 @@ from maskwright.run.assemble import check_further, task_spec
 from maskwright.settings.build import build, find_target, takes
 from maskwright.settings.commands import EVALUATION_MASKS, TrainSettings
 from maskwright.settings.component import Component
-from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
+from maskwright.settings.declared import brings_tokenizer, lora_of, trains_tokenizer
 from maskwright.settings.signature import parameters
 from maskwright.tasks.evaluation_masks import METRICS as MASKED_METRICS
 
@@ -236,6 +236,8 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
             hardware.precision in ("16-mixed", "64-true")
         ),
         "hardware.compile=true; set it to false": hardware.compile,
+        "model.lora.rank; set it to null": lora_of(settings.model),
+        "tokenizer.extend; set it to 0": settings.tokenizer.get("extend"),
         "trainer.gradient_clip_algorithm=value; set norm": clips,
         "task.finetuning.gradual_unfreezing; set it to 0": finetuning.get("gradual_unfreezing"),
     }

@@ -1,6 +1,7 @@
 """The base class of all tasks: masks, evaluation, progress, dropout, the optimizer and its schedule."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,8 +28,11 @@ from maskwright.models import complete
 from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import AttentionMask, documents_apart
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
+from maskwright.models.new_tokens import vocabulary_weights
 from maskwright.optim.gradients import clip_gradients
+from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.means import Means
+from maskwright.tasks.new_rows import NewRows
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 
 MASKERS = ("masker.", "evaluation_masker.", "evaluation_masks.")  # prefixes of the state of maskers in a state_dict
@@ -54,6 +58,7 @@ class Task(LightningModule):
         seed: the seed of dropout.
         masker: masks the training batches; None if the task does not mask.
         cross_document_attention: whether documents that are packed into one block attend to each other.
+        finetuning: which parameters are trained, and how fast; None trains all of them alike.
         hyperparameters: plain containers, stored in the checkpoints.
     """
 
@@ -62,7 +67,9 @@ class Task(LightningModule):
     primary: ClassVar[str] = "loss"
     averaged: ClassVar[tuple[str, ...]] = ("loss",)
     label_weights: ClassVar[tuple[str, ...]] = ()
-    fixed_settings: ClassVar[tuple[str, ...]] = ()
+    fixed_settings: ClassVar[tuple[str, ...]] = tuple(
+        f"finetuning.{name}" for name in ("freeze", "layer_decay", "head_lr", "head_weight_decay")
+    )
 
     head: nn.Module | None
     labels: LabelSpec | None
@@ -75,10 +82,14 @@ class Task(LightningModule):
         seed: int,
         masker: Masker | None = None,
         cross_document_attention: bool = True,
+        finetuning: FineTuning | None = None,
         hyperparameters: dict[str, Any] | None = None,
     ):
         super().__init__()
         self.encoder = complete(encoder)
+        self.finetuning = finetuning or FineTuning()
+        self.finetuning.check(self.encoder)
+        self.new_rows: NewRows | None = None  # of the vocabulary
         self.optimizer, self.schedule = optimizer, schedule
         self.seed, self.cross_document_attention = seed, cross_document_attention
         self.masker = masker
@@ -315,7 +326,27 @@ class Task(LightningModule):
     @property
     def trains_all_parameters(self) -> bool:
         """Whether each training step has a gradient for each parameter."""
-        return self.encoder.uses_all_parameters
+        return self.encoder.uses_all_parameters and not self._learns_partly
+
+    @property
+    def _learns_partly(self) -> bool:
+        """Whether parameters are frozen, for a time or for good."""
+        return bool(self.finetuning.freeze or self.finetuning.changes or self.encoder.frozen_weights)
+
+    def begin_new_tokens(self, first: int, end: int) -> None:
+        """Notes that the tokens from `first` up to `end` are new to this run, see `FineTuning`."""
+        self.new_rows = NewRows(vocabulary_weights(self.encoder, self.head), first, end)
+
+    def set_learning(self, progress: float) -> None:
+        """Sets which parameters are trained when the share `progress` of the run is done."""
+        if self.new_rows is None and not self._learns_partly:  # an encoder may itself have frozen some
+            return
+        if self.new_rows is not None:
+            for parameter in self.parameters():  # of heads
+                parameter.requires_grad_(True)
+        self.finetuning.apply(self.encoder, progress)
+        if self.new_rows is not None:
+            self.new_rows.apply(self, alone=progress < self.finetuning.new_tokens_first)
 
     @cached_property
     def has_dropout(self) -> bool:
@@ -326,6 +357,8 @@ class Task(LightningModule):
         )
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        if self.finetuning.changes:
+            self.set_learning(self.progress())
         if self.has_dropout:  # dropout depends on the step, so that a resumed run draws the same numbers
             torch.manual_seed(hashing.start(self.seed, self._micro_batch() + 1, rank_of(self.trainer).number))
 
@@ -333,9 +366,13 @@ class Task(LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """Returns a new optimizer of all parameters that are trained."""
-        return self.optimizer(self)
+        optimizer = self.optimizer(self)
+        if self.finetuning.regroups:
+            self.finetuning.regroup(optimizer, self.encoder)
+        return optimizer
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        self.set_learning(1.0)  # the optimizer gets all parameters that are ever trained
         optimizer = self.make_optimizer()
         # the progress at the middle of a step, so that neither the first nor the last step has a rate of 0
         schedule = LambdaLR(optimizer, lambda step: self.schedule(self.progress(step + 0.5)))
@@ -351,6 +388,11 @@ class Task(LightningModule):
             group.update(settings)
             group["lr"] = settings["initial_lr"] * factor
         self.lr_schedulers().base_lrs = [settings["initial_lr"] for settings in self._settings]  # type: ignore[union-attr]
+        self.set_learning(self.progress())
+
+    def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
+        with nullcontext() if self.new_rows is None else self.new_rows.held():
+            super().optimizer_step(*arguments, **keywords)
 
     def configure_gradient_clipping(
         self,
@@ -362,6 +404,8 @@ class Task(LightningModule):
 
         Lightning refuses to clip for fused optimizers in mixed precision.
         """
+        if self.new_rows is not None:
+            self.new_rows.hide_other_gradients()
         scale = 1.0
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
