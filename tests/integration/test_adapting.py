@@ -64,7 +64,7 @@ def test_new_tokens_begin_as_means_and_are_saved_with_the_model(adapt, hub_model
         "tokenizer.extend=3", "optimizer.lr=1e-30", "optimizer.weight_decay=0", run_dir=tmp_path / "first"
     )
     said = " ".join(capsys.readouterr().out.split())
-    assert "3 words were added to the tokenizer (sleepland, sleeplands, teacat, …)" in said
+    assert "3 words were added to the tokenizer (sleeplands, sleepland, teacat, …)" in said
     assert "3 new tokens begin as the means" in said
     extension = result.data.tokenizer.extension
     before, task = rows_of(hub_model), result.task

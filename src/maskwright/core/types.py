@@ -12,7 +12,6 @@ Count = Annotated[int, Ge(0)]
 PositiveRate = Annotated[float, Gt(0), Lt(math.inf)]
 Rate = Annotated[float, Ge(0), Lt(math.inf)]
 Share = Annotated[float, Ge(0), Lt(1)]  # of the past in a running mean, or of what is dropped
-PartOfAll = Annotated[float, Gt(0), Lt(1)]  # neither nothing nor everything
 
 
 def _share(value: object) -> object:

@@ -17,7 +17,7 @@ class Proportions:
         weights: of the sources, by their names; empty if their sizes count.
         temperature: a source of n blocks counts as n^(1 / temperature): 1 takes sizes as they are, and larger ones
             make small sources more frequent (Conneau et al., 2020, have 1 / 0.3).
-        replay: the share of the source `REPLAY`; None if there is none. The others share the rest.
+        replay: the share of the source `REPLAY`, from 0; None if there is none. The others share the rest.
     """
 
     weights: dict[str, float] = field(default_factory=dict)

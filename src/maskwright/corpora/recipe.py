@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.core.types import NameOrShare, PartOfAll, PathText, PositiveRate
+from maskwright.core.types import NameOrShare, PathText, PositiveRate, Share
 from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.labels import spelled
 from maskwright.corpora.proportions import REPLAY, Proportions
@@ -159,7 +159,7 @@ if TYPE_CHECKING:
 else:  # the types of the settings of one of several sources, for those who read a config
     _HINTS = get_type_hints(source_recipe, include_extras=True)
     SourceSettings = TypedDict("SourceSettings", _HINTS | {"weight": PositiveRate | None}, total=False)
-    _WHERE = {"source": _HINTS["source"] | None, "share": PartOfAll}
+    _WHERE = {"source": _HINTS["source"] | None, "share": Share}
     ReplaySettings = TypedDict("ReplaySettings", _HINTS | _WHERE, total=False)
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
