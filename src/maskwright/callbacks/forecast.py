@@ -34,6 +34,7 @@ class Forecast(Callback):
         self.steps = steps
         self._done = self._tokens = 0
         self._began = self._validating = self._validation_began = 0.0
+        self._took: float | None = None  # seconds of a validation
         self._rate = 0.0  # seconds of a step
         self._speed = 0.0  # tokens per second
 
@@ -52,7 +53,7 @@ class Forecast(Callback):
         elif self._done == self.steps:
             seconds = max(time.monotonic() - self._began - self._validating, 1e-9)
             self._rate, self._speed = seconds / (self.steps - _WARMING), self._tokens / seconds
-            if is_main(trainer) and (line := self._line(trainer, None)):
+            if is_main(trainer) and (line := self._line(trainer, self._took)):
                 console().print(line)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,9 +61,9 @@ class Forecast(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         took = time.monotonic() - self._validation_began
-        first = self._validating == 0.0 and self._rate
+        first, self._took = self._took is None, took
         self._validating += took
-        if first and is_main(trainer) and (line := self._line(trainer, took)):
+        if first and self._rate and is_main(trainer) and (line := self._line(trainer, took)):
             console().print(line)
 
     def _line(self, trainer: Trainer, validation: float | None) -> str:
