@@ -82,6 +82,7 @@ WITHOUT = {
     "experiment=squad_minilm": (*_PACKED, *_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "experiment=films_mini": ("data.source",),
     "experiment=imdb_mini": _PACKED,
+    "experiment=adapt": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
 }
 
 

@@ -88,6 +88,7 @@ def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dic
             f"data.sources.imdb.source={films}",
             "data.sources.wikipedia.limit=25",
         ],
+        ("experiment", "adapt"): [f"init_from={hub_model}", "trainer.max_epochs=null"],
         ("experiment", "dry_run"): ["trainer.max_steps=3", "data.limit=100"],
         # on two: test_ranks.py and test_sharded.py
         ("hardware", "ddp"): ["hardware.devices=1"],

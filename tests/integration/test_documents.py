@@ -55,6 +55,8 @@ TRAIN = shown(r"python src/train\.py( [\w@/.+]+=\S+)*$")
 # replacements for what a test does not have: the hub, a folder of the user, an hour; None drops the override
 INSTEAD = {
     "data.source": None,
+    "data.replay.source": None,
+    "data.replay.config": None,
     "data.document": None,
     "data.column": None,
     "data.tags": None,

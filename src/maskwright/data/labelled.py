@@ -63,6 +63,11 @@ class LabelledData(RowData):
         self.target, self.context = target, context
         self.truncate: Truncate = "windows" if target == "tags" else truncate
         key = "tags" if target == "tags" else "label"
+        if not self.recipe.proportions.are_sizes:
+            raise UserError(
+                "Labelled examples are all seen once in an epoch. Leave weights of sources, data.temperature and "
+                "data.replay to task=mlm."
+            )
         sources = [own.source for own in self.recipe.sources.values()]
         if any(getattr(source, key) is None for source in sources):
             raise UserError(

@@ -279,7 +279,8 @@ def _encoder_settings(own: Exportable) -> dict[str, Any]:
             "LSTMs, CNNs, MLPs and models of the hub."
         )
     settings = dict(own.about["model"])
-    settings.pop("reinitialize", None)
+    for name in ("reinitialize", "lora"):
+        settings.pop(name, None)
     if getattr(encoder, "late_masks", 0):
         settings["mask_id"] = encoder.mask_id
     return {

@@ -31,6 +31,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),
         "head_size": lambda: None,
         "unexpected_keys": lambda: (),
+        "frozen_weights": lambda: (),
         "uses_all_parameters": lambda: False,
         "share_embedding": lambda: partial(_share_embedding, encoder),
         "embed": lambda: partial(_not_apart, kind),
@@ -40,6 +41,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "own_head": lambda: _nothing,
         "attention_weights": lambda: partial(recorded_attention, encoder),
         "own_loss": lambda: _nothing,
+        "vocabulary_grew": lambda: _nothing,
         "save_architecture": lambda: _nothing,
     }
     for name, make in lacking.items():

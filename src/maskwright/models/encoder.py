@@ -14,7 +14,7 @@ from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.shared_embedding import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 
 class Encoder(Protocol):
@@ -34,6 +34,7 @@ class Encoder(Protocol):
         learns_from_counts: whether it has tables of probabilities, which optimizer=em learns, and no other weights.
         token_types: how many types of tokens it has embeddings of, such as one for each text of a pair; 0 if none.
             Only if there are any, it is called with `token_types` (B, T); see `types_of`.
+        frozen_weights: the names of weights that never learn, because adapters do in their place.
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -46,6 +47,7 @@ class Encoder(Protocol):
     can_be_sharded: ClassVar[bool]
     learns_from_counts: ClassVar[bool]
     token_types: int
+    frozen_weights: "Collection[str]"
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -91,6 +93,9 @@ class Encoder(Protocol):
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         """The attention weights (B, N, T, T) of each layer for input_ids (B, T); empty if there are none."""
 
+    def vocabulary_grew(self) -> None:
+        """Is called after rows were added to the embedding."""
+
     def save_architecture(self, run_dir: Path) -> None:
         """Writes what is needed, besides a checkpoint and the settings, to build the encoder again."""
 
@@ -129,6 +134,7 @@ class BaseEncoder(nn.Module):
     unexpected_keys: "Sequence[str]" = ()
     uses_all_parameters: bool = True
     token_types: int = 0
+    frozen_weights: "Collection[str]" = ()
     hidden_size: int
     layers: nn.ModuleList
 
@@ -197,6 +203,9 @@ class BaseEncoder(nn.Module):
 
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         return recorded_attention(self, input_ids)
+
+    def vocabulary_grew(self) -> None:
+        """Nothing depends on the number of tokens."""
 
     def save_architecture(self, run_dir: Path) -> None:
         """Writes nothing: settings and weights are sufficient."""

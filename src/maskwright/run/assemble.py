@@ -21,7 +21,7 @@ from maskwright.settings.build import build, check_type, find_target, takes, ver
 from maskwright.settings.commands import EVALUATION_MASKS, PreviewSettings, TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.convert import converted
-from maskwright.settings.declared import check_model
+from maskwright.settings.declared import check_model, without_lora
 from maskwright.settings.mask import MaskSettings
 from maskwright.settings.signature import parameters, type_hints
 from maskwright.tasks import Task, TaskSpec
@@ -72,7 +72,9 @@ def verify_components(settings: TrainSettings) -> None:
     Raises:
         UserError: a class does not take an argument; the message names the key.
     """
-    verify(settings.model, "model", _MODEL_INPUTS)
+    verify(without_lora(settings.model), "model", _MODEL_INPUTS)
+    if (lora := settings.model.get("lora")) is not None:
+        build(lora, "model.lora")
     check_model(settings.model)
     verify(settings.data, "data", _DATA_INPUTS)
     verify(settings.optimizer, "optimizer")
@@ -222,7 +224,12 @@ def make_encoder(settings: TrainSettings, tokenizer: Tokenizer) -> Encoder:
     Raises:
         UserError: it does not accept its settings, or cannot read the rows of the data.
     """
-    encoder = complete(build(settings.model, "model", **of_tokenizer(settings.model, tokenizer)))
+    model, extension = without_lora(settings.model), tokenizer.extension
+    given = of_tokenizer(model, tokenizer)
+    if extension is not None and settings.tokenizer.get("extend"):
+        # words that this run adds get their rows when the encoder has its weights, see `run.adapting`
+        given["vocabulary_size"] = extension.first
+    encoder = complete(build(model, "model", **given))
     _check_rows(settings.data, encoder)
     return encoder
 

@@ -15,6 +15,7 @@ from maskwright.corpora.listing import at
 from maskwright.corpora.recipe import pair_columns
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder, masked_lm_head
+from maskwright.models.lora import merged
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
 from maskwright.models.pretrained.opening import CLASSIFIER, open_config
 from maskwright.run.assemble import (
@@ -31,6 +32,7 @@ from maskwright.run.imported import imported_model, imported_weights
 from maskwright.settings.build import build, takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
+from maskwright.settings.declared import lora_of
 from maskwright.settings.texts import with_paths
 from maskwright.tasks import Task
 from maskwright.tasks.task import MASKERS
@@ -49,7 +51,18 @@ _YOUNGER: dict[str, dict[str, Any]] = {
         "late_masks": 0,
         "trust_remote_code": False,
     },
-    "task": {"case": False, "mlm_weight": None},
+    "task": {
+        "case": False,
+        "mlm_weight": None,
+        "finetuning": {
+            "_target_": "maskwright.tasks.FineTuning",
+            "freeze": 0,
+            "gradual_unfreezing": 0.0,
+            "layer_decay": 1.0,
+            "head_lr": None,
+            "head_weight_decay": None,
+        },
+    },
 }
 
 
@@ -132,10 +145,12 @@ class SavedRun:
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
-        """The weights by name, without the state of maskers."""
+        """The weights by name, without the state of maskers; adapters are merged into those that they adapt."""
         if self.place is not None:
             return imported_weights(self.place)
-        return {n: weight for n, weight in self.saved["state_dict"].items() if not n.startswith(MASKERS)}
+        state = {n: weight for n, weight in self.saved["state_dict"].items() if not n.startswith(MASKERS)}
+        lora = lora_of(Component.from_node(self.config["model"]))
+        return state if lora is None else merged(state, build(lora, "model.lora"))
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -144,6 +159,8 @@ class SavedRun:
         for group, younger in _YOUNGER.items():
             known = {key: value for key, value in younger.items() if takes(config[group], group, key)}
             config[group] = known | config[group]
+        if finetuning := config["task"].get("finetuning"):
+            config["task"] = config["task"] | {"finetuning": {"new_tokens_first": 0.0} | finetuning}
         return config
 
     @property
@@ -178,6 +195,7 @@ class SavedRun:
                 "their run's directory."
             )
         model = saved_architecture(self.config["model"], self.directory)
+        model = {key: own for key, own in model.items() if key != "lora"}  # merged into `state`
         tokenizer = {"_target_": TOKENIZER, "name": str(self.directory / "tokenizer")}
         return TrainSettings.parse(self._from_start | {"model": model, "tokenizer": tokenizer})
 

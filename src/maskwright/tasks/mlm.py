@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.terminal import console
+from maskwright.corpora.recipe import REPLAY
 from maskwright.data.corpus import Corpus
 from maskwright.loggers import table
 from maskwright.masking import Masked, Masker
@@ -100,8 +101,11 @@ class MaskedLanguageModeling(Task):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         if self.evaluation_masker is not None:
             super().validation_step(batch, batch_idx)
-        if self.evaluation_masks is not None:
+        if self.evaluation_masks is not None and self._counts(batch):
             self.evaluation_masks.update(batch, self._token_loss)
+
+    def source_metrics(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        return token_metrics(means)
 
     def evaluate(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         assert self.evaluation_masker is not None
@@ -138,6 +142,10 @@ class MaskedLanguageModeling(Task):
             f"perplexity {metrics[f'{split}/perplexity']:.2f}, "
             f"masked accuracy {metrics[f'{split}/accuracy']:.2%}   (baseline: {name} {value:.4f})"
         )
+        for source in data.evaluated_sources(split):
+            loss, accuracy = metrics[f"{split}/{source}/loss"], metrics[f"{split}/{source}/accuracy"]
+            apart = ", which the line above leaves out" if source == REPLAY else ""
+            console().print(f"  {source}: loss {loss:.4f} nats, accuracy {accuracy:.2%}{apart}")
 
     def training_flops(self) -> int:
         """See `Task`. Documents that are kept apart count as if they attended to each other. FLOPs that depend on

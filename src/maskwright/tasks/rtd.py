@@ -94,7 +94,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         Metric("generator_accuracy", "max"),
     )
     learns_counts = can_be_sharded = False
-    fixed_settings: ClassVar[tuple[str, ...]] = ("generator_share", "all_tokens")
+    fixed_settings = (*MaskedLanguageModeling.fixed_settings, "generator_share", "all_tokens")
 
     def __init__(
         self,
@@ -174,11 +174,12 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
             masked = masker(batch)
             hidden = self._hidden(batch, masked)
             loss, right, count = token_loss(self.head, hidden, masked)
-            self.means.update({"loss": loss, "accuracy": share(right, count)}, count)
-            found = self._detect(batch, masked, hidden, masker)
-            self.detection_means.update({"loss": found.loss}, found.number)
-            self.detection.update(found.logits, found.replaced, found.counted)
-        if self.evaluation_masks is not None:
+            self._update(batch, {"loss": loss, "accuracy": share(right, count)}, count)
+            if self._counts(batch):
+                found = self._detect(batch, masked, hidden, masker)
+                self.detection_means.update({"loss": found.loss}, found.number)
+                self.detection.update(found.logits, found.replaced, found.counted)
+        if self.evaluation_masks is not None and self._counts(batch):
             self.evaluation_masks.update(batch, self._token_loss)
 
     def evaluation_metrics(self, split: str) -> dict[str, Tensor]:
@@ -188,8 +189,10 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         found = self.detection.compute()
         self.detection.reset()
         self._replaced = float(found.pop("share"))
-        of_generator = {f"generator_{name}": value for name, value in self.means.compute().items()}
-        return self.detection_means.compute() | found | of_generator | metrics
+        return self.detection_means.compute() | found | self.source_metrics(self.means.compute()) | metrics
+
+    def source_metrics(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {f"generator_{name}": value for name, value in means.items()}
 
     def baseline(self, data: Corpus) -> Baseline | None:  # type: ignore[override]
         """Returns the entropy of the share of tokens that are masked; None with `all_tokens`.
@@ -211,6 +214,8 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
             f"frequency: {_entropy(self._replaced):.4f} nats)\n"
             f"  generator: loss {own['generator_loss']:.4f} nats, masked accuracy {own['generator_accuracy']:.2%}"
         )
+        for source in data.evaluated_sources(split):
+            console().print(f"  {source}: generator loss {metrics[f'{split}/{source}/generator_loss']:.4f} nats")
 
     def _count(self, rows: int, length: int, positions: int) -> int:
         asked = torch.zeros(rows, positions, dtype=torch.long)

@@ -58,7 +58,7 @@ class SpanBoundary(MaskedLanguageModeling):
         Metric("boundary_accuracy", "max"),
     )
     learns_counts = False
-    fixed_settings: ClassVar[tuple[str, ...]] = ("longest_span",)
+    fixed_settings = (*MaskedLanguageModeling.fixed_settings, "longest_span")
 
     def __init__(
         self,
@@ -116,10 +116,14 @@ class SpanBoundary(MaskedLanguageModeling):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         if self.evaluation_masker is not None:
-            found = self._losses(batch, self.evaluation_masker(batch))
-            for means, (loss, right, count) in zip((self.means, self.boundary_means), found, strict=True):
-                means.update({"loss": loss, "accuracy": share(right, count)}, count)
-        if self.evaluation_masks is not None:
+            of_tokens, of_spans = (
+                ({"loss": loss, "accuracy": share(right, count)}, count)
+                for loss, right, count in self._losses(batch, self.evaluation_masker(batch))
+            )
+            self._update(batch, *of_tokens)
+            if self._counts(batch):
+                self.boundary_means.update(*of_spans)
+        if self.evaluation_masks is not None and self._counts(batch):
             self.evaluation_masks.update(batch, self._token_loss)
 
     def evaluation_metrics(self, split: str) -> dict[str, Tensor]:

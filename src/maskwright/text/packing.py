@@ -5,6 +5,8 @@ between a [CLS] and a [SEP] (the FULL-SENTENCES format of RoBERTa, Liu et al., 2
 the next block; no token is lost, and none is in two blocks. The last block is padded.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from maskwright.text.joined import Joined
@@ -17,6 +19,10 @@ class PackedBlocks:
 
     Args:
         annotations: (N,) of all tokens, by name.
+        runs: the tokens [first, last) of each run of documents whose blocks are cut apart from those of the others;
+            None packs all documents together.
+    Attributes:
+        sizes: the number of blocks of each run; they follow one another.
     """
 
     def __init__(
@@ -25,18 +31,26 @@ class PackedBlocks:
         tokenizer: Tokenizer,
         block_size: int,
         annotations: dict[str, np.ndarray] | None = None,
+        runs: Sequence[tuple[int, int]] | None = None,
     ):
         self.tokens, self.tokenizer, self.block_size = tokens, tokenizer, block_size
         self.annotations = annotations or {}
+        edges = np.array([(0, len(tokens.ids))] if runs is None else runs, dtype=np.int64).reshape(-1, 2)
+        self._first, self._last = edges.T
+        self.sizes = [-(-length // (block_size - 2)) for length in (self._last - self._first).tolist()]
+        self._before = np.cumsum([0, *self.sizes])  # blocks of the runs before each
 
     def __len__(self) -> int:
-        return -(-len(self.tokens.ids) // (self.block_size - 2))
+        return int(self._before[-1])
 
     def read(self, blocks: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the blocks numbered `blocks` (B,); see `rows_at`."""
         content = self.block_size - 2
-        index = np.asarray(blocks, dtype=np.int64)[:, None] * content + np.arange(content)
-        real = index < len(self.tokens.ids)
+        blocks = np.asarray(blocks, dtype=np.int64)
+        run = np.searchsorted(self._before[1:], blocks, side="right")
+        begin = self._first[run] + (blocks - self._before[run]) * content
+        index = begin[:, None] + np.arange(content)
+        real = index < self._last[run][:, None]
         tokens = self.tokens
         return rows_at(index, real, tokens.ids, tokens.flags, self.annotations, self.tokenizer, packed=True)
 

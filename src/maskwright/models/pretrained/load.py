@@ -215,6 +215,9 @@ class Pretrained(BaseEncoder):
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         return shown_attention(self.model, input_ids)
 
+    def vocabulary_grew(self) -> None:
+        self.model.config.get_text_config().vocab_size = len(self.embedding.weight)
+
     def save_architecture(self, run_dir: Path) -> None:
         """Writes the model's configuration; see `saved_architecture`."""
         self.model.config.save_pretrained(run_dir / ARCHITECTURE)

@@ -109,8 +109,10 @@ class Attention(nn.Module):
 
     def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, T, N, D), or (B, K, N, D) at positions; keys and values (B, T, N, D)."""
-        if positions is None:
+        if positions is None or not isinstance(self.query_key_value, StackedLinear):  # an adapter is around it
             query, key, value = self.query_key_value(hidden_BTH).unflatten(-1, (3, self.heads, -1)).unbind(2)
+            if positions is not None:
+                query = gather(query.flatten(2), positions).unflatten(-1, (self.heads, -1))
             return query, key, value
         for_query, for_others = self.query_key_value.weight.tensor_split([self.query_key_value.in_features])
         query = F.linear(gather(hidden_BTH, positions), for_query).unflatten(-1, (self.heads, -1))
