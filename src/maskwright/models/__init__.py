@@ -11,6 +11,7 @@ from maskwright.models.lstm.model import LSTM
 from maskwright.models.mlp.model import MLP
 from maskwright.models.ngram.model import NGram
 from maskwright.models.pretrained.load import Pretrained
+from maskwright.models.shifted import Shifted
 from maskwright.models.transformer.model import Transformer
 
 __all__ = [
@@ -24,10 +25,11 @@ __all__ = [
     "MaskedLMHead",
     "NGram",
     "Pretrained",
+    "Shifted",
     "Transformer",
     "complete",
     "masked_lm_head",
 ]
 
 if TYPE_CHECKING:  # mypy checks each against the protocol
-    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, NGram, Pretrained, Transformer]
+    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, NGram, Pretrained, Shifted, Transformer]

@@ -24,6 +24,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "brings_tokenizer": lambda: False,
         "can_be_sharded": lambda: False,
         "learns_from_counts": lambda: False,
+        "can_be_causal": lambda: False,
         # with their former names
         "max_length": lambda: getattr(encoder, "longest", None),
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),

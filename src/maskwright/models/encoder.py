@@ -30,6 +30,7 @@ class Encoder(Protocol):
         uses_all_parameters: whether each hidden state depends on all parameters, a pooler among them.
         can_be_sharded: whether its layers work with weights that are gathered while a layer computes (FSDP2).
         learns_from_counts: whether it has tables of probabilities, which optimizer=em learns, and no other weights.
+        can_be_causal: whether it accepts a `Causal` mask, by which no hidden state depends on later tokens.
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -41,6 +42,7 @@ class Encoder(Protocol):
     uses_all_parameters: bool
     can_be_sharded: ClassVar[bool]
     learns_from_counts: ClassVar[bool]
+    can_be_causal: ClassVar[bool]
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -100,6 +102,7 @@ class BaseEncoder(nn.Module):
     brings_tokenizer: ClassVar[bool] = False
     can_be_sharded: ClassVar[bool] = False
     learns_from_counts: ClassVar[bool] = False
+    can_be_causal: ClassVar[bool] = False
     below_layers: ClassVar[tuple[str, ...]] = ("embedding", "embedding_norm")
     keeps_documents_apart: bool = False
     max_length: int | None = None

@@ -239,9 +239,9 @@ class SavedRun:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder with its weights, in evaluation mode."""
+        """The encoder with its weights, in evaluation mode; see `Task.token_encoder`."""
         if self.place is None:
-            return self.task.encoder
+            return self.task.token_encoder
         return self._opened(reinitialize=False)
 
     @cached_property
@@ -301,7 +301,7 @@ class SavedRun:
         """Returns an encoder of the same architecture and its head, with new random weights, in evaluation mode."""
         if self.place is None:
             task = self._new_task().eval()
-            return task.encoder, task.head
+            return task.token_encoder, task.head
         encoder = self._opened(reinitialize=True)
         return encoder, self._own_head(encoder, reinitialize=True)
 

@@ -57,14 +57,14 @@ class MaskedLanguageModeling(Task):
 
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
-        return replace(super().spec(settings), predicts_tokens=True)
+        return replace(super().spec(settings), predicts_tokens=True, learns_counts=True)
 
     def forward(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
         """Returns logits (B, K, V) at the masked positions."""
         return self.head(self._hidden(batch, masked))
 
     def _hidden(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
-        return self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
+        return self.token_encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
 
     def loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
         """Returns mean cross-entropy in nats, accuracy and number of the masked tokens; see `token_loss`."""
@@ -130,7 +130,7 @@ class MaskedLanguageModeling(Task):
         texts = (row["text"] for row in documents)
         each = -(-_SENTENCES // len(documents))
         self.eval()
-        if filled := fills.fill(self.encoder, self.head, data.tokenizer, texts, _SENTENCES, each):
+        if filled := fills.fill(self.token_encoder, self.head, data.tokenizer, texts, _SENTENCES, each):
             console().print(fills.table(filled))
             table("fills", *fills.columns_and_rows(filled), self.trainer)
 

@@ -22,9 +22,10 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
-from maskwright.models import complete
+from maskwright.models import Encoder, complete
 from maskwright.models.flops import without_weights
-from maskwright.models.layers.attention_mask import AttentionMask, documents_apart
+from maskwright.models.layers.attention_mask import documents_apart
+from maskwright.models.layers.causal import Bidirectional
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
 from maskwright.optim.gradients import clip_gradients
 from maskwright.tasks.means import Means
@@ -165,6 +166,11 @@ class Task(LightningModule):
 
     # Training and evaluation
 
+    @property
+    def token_encoder(self) -> Encoder:
+        """The encoder as the head for masked tokens reads it: at each position is what predicts the token there."""
+        return self.encoder
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         number = self._micro_batch() % self.trainer.accumulate_grad_batches
         if number == 0:
@@ -218,6 +224,10 @@ class Task(LightningModule):
         pieces = self.trainer.accumulate_grad_batches * rank_of(self.trainer).world_size
         return (amount.double() * pieces / total.double().clamp(min=1e-6)).float()
 
+    def total(self, name: str, amount: Tensor) -> Tensor:
+        """Returns a total of the step, as `step_totals` names it; `amount` where a step has one micro-batch."""
+        return self._totals.get(name, amount)
+
     def log_step(self, name: str, value: Tensor) -> None:
         """Logs `train/<name>` at the end of the step: the mean of the values of its micro-batches."""
         share = value.detach() / self.trainer.accumulate_grad_batches
@@ -264,7 +274,7 @@ class Task(LightningModule):
             self._clock = trainer.global_step, now
         return self._clock[1]
 
-    def attention_mask(self, batch: dict[str, Tensor]) -> AttentionMask:
+    def attention_mask(self, batch: dict[str, Tensor]) -> Bidirectional:
         """Returns which positions attend to which.
 
         None if all attend to all, and (B, T) if some are padding. If documents are kept apart, their `Sequences`

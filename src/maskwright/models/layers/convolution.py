@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.varlen_attention import Sequences
 
 
@@ -28,7 +29,8 @@ class Convolution(nn.Module):
         """Returns (B, T, H), where each position is mixed with the neighbours that the mask lets it attend to."""
         length, reach = hidden_BTH.shape[1], self.reach
         padded = F.pad(hidden_BTH, (0, 0, reach, reach))
-        sees = attention_mask
+        causal = attention_mask if isinstance(attention_mask, Causal) else None
+        sees = attention_mask.within if isinstance(attention_mask, Causal) else attention_mask
         if isinstance(sees, Sequences):
             sees = sees.numbers(hidden_BTH.shape[0])
         mixed_BTH = hidden_BTH
@@ -36,6 +38,8 @@ class Convolution(nn.Module):
             neighbour_BTH = padded[:, reach + offset : reach + offset + length]
             if sees is not None:
                 neighbour_BTH = neighbour_BTH * _sees(sees, offset)[..., None]
+            if causal is not None and offset > 0:  # the weights keep a gradient, of zeros
+                neighbour_BTH = neighbour_BTH * (0 if causal.rows is None else ~causal.rows[:, None, None])
             mixed_BTH = torch.addcmul(mixed_BTH, neighbour_BTH, weight_H)
         return mixed_BTH
 

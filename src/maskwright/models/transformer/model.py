@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from maskwright.core.types import Count, PositiveCount, PositiveRate, Share
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.convolution import Convolution
 from maskwright.models.transformer.layers import Attention, FeedForward, Layer
 
@@ -41,6 +42,7 @@ class Transformer(BaseEncoder):
     below_layers = ("embedding", "embedding_norm", "convolution")
     keeps_documents_apart = True
     can_be_sharded = True
+    can_be_causal = True
 
     def __init__(
         self,
@@ -109,6 +111,8 @@ class Transformer(BaseEncoder):
             positions: (B, K); if given, only the hidden states at these positions are returned, (B, K, H). For the
                 others, the last layer computes nothing but keys and values.
         """
+        if isinstance(attention_mask, Causal) and not attention_mask.is_plain:
+            attention_mask = attention_mask.dense(len(hidden_BTH), hidden_BTH.shape[1], hidden_BTH.device)
         if isinstance(attention_mask, Tensor):  # broadcasts to (B, N, T, T)
             attention_mask = (
                 attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask[:, None, None, :]
