@@ -53,7 +53,7 @@ class Diffusion(Ratio):
             raise ValueError(f"schedule is '{schedule}'; it is one of {', '.join(_SCHEDULES)}")
         if not 0 < low < high <= 1:
             raise ValueError(f"low={low} to high={high} is no range of ratios: 0 < low < high <= 1 must hold")
-        if len(modes) != 2 or not all(low <= mode <= high for mode in modes):
+        if schedule == "bimodal" and (len(modes) != 2 or not all(low <= mode <= high for mode in modes)):
             raise ValueError(f"modes is {list(modes)}; it is two ratios between low={low} and high={high}")
         if not deviation > 0:
             raise ValueError(f"deviation is {deviation}; it is more than 0")

@@ -201,8 +201,8 @@ def encoder_can_be_causal(settings: TrainSettings) -> None:
     if not getattr(encoder, "can_be_causal", False):
         raise UserError(
             f"task={find_target(settings.task, 'task').__name__} predicts the next token, for which no hidden "
-            f"state may depend on later ones, and {encoder.__name__} reads in both directions. Set model=transformer, or "
-            "leave causal prediction out: task.causal_share=0 and no phase with objective=causal."
+            f"state may depend on later ones, and {encoder.__name__} reads in both directions. Set "
+            "model=transformer, or leave causal prediction out: task.causal_share=0 and no phase with objective=causal."
         )
 
 

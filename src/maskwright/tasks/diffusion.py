@@ -26,9 +26,9 @@ class MaskedDiffusion(MaskedLanguageModeling):
     """Learns to predict masked tokens at all ratios, so that the loss bounds the negative log-likelihood of a text.
 
     The loss is the sum of the cross-entropy of the masked tokens of each example, times the weight of the ratio
-    that was drawn for it (`Diffusion.weight`), divided by the number of tokens that could be masked. It is the bound
-    for masks that hide tokens or units of them independently and show the mask token alone; with other strategies
-    it is a weighted loss of masked tokens.
+    that was drawn for it (`Diffusion.weight`), divided by the number of tokens that could be masked. It is the
+    bound for masks that hide tokens, or units of them, independently, and show the mask token alone; with other
+    strategies it is a weighted loss of masked tokens.
 
     Evaluation computes the bound with masks of its own, of single tokens and the mask token alone, whatever the
     mask of training is: their ratios are uniform, spread evenly over the examples, and the same each time.

@@ -1,4 +1,4 @@
-"""Causal and masked prediction of tokens on one encoder (GPT-BERT, Charpentier and Samuel, 2024, arXiv 2410.24159)."""
+"""Causal and masked prediction on one encoder (GPT-BERT, Charpentier and Samuel, 2024, arXiv 2410.24159)."""
 
 import zlib
 from collections.abc import Mapping
@@ -43,15 +43,15 @@ class Hybrid(MaskedLanguageModeling):
     be masked is predicted from the position before. The loss of a step is the mean over its examples: that of the
     tokens that are predicted causally and that of the masked tokens, each in the share of its examples.
 
-    The model is evaluated, from the first step on, and used as its last phase reads: masked tokens are predicted from
-    their own position, or from the position before (`shift`), or, where the last phase is causal, from the tokens
-    before alone.
+    The model is evaluated, from the first step on, and used as its last phase reads: masked tokens are predicted
+    from their own position, or from the position before (`shift`), or, where the last phase is causal, from the
+    tokens before alone.
 
     Args:
         causal_share: of the examples that predict the next token.
         causal_per: whether this is drawn for each `example`, or for each `step` and all its examples.
-        shift: whether a masked token is predicted from the hidden state of the position before it (masked next-token
-            prediction), so that both objectives read the head in one way.
+        shift: whether a masked token is predicted from the hidden state of the position before it (masked
+            next-token prediction), so that both objectives read the head in one way.
         phases: objectives one after the other, see `phases_of`; None for both throughout.
         task: see `MaskedLanguageModeling`.
     """
