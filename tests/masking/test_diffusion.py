@@ -33,7 +33,9 @@ def test_weights_are_those_of_the_papers():
     alpha = 1 - (math.pi / 2 * (1 - t)).cos()
     alpha.sum().backward()
     expected = -t.grad / (1 - alpha.detach())
-    assert Diffusion("cosine", low=1e-9).weight(1 - alpha.detach()).tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+    assert Diffusion("cosine", low=1e-9).weight(1 - alpha.detach()).tolist() == pytest.approx(
+        expected.tolist(), rel=1e-6
+    )
 
 
 def test_bimodal_ratios_have_two_modes_and_bounded_weights():
@@ -58,7 +60,9 @@ def test_each_token_is_masked_independently_with_the_probability_of_its_row():
     assert masker.bound(66) == 66
     # neighbours know nothing of each other
     hidden = testing.chosen(masked, 66).numpy()
-    both = (hidden[:, 1:] & hidden[:, :-1])[(batch["words"][:, 1:] >= 0).numpy() & (batch["words"][:, :-1] >= 0).numpy()]
+    both = (hidden[:, 1:] & hidden[:, :-1])[
+        (batch["words"][:, 1:] >= 0).numpy() & (batch["words"][:, :-1] >= 0).numpy()
+    ]
     assert both.mean() == pytest.approx(0.0625, abs=0.003)
 
 

@@ -98,9 +98,10 @@ def test_next_tokens_are_those_that_could_be_masked():
     batch = rows()
     following = next_tokens(batch)
     for row in range(6):
-        assert following.targets[row][following.valid[row]].tolist() == batch["input_ids"][row][
-            batch["words"][row] >= 0
-        ].tolist()
+        assert (
+            following.targets[row][following.valid[row]].tolist()
+            == batch["input_ids"][row][batch["words"][row] >= 0].tolist()
+        )
     assert torch.equal(batch["input_ids"].gather(1, following.positions), following.targets)
 
 

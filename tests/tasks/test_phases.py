@@ -36,7 +36,10 @@ def test_objectives_say_how_much_is_causal_and_where_masked_tokens_are_predicted
         ([{"objective": "causal"}, {"objective": "mlm"}], r"task.phases\[0\].until=None is no share of the run"),
         ([{"objective": "causal", "until": True}, {"objective": "mlm"}], "until=True is no share"),
         ([{"objective": "causal", "until": 0}, {"objective": "mlm"}], "until=0 does not come after 0"),
-        ([{"objective": "causal", "until": 1.5}, {"objective": "mlm"}], "until=1.5 does not come after 0, .*more than 1"),
+        (
+            [{"objective": "causal", "until": 1.5}, {"objective": "mlm"}],
+            "until=1.5 does not come after 0, .*more than 1",
+        ),
         (
             [{"objective": "causal", "until": 0.5}, {"objective": "mlm", "until": 0.5}, {"objective": "mntp"}],
             r"task.phases\[1\].until=0.5 does not come after 0.5",

@@ -202,7 +202,7 @@ def encoder_can_be_causal(settings: TrainSettings) -> None:
         raise UserError(
             f"task={find_target(settings.task, 'task').__name__} predicts the next token, for which no hidden "
             f"state may depend on later ones, and {encoder.__name__} reads in both directions. Set "
-            "model=transformer, or leave causal prediction out: task.causal_share=0 and no phase with objective=causal."
+            "model=transformer, or leave causal prediction out: task.causal_share=0, and no causal phase."
         )
 
 

@@ -118,8 +118,6 @@ class Hybrid(MaskedLanguageModeling):
             of_rows = (self.total(f"{name}_rows", part.rows) / self.total("rows", rows)).float()
             own = of_rows * self.weigh(name, part.number)
             loss, accuracy = loss + part.loss * own, accuracy + share(part.right, part.number) * own
-            if len(self.phases) > 1 or len(parts) > 1:
-                self.log_step(f"{name}_loss", part.loss * self.weigh(name, part.number))
         return loss, accuracy
 
     def _learn_both(self, batch: dict[str, Tensor], causal: Tensor) -> dict[str, _Part]:

@@ -3,7 +3,8 @@
 - `ancestral`: each masked token is unmasked with the probability that the schedule gives it, independently of the
   others: the reverse process of masked diffusion (MDLM, Sahoo et al., 2024, arXiv 2406.07524).
 - `confidence`: all masked tokens are drawn, and those of which the model is most certain stay, as many as the
-  schedule says; the others are masked again (low-confidence remasking of LLaDA, Nie et al., 2025, arXiv 2502.09992).
+  schedule says; the others are masked again (low-confidence remasking of LLaDA, Nie et al., 2025, arXiv
+  2502.09992).
 
 Shapes: C chains, T positions, N of them to be written, V vocabulary.
 """
