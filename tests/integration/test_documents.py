@@ -83,7 +83,7 @@ def with_splits(labelled: dict[str, list[str]], folder: Path) -> Path:
 
 @pytest.mark.parametrize("command", TRAIN)
 def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, command):
-    overrides = expanded(command.split()[2:], "train")
+    overrides = expanded(shlex.split(command)[2:], "train")
     if start := next((o for o in overrides if o.startswith("init_from=")), None):
         of_run = start.startswith("init_from=logs/")
         folder = run("trainer.max_steps=1", run_dir=tmp_path / "start").run_dir if of_run else hub_model
@@ -318,7 +318,7 @@ def test_documented_keys_exist():
         ["data=mixture"],
     ):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
-    for task in ("classification", "tagging", "regression", "multitask", "multitask_tagging"):
+    for task in ("hybrid", "diffusion", "classification", "tagging", "regression", "multitask", "multitask_tagging"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # keys of options that are not the default
