@@ -318,7 +318,15 @@ def test_documented_keys_exist():
         ["data=mixture"],
     ):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
-    for task in ("hybrid", "diffusion", "classification", "tagging", "regression", "multitask", "multitask_tagging"):
+    for task in (
+        "hybrid",
+        "diffusion",
+        "classification",
+        "tagging",
+        "regression",
+        "multitask",
+        "multitask_tagging",
+    ):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # keys of options that are not the default

@@ -28,7 +28,7 @@ CAUSAL_LOSS = Metric("causal_loss", "min")
 
 
 class _Part(NamedTuple):
-    """One of the two objectives in a batch: mean loss, which targets are right, their number, and its rows."""
+    """One of the two objectives in a batch: mean loss, which targets are right, their number, and that of its rows."""
 
     loss: Tensor
     right: Tensor
@@ -100,10 +100,8 @@ class Hybrid(MaskedLanguageModeling):
         causal, rows = self.causal_rows(batch), torch.tensor(len(batch["input_ids"]))
         parts: dict[str, _Part] = {}
         if causal is True:
-            following = next_tokens(batch)
-            hidden = self.encoder(following.input_ids, Causal(self.attention_mask(batch)))[:, :-1]
-            parts["causal"] = _Part(*token_loss(self.head, hidden, following), rows)
-            self._shape = (*following.input_ids.shape, following.positions.shape[1])
+            parts["causal"] = _Part(*self._next_token_loss(batch), rows)
+            self._shape = (*batch["input_ids"].shape, batch["input_ids"].shape[1] - 1)
         elif causal is False:
             masked = self._masked(batch)
             encoder = Shifted(self.encoder) if self.phase.shift else self.encoder
@@ -119,6 +117,12 @@ class Hybrid(MaskedLanguageModeling):
             own = of_rows * self.weigh(name, part.number)
             loss, accuracy = loss + part.loss * own, accuracy + share(part.right, part.number) * own
         return loss, accuracy
+
+    def _next_token_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns what `token_loss` does, of the next tokens in all rows of a batch."""
+        following = next_tokens(batch)
+        hidden = self.encoder(following.input_ids, Causal(self.attention_mask(batch)))
+        return token_loss(self.head, hidden[:, :-1], following)
 
     def _learn_both(self, batch: dict[str, Tensor], causal: Tensor) -> dict[str, _Part]:
         """Returns the objectives of a batch of which some rows (B,) predict the next token, in one forward pass."""
@@ -167,9 +171,7 @@ class Hybrid(MaskedLanguageModeling):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
         if self.causal_means is not None and self.evaluation_masker is not None:
-            following = next_tokens(batch)
-            hidden = self.encoder(following.input_ids, Causal(self.attention_mask(batch)))[:, :-1]
-            loss, _, count = token_loss(self.head, hidden, following)
+            loss, _, count = self._next_token_loss(batch)
             self.causal_means.update({"loss": loss}, count)
 
     def evaluation_metrics(self, split: str) -> dict[str, Tensor]:
