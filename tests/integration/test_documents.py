@@ -101,7 +101,7 @@ def with_splits(labelled: dict[str, list[str]], folder: Path) -> Path:
 
 @pytest.mark.parametrize("command", TRAIN)
 def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, command):
-    overrides = expanded(command.split()[2:], "train")
+    overrides = expanded(shlex.split(command)[2:], "train")
     if start := next((o for o in overrides if o.startswith("init_from=")), None):
         of_run = start.startswith("init_from=logs/")
         folder = run("trainer.max_steps=1", run_dir=tmp_path / "start").run_dir if of_run else hub_model

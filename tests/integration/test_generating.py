@@ -137,8 +137,18 @@ def test_a_stopped_file_is_continued(hub_model, tmp_path, monkeypatch):
             ["length=5", "method=mask_predict", "samples=2"],
             "mask_predict writes one text in each chain. Set chains=2",
         ),
+        (
+            ["length=5", "method=ancestral", "samples=2"],
+            "samples=2, but ancestral writes one text in each chain. Set chains=2",
+        ),
+        (
+            ["length=5", "block_length=2"],
+            "block_length=2 is of method=ancestral and method=confidence, not of gibbs",
+        ),
+        (["length=5", "method=confidence", "block_length=0"], "block_length=0"),
         (["length=5", "plot=trace.svg"], "plot=trace.svg is no picture that can be written; it ends in .png"),
         (["length=5", "method=mask_predict", "plot=a.png"], "mask_predict has no chains to draw"),
+        (["length=5", "method=confidence", "plot=a.png"], "confidence has no chains to draw"),
         (["text=['[MASK]','a [MASK]']", "plot=a.png"], "plot draws the chains of one text"),
         (["text=['[MASK] river','none']", "output=out.jsonl"], "'none' has no mask"),
     ],

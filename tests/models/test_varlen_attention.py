@@ -7,13 +7,14 @@ import torch.nn.functional as F
 
 from maskwright.models import Transformer
 from maskwright.models.layers import varlen_attention as documents
+from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.varlen_attention import Sequences, sequence_ends
 
 ADDITIONS = {"convolution": 2, "query_key_norm": True, "value_residual": True}
 DOCUMENTS = np.array([[0] * 5 + [1] * 7 + [-1] * 4, [0] * 16, [0, 1, 1, 2] + [3] * 12])
 
 
-def by_hand(query, key, value, ends_q, ends_k, longest_q, longest_k):
+def by_hand(query, key, value, ends_q, ends_k, longest_q, longest_k, window_size):
     """Computes what `varlen_attn` computes on GPUs, sequence by sequence."""
     assert torch.equal(ends_q, ends_k)
     out = torch.full_like(query, float("nan"))
@@ -21,7 +22,7 @@ def by_hand(query, key, value, ends_q, ends_k, longest_q, longest_k):
         assert last - first <= longest_q == longest_k
         if last > first:
             q, k, v = (x[first:last].transpose(0, 1) for x in (query, key, value))
-            out[first:last] = F.scaled_dot_product_attention(q, k, v).transpose(0, 1)
+            out[first:last] = F.scaled_dot_product_attention(q, k, v, is_causal=window_size[1] == 0).transpose(0, 1)
     return out
 
 
@@ -41,7 +42,8 @@ def test_ends_are_cumulative_lengths_padded_with_empty_sequences():
     assert (ends[8:] == 48).all()
 
 
-def test_sequences_and_masks_give_the_same_hidden_states_and_gradients(monkeypatch):
+@pytest.mark.parametrize("causal", [False, True])
+def test_sequences_and_masks_give_the_same_hidden_states_and_gradients(monkeypatch, causal):
     monkeypatch.setattr(documents, "varlen_attn", by_hand)
     model = encoder()
     input_ids = torch.randint(60, DOCUMENTS.shape)
@@ -51,6 +53,7 @@ def test_sequences_and_masks_give_the_same_hidden_states_and_gradients(monkeypat
         "mask": numbers[:, :, None] == numbers[:, None, :],
         "sequences": Sequences(torch.from_numpy(sequence_ends(DOCUMENTS)), DOCUMENTS.shape[1]),
     }.items():
+        mask = Causal(mask) if causal else mask
         model.zero_grad()
         hidden = model(input_ids, mask)
         hidden.square().sum().backward()

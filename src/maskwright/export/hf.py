@@ -19,7 +19,7 @@ from maskwright.export.modeling import (
     MaskwrightForTokenClassification,
 )
 from maskwright.export.tokenizer import write_tokenizer
-from maskwright.models import CNN, LSTM, MLP, MaskedLMHead, Transformer
+from maskwright.models import CNN, LSTM, MLP, MaskedLMHead, Shifted, Transformer
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.transformer.hf import check_hf, hf_config, to_hf
 from maskwright.text.tokenizer import Tokenizer
@@ -273,6 +273,11 @@ def _encoder_settings(own: Exportable) -> dict[str, Any]:
         if not type(config).__module__.startswith("transformers."):
             raise UserError("A model with code of its own cannot be exported for transformers. Use its own folder.")
         return {"encoder_kind": "hub", "encoder": config.to_dict(), "hidden_size": encoder.hidden_size}
+    if isinstance(encoder, Shifted):
+        raise UserError(
+            "format=hf cannot express that the model predicts a token from the position before it, as task=hybrid "
+            "does with task.shift=true or a last phase of causal or mntp. Use format=onnx."
+        )
     if type(encoder) not in _OWN:
         raise UserError(
             f"format=hf cannot express a model of the class {type(encoder).__name__}. It writes transformers, "

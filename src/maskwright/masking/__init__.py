@@ -1,6 +1,7 @@
 """Which positions are masked, how many, and what replaces their tokens. Plain torch."""
 
 from maskwright.masking.corruption import Corruption
+from maskwright.masking.diffusion import Diffusion
 from maskwright.masking.draws import Draws
 from maskwright.masking.masker import Masked, Masker, Selection
 from maskwright.masking.ratio import Constant, Cosine, Linear, Sampled, Steps
@@ -14,6 +15,7 @@ __all__ = [
     "Constant",
     "Corruption",
     "Cosine",
+    "Diffusion",
     "Draws",
     "Linear",
     "Masked",

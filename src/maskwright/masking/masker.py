@@ -51,6 +51,9 @@ class Masker(nn.Module):
     and an eighth of the budget is never taken; a row that has no shorter ones masks single tokens instead.
     Nothing depends on the other rows of the batch.
 
+    Where the ratio is `independent`, there is no budget: each unit is masked with this probability, changed in
+    proportion to its weight, and a row may mask nothing.
+
     Args:
         units, weights, ratio, corruption: see `protocols`.
         vocabulary: the ids of the mask token and of random replacements.
@@ -83,6 +86,7 @@ class Masker(nn.Module):
         self.learns, self.masks = self._declared.learns, self._declared.masks
         margin = 0 if self._declared.single else self._declared.margin
         self.margin = MARGIN if margin is None else margin
+        self.independent = getattr(ratio, "independent", Ratio.independent)  # of a class that need not inherit
         self._declared.bind(vocabulary)
         for name, tensor in vocabulary.ordinary_tokens()._asdict().items():
             self.register_buffer(name, tensor, persistent=False)  # whole numbers in any precision
@@ -118,10 +122,12 @@ class Masker(nn.Module):
         most = min(int(room.max()), length) if exact else self.bound(length)
         # a unit holds a token at least, so a row takes no more units than its budget has tokens
         number = min(int(budget.max()) if exact else self._largest_budget(length), length)
-        if self._declared.single:
-            units, places = None, self._single(batch, draws, budget, number)
+        units = None if self._declared.single else self.units(batch, draws, budget)
+        if self.independent:
+            most, places = length, self._independent(batch, units, draws, ratio)
+        elif units is None:
+            places = self._single(batch, draws, budget, number)
         else:
-            units = self.units(batch, draws, budget)
             places = self._whole(batch, units, draws, budget, number)
         positions = _sort(places)[:, :most].long()
         valid = positions < length
@@ -204,7 +210,7 @@ class Masker(nn.Module):
 
     def bound(self, length: int) -> int:
         """The most positions that a row of `length` positions can mask, whatever it holds."""
-        return min(int(self._room(self._largest_budget(length))), length)
+        return length if self.independent else min(int(self._room(self._largest_budget(length))), length)
 
     def _largest_budget(self, length: int) -> int:
         return max(int(self.ratio.maximum * length + 0.5), 1)
@@ -226,6 +232,22 @@ class Masker(nn.Module):
         keys = _sort(_keys(draws, slots, weight, eligible))[:, :most]
         taken = (keys < _LAST) & (torch.arange(most, device=keys.device) < budget)
         return torch.where(taken, keys & _SLOT, eligible.shape[1])
+
+    def _independent(self, batch: Batch, units: Tensor | None, draws: Draws, ratio: float | Tensor) -> Tensor:
+        """(B, T) int32: each position where its unit is masked, T elsewhere."""
+        words = batch["words"]
+        slots = torch.arange(words.shape[1], device=words.device)[None]
+        maskable, ids = (words >= 0, slots) if units is None else (units >= 0, units.clamp(min=0))
+        chance = ratio[:, None] if isinstance(ratio, Tensor) else ratio
+        if (weight := self.weights(batch)) is not None:
+            weight = weight.double()
+            if units is not None:
+                length = torch.zeros_like(ids).scatter_add_(1, ids, maskable.long())
+                weight = _mean(weight, ids, maskable, length).gather(1, ids)
+            total = weight.where(maskable, 0).sum(1, keepdim=True)
+            chance = chance * weight * maskable.sum(1, keepdim=True) / total.clamp(min=1e-9)
+        hidden = (draws.uniform("order", ids) < chance) & maskable
+        return torch.where(hidden, slots, words.shape[1]).int()
 
     def _whole(self, batch: Batch, units: Tensor, draws: Draws, budget: Tensor, most: int) -> Tensor:
         """(B, T) int32: each position where its unit is masked, T elsewhere; of at most `most` units."""

@@ -83,9 +83,12 @@ class Ratio(Protocol):
 
     Attributes:
         maximum: the largest share that a call returns.
+        independent: whether each unit is masked with this probability, whatever becomes of the others; else units
+            are masked until the row has its budget.
     """
 
     maximum: float
+    independent: bool = False
 
     def __call__(self, progress: float, draws: Draws) -> float | Tensor:
         """Returns the share of a row's maskable tokens, in (0, 1]: a float, or (B,) one for each row.

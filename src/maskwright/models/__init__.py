@@ -17,6 +17,7 @@ from maskwright.models.lstm.model import LSTM
 from maskwright.models.mlp.model import MLP
 from maskwright.models.ngram.model import NGram
 from maskwright.models.pretrained.load import Pretrained
+from maskwright.models.shifted import Shifted
 from maskwright.models.transformer.model import Transformer
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "MaskedLMHead",
     "NGram",
     "Pretrained",
+    "Shifted",
     "SpanBoundaryHead",
     "Transformer",
     "complete",
@@ -38,4 +40,4 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # mypy checks each against the protocol
-    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, NGram, Pretrained, Transformer]
+    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, NGram, Pretrained, Shifted, Transformer]

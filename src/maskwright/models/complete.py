@@ -26,6 +26,7 @@ def complete(encoder: nn.Module) -> Encoder:
         "can_be_sharded": lambda: False,
         "learns_from_counts": lambda: False,
         "token_types": lambda: 0,
+        "can_be_causal": lambda: False,
         # with their former names
         "max_length": lambda: getattr(encoder, "longest", None),
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),

@@ -35,6 +35,7 @@ class Encoder(Protocol):
         token_types: how many types of tokens it has embeddings of, such as one for each text of a pair; 0 if none.
             Only if there are any, it is called with `token_types` (B, T); see `types_of`.
         frozen_weights: the names of weights that never learn, because adapters do in their place.
+        can_be_causal: whether it accepts a `Causal` mask, by which no hidden state depends on later tokens.
     """
 
     brings_tokenizer: ClassVar[bool]
@@ -48,6 +49,7 @@ class Encoder(Protocol):
     learns_from_counts: ClassVar[bool]
     token_types: int
     frozen_weights: "Collection[str]"
+    can_be_causal: ClassVar[bool]
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -127,6 +129,7 @@ class BaseEncoder(nn.Module):
     brings_tokenizer: ClassVar[bool] = False
     can_be_sharded: ClassVar[bool] = False
     learns_from_counts: ClassVar[bool] = False
+    can_be_causal: ClassVar[bool] = False
     below_layers: ClassVar[tuple[str, ...]] = ("embedding", "embedding_norm")
     keeps_documents_apart: bool = False
     max_length: int | None = None

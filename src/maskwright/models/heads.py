@@ -57,10 +57,15 @@ class MaskedLMHead(nn.Module):
         """Returns logits (B, K, V) of hidden states (B, K, H)."""
         return self.decoder(self._transform(hidden_BKH))
 
-    def loss(self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor, factors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Returns mean cross-entropy in nats of the valid targets (B, K), and which are predicted correctly (B, K).
 
         The result is that of `forward` and a cross-entropy, without the logits of all K positions at once.
+
+        Args:
+            factors: (B, K) what the cross-entropy of each target is multiplied by; None for 1.
         """
         transformed_NE = self._transform(hidden_BKH).flatten(0, 1)
         weight, bias = self.decoder.weight, self.decoder.bias
@@ -71,6 +76,7 @@ class MaskedLMHead(nn.Module):
             targets.flatten(),
             valid.flatten(),
             _CHUNK_CPU if hidden_BKH.device.type == "cpu" else _CHUNK_GPU,
+            None if factors is None else factors.flatten(),
         )
         return loss, right.view_as(valid)
 

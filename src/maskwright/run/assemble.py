@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from maskwright.annotations.annotation import Annotation, identity
 from maskwright.core.engines import Preparation
@@ -51,6 +51,7 @@ class TaskInputs(TypedDict):
     masker: Masker
     evaluation_masker: Masker | None  # where the task predicts masked tokens
     evaluation_masks: EvaluationMasks | None  # likewise, where there are any
+    byte_lengths: Tensor  # (V,) the bytes of the text that each token stands for
     labels: LabelSpec | None
     optimizer: Any
     schedule: Any
@@ -294,6 +295,7 @@ def make_task(
         "masker": maskers["mask"],
         "evaluation_masker": maskers.get("evaluation_mask") if spec.predicts_tokens else None,
         "evaluation_masks": _further(maskers, tokenizer) if spec.predicts_tokens else None,
+        "byte_lengths": torch.from_numpy(tokenizer.byte_lengths),
         "labels": labels,
         "optimizer": build(settings.optimizer, "optimizer"),
         "schedule": build(settings.schedule, "schedule"),

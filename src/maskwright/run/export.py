@@ -140,13 +140,14 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
             f"run='{saved.name}' predicts no masked tokens"
             + (", only labels. Set head=labels." * (task is not None))
         )
-    if saved.token_encoder is not saved.encoder:
+    encoder = saved.token_encoder
+    if [*encoder.layers_in_order()] != [*saved.encoder.layers_in_order()]:
         raise UserError(
             f"run='{saved.name}' predicts masked tokens by an encoder that only helps its own to learn, and is not "
             "exported. Fine-tune its own (init_from), and export that run."
         )
-    module = TokenLogits(saved.encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
-    return Exportable("tokens", module, saved.encoder, tokenizer, None, longest, about=about(saved))
+    module = TokenLogits(encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
+    return Exportable("tokens", module, encoder, tokenizer, None, longest, about=about(saved))
 
 
 def about(saved: SavedRun) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
-from maskwright.inference.generate import Chains, Plan, Proposals, Recipe, diversity, template_of, write
+from maskwright.inference.generate import CHAINS, Chains, Plan, Proposals, Recipe, diversity, template_of, write
 from maskwright.inference.masked_model import MaskedModel
 from maskwright.inference.score import score
 from maskwright.reports.chain_plot import draw_chains
@@ -61,9 +61,14 @@ def _recipe(asked: GenerateSettings) -> Recipe:
     """
     if asked.long != "refuse":
         raise UserError(f"long={asked.long}, but what is written together has to fit in one row. Leave it out.")
-    if asked.method == "mask_predict" and asked.samples > 1:
+    if asked.block_length is not None and asked.method not in ("ancestral", "confidence"):
         raise UserError(
-            f"samples={asked.samples}, but mask_predict writes one text in each chain. Set "
+            f"block_length={asked.block_length} is of method=ancestral and method=confidence, not of "
+            f"{asked.method}. Leave it at null, or choose one of them."
+        )
+    if asked.method not in CHAINS and asked.samples > 1:
+        raise UserError(
+            f"samples={asked.samples}, but {asked.method} writes one text in each chain. Set "
             f"chains={asked.samples} instead."
         )
     return Recipe(
@@ -74,6 +79,7 @@ def _recipe(asked: GenerateSettings) -> Recipe:
         asked.energy_temperature,
         asked.passes,
         asked.decay,
+        asked.block_length,
         traced=asked.plot is not None,
     )
 
@@ -101,8 +107,8 @@ def _plot(asked: GenerateSettings, texts: Texts) -> Path | None:
     path = Path(asked.plot).expanduser()
     if path.suffix != ".png":
         raise UserError(f"plot={asked.plot} is no picture that can be written; it ends in .png.")
-    if asked.method == "mask_predict":
-        raise UserError("plot: mask_predict has no chains to draw. Choose method=gibbs or method=metropolis.")
+    if asked.method not in CHAINS:
+        raise UserError(f"plot: {asked.method} has no chains to draw. Choose method=gibbs or method=metropolis.")
     if texts.number != 1:
         raise UserError("plot draws the chains of one text. Give one by text=…, or leave plot out.")
     path.parent.mkdir(parents=True, exist_ok=True)

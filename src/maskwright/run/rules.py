@@ -230,18 +230,44 @@ def counts_are_learned_by_em(settings: TrainSettings) -> None:
                 "optimizer=muon or optimizer=adamw, or model=hmm or model=ngram."
             )
         return
-    trainer, precision = settings.trainer, settings.hardware.precision
+    spec, trainer, precision = task_spec(settings.task), settings.trainer, settings.hardware.precision
     refused = {
         f"{optimizer}; leave the choice of the optimizer to the model": not is_em,
-        f"task={find_target(settings.task, 'task').__name__}; set task=mlm": (
-            not find_target(settings.task, "task").learns_counts
-        ),
+        f"task={find_target(settings.task, 'task').__name__}; set task=mlm": not spec.learns_counts,
         f"trainer.gradient_clip_val={trainer.gradient_clip_val}; set it to null": trainer.gradient_clip_val,
         f"hardware.precision={precision}; set 32-true": precision == "bf16-true",
     }
     for what, found in refused.items():
         if found:
             raise UserError(f"{encoder.__name__} learns probabilities from counts, which excludes {what}.")
+
+
+def encoder_can_be_causal(settings: TrainSettings) -> None:
+    """A task that predicts the next token needs an encoder that can read from left to right alone."""
+    if not task_spec(settings.task).reads_causally:
+        return
+    encoder = find_target(settings.model, "model")
+    if not getattr(encoder, "can_be_causal", False):
+        raise UserError(
+            f"task={find_target(settings.task, 'task').__name__} predicts the next token, for which no hidden "
+            f"state may depend on later ones, and {encoder.__name__} reads in both directions. Set "
+            "model=transformer, or leave causal prediction out: task.causal_share=0, and no causal phase."
+        )
+
+
+def ratios_are_weighed(settings: TrainSettings) -> None:
+    """A bound on the likelihood needs to know how likely each ratio was drawn."""
+    if not task_spec(settings.task).weighs_ratios:
+        return
+    ratio = settings.mask.parts["ratio"]
+    kind = find_target(ratio, "mask.ratio")
+    if not hasattr(kind, "weight"):
+        value = f"={ratio['value']:g}" if "value" in ratio else ""
+        raise UserError(
+            f"task={find_target(settings.task, 'task').__name__} weighs examples by how likely their ratios were "
+            f"drawn, which {kind.__name__}{value} does not say. Leave mask.ratio to the task, or set "
+            "mask/ratio=diffusion."
+        )
 
 
 def weights_can_be_sharded(settings: TrainSettings) -> None:
@@ -319,6 +345,8 @@ RULES = (
     patience_is_a_number_of_validations,
     a_batch_can_be_shared,
     counts_are_learned_by_em,
+    encoder_can_be_causal,
+    ratios_are_weighed,
     weights_can_be_sharded,
     ids_fit_their_type,
     arguments_of_the_trainer_are_followed,

@@ -284,7 +284,7 @@ class SavedRun:
 
     @property
     def token_encoder(self) -> Encoder:
-        """The encoder whose hidden states `head` takes."""
+        """The encoder whose hidden states `head` takes, see `Task.token_encoder`."""
         return self.encoder if self.place is not None else self.task.token_encoder
 
     @cached_property

@@ -199,7 +199,7 @@ class GenerateSettings(AskSettings):
     """`conf/generate.yaml`: text that a masked model writes."""
 
     length: PositiveInt | None
-    method: Literal["gibbs", "metropolis", "mask_predict"]
+    method: Literal["gibbs", "metropolis", "mask_predict", "ancestral", "confidence"]
     chains: PositiveInt
     temperature: PositiveRate
     top_k: PositiveInt | None
@@ -212,6 +212,7 @@ class GenerateSettings(AskSettings):
     energy_temperature: PositiveRate
     passes: PositiveInt
     decay: Literal["linear", "cosine"]
+    block_length: PositiveInt | None
     seed: Seed
     plot: PathText | None
 

@@ -1,7 +1,9 @@
 """LightningModules: one training objective per file."""
 
 from maskwright.tasks.classification import Classification
+from maskwright.tasks.diffusion import MaskedDiffusion
 from maskwright.tasks.finetuning import FineTuning
+from maskwright.tasks.hybrid import Hybrid
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.mlm import MaskedLanguageModeling
 from maskwright.tasks.multilabel import MultiLabel
@@ -17,7 +19,9 @@ __all__ = [
     "Baseline",
     "Classification",
     "FineTuning",
+    "Hybrid",
     "LabelledTask",
+    "MaskedDiffusion",
     "MaskedLanguageModeling",
     "Metric",
     "MultiLabel",

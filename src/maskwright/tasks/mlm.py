@@ -40,7 +40,6 @@ class MaskedLanguageModeling(Task):
 
     metrics: ClassVar[tuple[Metric, ...]] = METRICS
     averaged = MEANS
-    learns_counts = True
     head: nn.Module
 
     def __init__(
@@ -59,7 +58,7 @@ class MaskedLanguageModeling(Task):
 
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
-        return replace(super().spec(settings), predicts_tokens=True)
+        return replace(super().spec(settings), predicts_tokens=True, learns_counts=True)
 
     def forward(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
         """Returns logits (B, K, V) at the masked positions."""

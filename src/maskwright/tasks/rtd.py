@@ -93,7 +93,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         Metric("generator_loss", "min"),
         Metric("generator_accuracy", "max"),
     )
-    learns_counts = can_be_sharded = False
+    can_be_sharded = False
     fixed_settings = (*MaskedLanguageModeling.fixed_settings, "generator_share", "all_tokens")
 
     def __init__(
@@ -121,7 +121,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
 
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
-        return replace(super().spec(settings), needs_masks=True)
+        return replace(super().spec(settings), needs_masks=True, learns_counts=False)
 
     @property
     def token_encoder(self) -> Encoder:

@@ -57,7 +57,6 @@ class SpanBoundary(MaskedLanguageModeling):
         Metric("boundary_loss", "min"),
         Metric("boundary_accuracy", "max"),
     )
-    learns_counts = False
     fixed_settings = (*MaskedLanguageModeling.fixed_settings, "longest_span")
 
     def __init__(
@@ -76,7 +75,7 @@ class SpanBoundary(MaskedLanguageModeling):
 
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
-        return replace(super().spec(settings), needs_masks=True)
+        return replace(super().spec(settings), needs_masks=True, learns_counts=False)
 
     def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         assert self.masker is not None

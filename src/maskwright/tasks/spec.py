@@ -31,6 +31,9 @@ class TaskSpec:
         predicts_tokens: whether it has a head for masked tokens.
         needs_masks: whether masks that hide nothing leave nothing to learn, in training or in evaluation.
         predicts_texts: whether it makes predictions for texts without labels, see `LabelledTask.collect`.
+        reads_causally: whether its encoder has to accept causal masks, see `Encoder.can_be_causal`.
+        weighs_ratios: whether the ratio of its mask has to say what a loss under it counts for, see `Diffusion`.
+        learns_counts: whether models of counts learn it, see `Encoder.learns_from_counts`.
     """
 
     label_kind: LabelKind | None
@@ -39,6 +42,9 @@ class TaskSpec:
     predicts_tokens: bool
     needs_masks: bool = False
     predicts_texts: bool = False
+    reads_causally: bool = False
+    weighs_ratios: bool = False
+    learns_counts: bool = False
 
     def metric(self, name: str) -> Metric | None:
         """Returns the metric of this name; None if there is none."""

@@ -26,7 +26,8 @@ from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
 from maskwright.models import Encoder, complete
 from maskwright.models.flops import without_weights
-from maskwright.models.layers.attention_mask import AttentionMask, documents_apart
+from maskwright.models.layers.attention_mask import documents_apart
+from maskwright.models.layers.causal import Bidirectional
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
 from maskwright.models.new_tokens import vocabulary_weights
 from maskwright.optim.gradients import clip_gradients
@@ -50,7 +51,6 @@ class Task(LightningModule):
         fixed_settings: keys below `task` that must not change when a run is resumed, because they determine which
             weights there are, or how the optimizer groups them.
         can_be_sharded: whether it learns with weights that are sharded over devices (FSDP2).
-        learns_counts: whether a model of counts can learn it, see `Encoder.own_loss`.
         head: the head for masked tokens; None if the task does not predict them.
         labels: the labels that the task learns from; None if it learns from text alone.
     Args:
@@ -73,7 +73,6 @@ class Task(LightningModule):
         f"finetuning.{name}" for name in ("freeze", "layer_decay", "head_lr", "head_weight_decay")
     )
     can_be_sharded: ClassVar[bool] = True
-    learns_counts: ClassVar[bool] = False
 
     head: nn.Module | None
     labels: LabelSpec | None
@@ -165,11 +164,6 @@ class Task(LightningModule):
     def count(self, data: Corpus) -> None:
         """Counts the training split before the first step of a new run, for a model of counts."""
 
-    @property
-    def token_encoder(self) -> Encoder:
-        """The encoder whose hidden states `head` takes."""
-        return self.encoder
-
     # Sharding
 
     def configure_model(self) -> None:
@@ -186,6 +180,11 @@ class Task(LightningModule):
         return self._shapes[name] if name in self._shapes else getattr(self, name)
 
     # Training and evaluation
+
+    @property
+    def token_encoder(self) -> Encoder:
+        """The encoder whose hidden states `head` takes: at each position is what predicts the token there."""
+        return self.encoder
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         number = self._micro_batch() % self.trainer.accumulate_grad_batches
@@ -239,6 +238,10 @@ class Task(LightningModule):
             return 1.0
         pieces = self.trainer.accumulate_grad_batches * rank_of(self.trainer).world_size
         return (amount.double() * pieces / total.double().clamp(min=1e-6)).float()
+
+    def total(self, name: str, amount: Tensor) -> Tensor:
+        """Returns a total of the step, as `step_totals` names it; `amount` where a step has one micro-batch."""
+        return self._totals.get(name, amount)
 
     def log_step(self, name: str, value: Tensor) -> None:
         """Logs `train/<name>` at the end of the step: the mean of the values of its micro-batches."""
@@ -322,7 +325,7 @@ class Task(LightningModule):
             self._clock = trainer.global_step, now
         return self._clock[1]
 
-    def attention_mask(self, batch: dict[str, Tensor]) -> AttentionMask:
+    def attention_mask(self, batch: dict[str, Tensor]) -> Bidirectional:
         """Returns which positions attend to which.
 
         None if all attend to all, and (B, T) if some are padding. If documents are kept apart, their `Sequences`

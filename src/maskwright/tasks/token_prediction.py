@@ -11,7 +11,9 @@ METRICS = (Metric("loss", "min"), Metric("perplexity", "min"), Metric("accuracy"
 MEANS = ("loss", "accuracy")
 
 
-def token_loss(head: nn.Module, hidden: Tensor, masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
+def token_loss(
+    head: nn.Module, hidden: Tensor, masked: Masked, factors: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Returns mean cross-entropy in nats, which masked tokens are predicted correctly (B, K), and their number.
 
     Loss and gradients of a batch with nothing to predict are 0.
@@ -19,9 +21,31 @@ def token_loss(head: nn.Module, hidden: Tensor, masked: Masked) -> tuple[Tensor,
     Args:
         head: `loss(hidden, targets, valid) -> (mean loss, right (B, K))`.
         hidden: (B, K, H) hidden states at the masked positions.
+        factors: (B, K) what the cross-entropy of each token is multiplied by; None for 1. See `MaskedLMHead.loss`.
     """
-    loss, right = head.loss(hidden, masked.targets, masked.valid)  # type: ignore[operator]
+    given = (hidden, masked.targets, masked.valid)
+    loss, right = head.loss(*given) if factors is None else head.loss(*given, factors)  # type: ignore[operator]
     return loss, right & masked.valid, masked.valid.sum()
+
+
+def only_valid(hidden: Tensor, masked: Masked) -> tuple[Tensor, Masked]:
+    """Returns hidden states (1, N, H) and targets (1, N) of the valid positions alone.
+
+    Where most positions of most rows are not valid, this saves the logits of the others; on a GPU, the host waits.
+
+    Args:
+        hidden: (B, K, H) hidden states at the positions of `masked`.
+    """
+    valid = masked.valid
+    targets = masked.targets[valid][None]
+    return hidden[valid][None], Masked(
+        masked.input_ids, targets, targets, torch.ones_like(targets, dtype=torch.bool)
+    )
+
+
+def at_positions(right: Tensor, valid: Tensor) -> Tensor:
+    """Returns (B, K): what is said of the valid positions alone, (1, N) bool, and False at the others."""
+    return torch.zeros_like(valid).masked_scatter(valid, right)
 
 
 def share(right: Tensor, count: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ from maskwright.inference.generate.mask_predict import Decay, mask_predict, stil
 from maskwright.inference.generate.proposals import Proposals, draw
 from maskwright.inference.generate.randomness import Randomness
 from maskwright.inference.generate.template import template_of
-from maskwright.inference.generate.writing import Method, Recipe, Written, write
+from maskwright.inference.generate.unmask import Unmasking, masked_share, unmask
+from maskwright.inference.generate.writing import CHAINS, Method, Recipe, Written, write
 
 __all__ = [
+    "CHAINS",
     "Chains",
     "Conditionals",
     "Decay",
@@ -22,12 +24,15 @@ __all__ = [
     "Recipe",
     "Sampler",
     "Target",
+    "Unmasking",
     "Written",
     "diversity",
     "draw",
     "mask_predict",
+    "masked_share",
     "run_chains",
     "still_masked",
     "template_of",
+    "unmask",
     "write",
 ]

@@ -33,9 +33,13 @@ class Conditionals:
         self.mask_id = model.tokenizer.mask_id
         self.ordinary = torch.tensor(model.tokenizer.ordinary_ids)
 
-    def logits(self, rows: np.ndarray, positions: np.ndarray) -> Tensor:
-        """Returns float32 logits (C, K, V) at positions (C, K) of rows (C, T), which are all masked for it."""
-        queries = [Query(row, own, own) for row, own in zip(rows, positions, strict=True)]
+    def logits(self, rows: np.ndarray, positions: np.ndarray, masks: bool = True) -> Tensor:
+        """Returns float32 logits (C, K, V) at positions (C, K) of rows (C, T).
+
+        Args:
+            masks: whether these positions are all masked for it; else the rows show what they show.
+        """
+        queries = [Query(row, own if masks else own[:0], own) for row, own in zip(rows, positions, strict=True)]
         return self._ask(queries).unflatten(0, positions.shape)
 
     def energies(self, rows: np.ndarray, positions: Sequence[int], kind: Energy) -> np.ndarray:

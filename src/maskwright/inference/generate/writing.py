@@ -1,4 +1,4 @@
-"""Writes the masked tokens of a text, by one of three methods, in several chains.
+"""Writes the masked tokens of a text, by one of several methods, in several chains.
 
 Shapes: C chains, T positions, N of them to be written, S samples of a chain, W sweeps.
 """
@@ -14,10 +14,12 @@ from maskwright.inference.generate.markov import Chains, Plan, Sampler, Target, 
 from maskwright.inference.generate.mask_predict import Decay, mask_predict
 from maskwright.inference.generate.proposals import Proposals
 from maskwright.inference.generate.randomness import Randomness
+from maskwright.inference.generate.unmask import Unmasking, unmask
 from maskwright.inference.masked_model import MaskedModel
 from maskwright.text.masked_text import MaskedText
 
-Method = Literal["mask_predict", "gibbs", "metropolis"]
+Method = Literal["mask_predict", "gibbs", "metropolis", "ancestral", "confidence"]
+CHAINS = ("gibbs", "metropolis")  # of which each chain has several samples
 
 # Chains run in groups of this size, and a last group is filled up with more, whose text is not used: what a chain
 # writes would else depend, through the rounding of matrix products, on how many there are.
@@ -32,7 +34,8 @@ class Recipe:
         proposals: how tokens are drawn.
         plan: how long the chains of `gibbs` and `metropolis` run.
         energy, energy_temperature: of what `metropolis` draws from, see `Target`.
-        passes, decay: of `mask_predict`.
+        passes, decay: of the methods that are no Markov chains.
+        block_length: of `ancestral` and `confidence`, see `unmask`.
         traced: whether the energies of `gibbs`, which do not need them, are computed after each sweep.
     """
 
@@ -43,6 +46,7 @@ class Recipe:
     energy_temperature: float = 1.0
     passes: int = 10
     decay: Decay = "linear"
+    block_length: int | None = None
     traced: bool = False
 
 
@@ -85,7 +89,7 @@ def write(
         rows = np.tile(row, (_TOGETHER, 1))
         found.append(_write(ask, rows, free, randomness, recipe, _followed_by(of, progress)))
     whole = joined(found, chains)
-    return Written(whole.rows[..., free], None if recipe.method == "mask_predict" else whole)
+    return Written(whole.rows[..., free], whole if recipe.method in CHAINS else None)
 
 
 def _followed_by(end: str, progress: Callable[[str], None]) -> Callable[[str], None]:
@@ -103,6 +107,9 @@ def _write(
     if recipe.method == "mask_predict":
         written = mask_predict(ask, rows, free, randomness, recipe.proposals, recipe.passes, recipe.decay, progress)
         return Chains(written[:, None])
+    if recipe.method in ("ancestral", "confidence"):
+        how = Unmasking(recipe.method, recipe.passes, recipe.decay, recipe.block_length)  # type: ignore[arg-type]
+        return Chains(unmask(ask, rows, free, randomness, recipe.proposals, how, progress)[:, None])
     target = Target(range(1, rows.shape[1] - 1), recipe.energy, recipe.energy_temperature)
     moves = target if recipe.method == "metropolis" else None
     sampler = Sampler(ask, randomness, recipe.proposals, moves)

@@ -4,19 +4,21 @@ from typing import TypeAlias
 
 from torch import Tensor
 
+from maskwright.models.layers.causal import Bidirectional, Causal
 from maskwright.models.layers.varlen_attention import Sequences
 
-AttentionMask: TypeAlias = Tensor | Sequences | None
+AttentionMask: TypeAlias = Bidirectional | Causal
 """What encoders take as `attention_mask`:
 
 - None: every position sees every other;
 - bool (B, T): False at padding, which no position sees;
 - bool (B, T, T): True where the row's position sees the column's, as for documents that are kept apart; False on
   the diagonal at padding, which no position sees;
-- `Sequences`: each position sees those of its own sequence. On a GPU in half precision, without dropout.
+- `Sequences`: each position sees those of its own sequence. On a GPU in half precision, without dropout;
+- `Causal`: one of these, by which no position sees a later one.
 
-Every encoder takes the first two. Those with `keeps_documents_apart` take the third, and those with a `head_size`
-the fourth.
+Every encoder takes the first two. Those with `keeps_documents_apart` take the third, those with a `head_size` the
+fourth, and those that declare `can_be_causal` the last.
 """
 
 
@@ -24,8 +26,10 @@ def padding_only(attention_mask: AttentionMask) -> Tensor | None:
     """Returns the mask for an encoder that cannot keep documents apart: None, or bool (B, T).
 
     Raises:
-        ValueError: the mask keeps the documents of a row apart.
+        ValueError: the mask keeps the documents of a row apart, or is causal.
     """
+    if isinstance(attention_mask, Causal):
+        raise ValueError("this encoder cannot read from left to right alone")
     if isinstance(attention_mask, Sequences) or (attention_mask is not None and attention_mask.ndim != 2):
         raise ValueError("this encoder cannot keep the documents in a row apart")
     return attention_mask

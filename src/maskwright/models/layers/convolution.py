@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.varlen_attention import Sequences
 
 
@@ -33,7 +34,8 @@ class Convolution(nn.Module):
         length, reach = hidden_BTH.shape[1], self.reach
         mixed_in_BTH = hidden_BTH if unseen is None else hidden_BTH.masked_fill(unseen[..., None], 0.0)
         padded = F.pad(mixed_in_BTH, (0, 0, reach, reach))
-        sees = attention_mask
+        causal = attention_mask if isinstance(attention_mask, Causal) else None
+        sees = attention_mask.within if isinstance(attention_mask, Causal) else attention_mask
         if isinstance(sees, Sequences):
             sees = sees.numbers(hidden_BTH.shape[0])
         mixed_BTH = hidden_BTH
@@ -41,6 +43,8 @@ class Convolution(nn.Module):
             neighbour_BTH = padded[:, reach + offset : reach + offset + length]
             if sees is not None:
                 neighbour_BTH = neighbour_BTH * _sees(sees, offset)[..., None]
+            if causal is not None and offset > 0:  # the weights keep a gradient, of zeros
+                neighbour_BTH = neighbour_BTH * (0 if causal.rows is None else ~causal.rows[:, None, None])
             mixed_BTH = torch.addcmul(mixed_BTH, neighbour_BTH, weight_H)
         return mixed_BTH
 

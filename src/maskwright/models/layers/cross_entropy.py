@@ -8,7 +8,13 @@ from torch.autograd.function import once_differentiable
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, valid: Tensor, chunk: int
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    valid: Tensor,
+    chunk: int,
+    factors: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy over the valid rows of `hidden @ weight.T + bias`, and where its argmax is right.
 
@@ -23,6 +29,8 @@ def linear_cross_entropy(
         targets: (N,) ids in [0, V), also where a row is not valid.
         valid: (N,) bool.
         chunk: rows projected at a time.
+        factors: (N,) what the cross-entropy of each row is multiplied by; None for 1. The mean is still one over
+            the number of valid rows.
     Returns:
         The loss in nats, a scalar, 0 where no row is valid; and (N,) bool.
     """
@@ -31,7 +39,7 @@ def linear_cross_entropy(
     low = torch.is_autocast_enabled(device) and hidden.dtype != torch.float64
     dtype = torch.get_autocast_dtype(device) if low else hidden.dtype
     learns = torch.is_grad_enabled()
-    loss, right = _LinearCrossEntropy.apply(hidden, weight, bias, targets, valid, chunk, dtype, learns)
+    loss, right = _LinearCrossEntropy.apply(hidden, weight, bias, targets, valid, factors, chunk, dtype, learns)
     return loss, right
 
 
@@ -44,6 +52,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         bias: Tensor,
         targets: Tensor,
         valid: Tensor,
+        factors: Tensor | None,
         chunk: int,
         dtype: torch.dtype,
         learns: bool,
@@ -51,6 +60,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         exact = torch.promote_types(dtype, torch.float32)
         weight_VH, bias_V = weight.to(dtype), bias.to(dtype)
         share_N = valid.to(exact) / valid.sum().clamp(min=1)  # of a row in the mean
+        if factors is not None:
+            share_N = share_N * factors.to(exact)
         losses, rights = [], []
         inputs = (hidden, weight, bias)
         gradients = [
@@ -92,4 +103,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # multiplying by 1 would cost a pass over the vocabulary; comparing on a GPU would make the host wait
         if loss_gradient.is_cuda or loss_gradient != 1:
             gradients = tuple(None if gradient is None else gradient * loss_gradient for gradient in gradients)
-        return *gradients, None, None, None, None, None
+        return *gradients, None, None, None, None, None, None

@@ -27,8 +27,12 @@ class Sequences:
         position = torch.arange(rows * self.max_length, device=self.ends.device, dtype=self.ends.dtype)
         return torch.searchsorted(self.ends, position, right=True).view(rows, self.max_length)
 
-    def attend(self, query_BTND: Tensor, key_BTND: Tensor, value_BTND: Tensor) -> Tensor:
-        """(B, T, N, D): attention in which each position sees its own sequence (flash attention, Dao, 2023)."""
+    def attend(self, query_BTND: Tensor, key_BTND: Tensor, value_BTND: Tensor, causal: bool = False) -> Tensor:
+        """(B, T, N, D): attention in which each position sees its own sequence (flash attention, Dao, 2023).
+
+        Args:
+            causal: whether it sees no later positions.
+        """
         mixed = varlen_attn(
             query_BTND.flatten(0, 1),
             key_BTND.flatten(0, 1),
@@ -37,6 +41,7 @@ class Sequences:
             self.ends,
             self.max_length,
             self.max_length,
+            window_size=(-1, 0 if causal else -1),  # how far to the left and to the right; -1 has no limit
         )
         assert isinstance(mixed, Tensor)
         return mixed.view_as(query_BTND)

@@ -2,7 +2,8 @@
 
 Shapes: B examples, T positions, K or Q of them, H hidden size, N heads, D = H / N, F intermediate size.
 
-Attention masks are as `Transformer.encode` makes them: None, bool that broadcasts to (B, N, T, T), or `Sequences`.
+Attention masks are as `Transformer.encode` makes them: None, bool that broadcasts to (B, N, T, T), `Sequences`, or
+a plain `Causal` of None or `Sequences`.
 """
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.gather import gather
 from maskwright.models.layers.linear import StackedLinear
 from maskwright.models.layers.varlen_attention import Sequences
@@ -74,7 +76,7 @@ class Attention(nn.Module):
             rotary: see `Transformer._rotary`.
             first_value: values (B, T, N, D) of the first layer, for layers that mix them into their own.
         """
-        if positions is not None and isinstance(attention_mask, Sequences):
+        if positions is not None and isinstance(attention_mask, Sequences | Causal):  # kernels for whole rows
             mixed_BTH, value_BTND = self(hidden_BTH, rotary, attention_mask, first_value)
             return gather(mixed_BTH, positions), value_BTND
         query_BQND, key_BTND, value_BTND = self._project(hidden_BTH, positions)
@@ -90,8 +92,11 @@ class Attention(nn.Module):
                 index = positions[:, None, :, None].expand(-1, -1, -1, attention_mask.shape[3])
                 attention_mask = attention_mask.gather(2, index)
         query_BQND = rotate(query_BQND, query_rotary)
+        causal = isinstance(attention_mask, Causal)
+        if isinstance(attention_mask, Causal):
+            attention_mask = attention_mask.within
         if isinstance(attention_mask, Sequences):
-            mixed_BQND = attention_mask.attend(query_BQND, key_BTND, value_BTND)
+            mixed_BQND = attention_mask.attend(query_BQND, key_BTND, value_BTND, causal)
         else:
             mixed_BQND = F.scaled_dot_product_attention(
                 query_BQND.transpose(1, 2),
@@ -99,6 +104,7 @@ class Attention(nn.Module):
                 value_BTND.transpose(1, 2),
                 attn_mask=attention_mask,
                 dropout_p=self.dropout if self.training else 0.0,
+                is_causal=causal,
             ).transpose(1, 2)
         return self.output_dropout(self.output(mixed_BQND.flatten(2))), value_BTND
 

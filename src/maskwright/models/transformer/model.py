@@ -15,6 +15,7 @@ from maskwright.core.types import Count, PositiveCount, PositiveRate, Share
 from maskwright.models.attention_weights import RecordedAttention
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.convolution import Convolution
 from maskwright.models.transformer.late_masks import read_in_place, read_packed
 from maskwright.models.transformer.layers import Attention, FeedForward, Layer
@@ -49,6 +50,7 @@ class Transformer(BaseEncoder):
     below_layers = ("embedding", "embedding_norm", "convolution")
     keeps_documents_apart = True
     can_be_sharded = True
+    can_be_causal = True
 
     def __init__(
         self,
@@ -173,6 +175,9 @@ class Transformer(BaseEncoder):
             late: (B, T) bool, the positions that only the last `late_masks` layers read; None if there are none.
             packed: whether the lower layers compute nothing at all for these, which needs to know their number.
         """
+        if isinstance(attention_mask, Causal) and (late is not None or not attention_mask.is_plain):
+            rows, length, _ = hidden_BTH.shape
+            attention_mask = attention_mask.dense(rows, length, hidden_BTH.device).expand(rows, -1, -1)
         if isinstance(attention_mask, Tensor):  # broadcasts to (B, N, T, T)
             attention_mask = (
                 attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask[:, None, None, :]
