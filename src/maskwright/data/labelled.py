@@ -1,22 +1,16 @@
 """Labelled text for fine-tuning: a corpus as batches of examples of similar length."""
 
-import math
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from maskwright.annotations.first_tokens import FirstTokens
 from maskwright.core.errors import UserError
-from maskwright.core.types import PositiveCount
 from maskwright.corpora.documents import open_table
 from maskwright.corpora.splits import SPLITS
-from maskwright.data.batching import EndlessMicroBatches, MicroBatch, Plan, RowReader, cut_by_budget
-from maskwright.data.corpus import BlockSize, Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
-from maskwright.data.loader import to_tensors
+from maskwright.data.row_data import RowData
 from maskwright.data.rows import Rows
 from maskwright.data.tagged_rows import TaggedRows
 from maskwright.data.targets import (
@@ -35,36 +29,25 @@ from maskwright.data.windows import Truncate, cut, whole_texts
 _NAMED = 5  # labels that a remark lists
 
 
-class LabelledData(Corpus):
+class LabelledData(RowData):
     """A corpus of texts with a label or a number each, or with a tag for each word.
 
-    A row shows one text, or a window of it, between [CLS] and [SEP], padded to the longest row of its batch. The
-    rows of an epoch are shuffled, then sorted by length within pools of some batches, cut where a batch is full,
-    and the batches shuffled: all a function of the seed and the epoch, so that a run resumes anywhere.
+    A row shows one text, or a window of it.
 
     Args:
         target: what is predicted: the `class` of a text, a `value`, or `tags` of its words.
-        block_size: T, the most positions of a row, [CLS] and [SEP] included.
-        tokens_per_batch: positions of an optimizer step, padding included, over all devices; a row that is
-            longer is a batch by itself.
-        evaluation_tokens_per_batch: the same of an evaluation batch, on each device.
         truncate: which tokens of a longer text a row shows: the `head`, the `tail`, `both` halves (Sun et al.,
             2019), or `windows`, as many rows as it takes. Tagged words are always shown in windows.
         context: `document` shows tagged words among those before and after them, as far as `block_size` and their
             document reach; `none` shows them alone.
-        corpus: see `Corpus`.
+        corpus: see `RowData`.
     Raises:
         UserError: the corpus has no such labels, or `labels` names too few, or one of them twice.
-    Attributes:
-        rows: by split, after `setup`; there are none of a test split without labels.
     """
 
     def __init__(
         self,
         target: LabelKind,
-        block_size: BlockSize,
-        tokens_per_batch: PositiveCount,
-        evaluation_tokens_per_batch: PositiveCount,
         truncate: Truncate,
         context: Literal["none", "document"],
         **corpus: Any,
@@ -74,8 +57,6 @@ class LabelledData(Corpus):
         super().__init__(**corpus)
         self.target, self.context = target, context
         self.truncate: Truncate = "windows" if target == "tags" else truncate
-        self.block_size, self.tokens_per_batch = block_size, tokens_per_batch
-        self.evaluation_tokens_per_batch = evaluation_tokens_per_batch
         key = "tags" if target == "tags" else "label"
         sources = [own.source for own in self.recipe.sources.values()]
         if any(getattr(source, key) is None for source in sources):
@@ -182,42 +163,8 @@ class LabelledData(Corpus):
             remarks.append(f"the training split has no example of {shown}, so {what} be learned")
         return remarks
 
-    def sample(self, number: int) -> dict[str, Tensor]:
-        rows = self.rows["train"]
-        number = min(number, len(rows))
-        chosen = np.arange(number) * len(rows) // number
-        return to_tensors(rows.read(chosen, np.zeros_like(chosen)))
-
-    def steps(self, epochs: float) -> int:
-        whole, part = int(epochs), epochs % 1
-        plan = self._plan()
-        return sum(len(plan.batches(epoch)) for epoch in range(whole)) + math.ceil(part * len(plan.batches(whole)))
-
     def size(self, split: str) -> str:
         if split in self.unlabelled:
             return f"{len(self.tokens[split].ends):,} texts without labels"
         texts, rows = len(self.tokens[split].ends), len(self.rows[split])
         return f"{rows:,} examples" if rows == texts else f"{texts:,} texts in {rows:,} rows"
-
-    def _plan(self) -> Plan:
-        return Plan(self.rows["train"].lengths, self.tokens_per_batch, self.seed)
-
-    def train_dataloader(self) -> DataLoader:
-        """Returns a loader of the endless stream of batches, from the step that the trainer has reached."""
-        rows = self.rows["train"]
-        step = self.trainer.global_step if self.trainer else 0
-        accumulate, rank = self.accumulate_grad_batches, self.rank
-        return self.loader(RowReader(rows), EndlessMicroBatches(self._plan(), step, accumulate, rank))
-
-    def evaluation_loader(self, split: str) -> DataLoader:
-        """Returns a loader of each row once, long ones first, spread over the devices."""
-        if split in self.unlabelled:
-            raise UserError(
-                f"None of the texts of the {split} split has a label (data.label, data.tags), so there is nothing "
-                "to compare predictions with. Evaluate split=validation, or other data."
-            )
-        rows, rank = self.rows[split], self.rank
-        self.check_devices(split, len(rows))
-        own = np.argsort(-rows.lengths, kind="stable")[rank.number :: rank.world_size]
-        batches = cut_by_budget(own, rows.lengths, self.evaluation_tokens_per_batch)
-        return self.loader(RowReader(rows, gold=True), [MicroBatch(batch) for batch in batches])

@@ -55,10 +55,15 @@ class MaskedLMHead(nn.Module):
         """Returns logits (B, K, V) of hidden states (B, K, H)."""
         return self.decoder(self._transform(hidden_BKH))
 
-    def loss(self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Returns mean cross-entropy in nats of the valid targets (B, K), and which are predicted correctly (B, K).
 
         The result is that of `forward` and a cross-entropy, without the logits of all K positions at once.
+
+        Args:
+            smoothing: the share of each target that is spread over the vocabulary.
         """
         transformed_NE = self._transform(hidden_BKH).flatten(0, 1)
         weight, bias = self.decoder.weight, self.decoder.bias
@@ -69,6 +74,7 @@ class MaskedLMHead(nn.Module):
             targets.flatten(),
             valid.flatten(),
             _CHUNK_CPU if hidden_BKH.device.type == "cpu" else _CHUNK_GPU,
+            smoothing,
         )
         return loss, right.view_as(valid)
 

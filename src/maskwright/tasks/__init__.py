@@ -8,6 +8,7 @@ from maskwright.tasks.regression import Regression
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.tagging import Tagging
 from maskwright.tasks.task import Task
+from maskwright.tasks.translation import Translation
 
 __all__ = [
     "Baseline",
@@ -20,4 +21,5 @@ __all__ = [
     "Tagging",
     "Task",
     "TaskSpec",
+    "Translation",
 ]

@@ -30,6 +30,8 @@ class TaskSpec:
         primary: the name of the metric that models are compared by.
         predicts_tokens: whether it has a head for masked tokens.
         predicts_texts: whether it makes predictions for texts without labels, see `LabelledTask.collect`.
+        translates: whether it writes a text for a text, see `Translation.translate`, and hides the one from the
+            other in a row.
     """
 
     label_kind: LabelKind | None
@@ -37,6 +39,7 @@ class TaskSpec:
     primary: str
     predicts_tokens: bool
     predicts_texts: bool = False
+    translates: bool = False
 
     def metric(self, name: str) -> Metric | None:
         """Returns the metric of this name; None if there is none."""

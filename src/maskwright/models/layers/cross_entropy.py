@@ -8,7 +8,13 @@ from torch.autograd.function import once_differentiable
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, valid: Tensor, chunk: int
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    valid: Tensor,
+    chunk: int,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy over the valid rows of `hidden @ weight.T + bias`, and where its argmax is right.
 
@@ -23,6 +29,7 @@ def linear_cross_entropy(
         targets: (N,) ids in [0, V), also where a row is not valid.
         valid: (N,) bool.
         chunk: rows projected at a time.
+        smoothing: the share of the target probability that is spread over all V (Szegedy et al., 2016).
     Returns:
         The loss in nats, a scalar, 0 where no row is valid; and (N,) bool.
     """
@@ -31,7 +38,9 @@ def linear_cross_entropy(
     low = torch.is_autocast_enabled(device) and hidden.dtype != torch.float64
     dtype = torch.get_autocast_dtype(device) if low else hidden.dtype
     learns = torch.is_grad_enabled()
-    loss, right = _LinearCrossEntropy.apply(hidden, weight, bias, targets, valid, chunk, dtype, learns)
+    loss, right = _LinearCrossEntropy.apply(
+        hidden, weight, bias, targets, valid, chunk, smoothing, dtype, learns
+    )
     return loss, right
 
 
@@ -45,6 +54,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         valid: Tensor,
         chunk: int,
+        smoothing: float,
         dtype: torch.dtype,
         learns: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -65,11 +75,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 logits = torch.addmm(bias_V, hidden_CH, weight_VH.T).to(exact)
                 rights.append(logits.argmax(-1, keepdim=True) == targets_C)
                 logits = torch.log_softmax(logits, -1)
-                losses.append(-logits.gather(1, targets_C)[:, 0] * share_N[rows])
+                of_target = logits.gather(1, targets_C)[:, 0]
+                if smoothing:
+                    of_target = of_target.lerp(logits.mean(-1), smoothing)
+                losses.append(-of_target * share_N[rows])
                 if not learns:
                     continue
                 gradient = logits.exp_()
-                gradient.scatter_add_(1, targets_C, -torch.ones_like(targets_C, dtype=exact))
+                gradient.scatter_add_(1, targets_C, torch.full_like(targets_C, smoothing - 1, dtype=exact))
+                if smoothing:
+                    gradient.sub_(smoothing / gradient.shape[1])
                 gradient.mul_(share_N[rows, None])
                 if of_bias is not None:
                     of_bias += gradient.sum(0)
@@ -92,4 +107,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # multiplying by 1 would cost a pass over the vocabulary; comparing on a GPU would make the host wait
         if loss_gradient.is_cuda or loss_gradient != 1:
             gradients = tuple(None if gradient is None else gradient * loss_gradient for gradient in gradients)
-        return *gradients, None, None, None, None, None
+        return *gradients, None, None, None, None, None, None

@@ -34,11 +34,15 @@ class Transformer(BaseEncoder):
             ModernBERT's are not.
         value_residual: whether values are mixed with those of the first layer, in a share that each layer
             learns (Zhou et al., 2024); ModernBERT's are not.
+        token_types: how many types of tokens have an embedding of their own, such as the two texts of a pair; 0 has
+            none, as ModernBERT.
+        restart_positions: whether positions are counted anew where the type of the tokens changes, so that the
+            distance of two tokens in two texts does not depend on how long the first text is; ModernBERT's are not.
     Raises:
         ValueError: `heads` does not divide `hidden_size` into heads of an even size.
     """
 
-    below_layers = ("embedding", "embedding_norm", "convolution")
+    below_layers = ("embedding", "type_embedding", "embedding_norm", "convolution")
     keeps_documents_apart = True
     can_be_sharded = True
 
@@ -56,13 +60,17 @@ class Transformer(BaseEncoder):
         convolution: Count = 0,
         query_key_norm: bool = False,
         value_residual: bool = False,
+        token_types: Count = 0,
+        restart_positions: bool = False,
     ):
         self.check_settings(hidden_size=hidden_size, heads=heads)
         super().__init__()
         self.hidden_size = hidden_size
         self.heads, self.head_size = heads, hidden_size // heads
-        self.rotary_base = rotary_base
+        self.rotary_base, self.restart_positions = rotary_base, restart_positions
+        self.token_types = max(token_types, 2 * restart_positions)  # from whose types positions are counted
         self.embedding = nn.Embedding(vocabulary_size, hidden_size)
+        self.type_embedding = nn.Embedding(token_types, hidden_size) if token_types else None
         self.embedding_norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
         self.embedding_dropout = nn.Dropout(dropout)
         self.convolution = Convolution(hidden_size, convolution) if convolution else None
@@ -95,25 +103,50 @@ class Transformer(BaseEncoder):
                 scale = std / math.sqrt(2 * len(self.layers)) if into_residual else std
                 nn.init.trunc_normal_(parameter, std=scale, a=-3 * scale, b=3 * scale)
 
-    def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
+    def embed(
+        self, input_ids: Tensor, attention_mask: AttentionMask = None, token_types: Tensor | None = None
+    ) -> Tensor:
         """(B, T, H) of input_ids (B, T); the mask says which neighbours the convolution mixes in."""
-        hidden_BTH = self.embedding_dropout(self.embedding_norm(self.embedding(input_ids)))
+        hidden_BTH = self.embedding(input_ids)
+        if self.type_embedding is not None:
+            types = torch.zeros_like(input_ids) if token_types is None else token_types
+            hidden_BTH = hidden_BTH + self.type_embedding(types)
+        hidden_BTH = self.embedding_dropout(self.embedding_norm(hidden_BTH))
         return hidden_BTH if self.convolution is None else self.convolution(hidden_BTH, attention_mask)
 
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
+        hidden_BTH = self.embed(input_ids, attention_mask, token_types)
+        return self.encode(hidden_BTH, attention_mask, positions, token_types)
+
     def encode(
-        self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+        self,
+        hidden_BTH: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, H) of embeddings (B, T, H).
 
         Args:
             positions: (B, K); if given, only the hidden states at these positions are returned, (B, K, H). For the
                 others, the last layer computes nothing but keys and values.
+            token_types: (B, T), read only with `restart_positions`; None counts positions over the whole row.
         """
         if isinstance(attention_mask, Tensor):  # broadcasts to (B, N, T, T)
             attention_mask = (
                 attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask[:, None, None, :]
             )
         rotary = self._rotary(hidden_BTH.shape[1], hidden_BTH.device)
+        if self.restart_positions and token_types is not None:
+            places = _places(token_types)
+            rotary = rotary[0][places], rotary[1][places]  # (B, T, 1, D / 2)
         *lower, last = self.layers
         first_value = None
         for layer in lower:
@@ -128,3 +161,11 @@ class Transformer(BaseEncoder):
         half = torch.arange(0, head_size, 2, dtype=torch.float32, device=device) / head_size
         angles = torch.arange(length, dtype=torch.float32, device=device)[:, None, None] / self.rotary_base**half
         return angles.cos(), angles.sin()
+
+
+def _places(token_types: Tensor) -> Tensor:
+    """(B, T) the place of each position in its run of one type of tokens, from 0."""
+    index = torch.arange(token_types.shape[1], device=token_types.device)
+    opens = token_types != token_types.roll(1, 1)
+    opens[:, 0] = True
+    return index - (index * opens).cummax(1).values
