@@ -9,7 +9,7 @@ import numpy as np
 from maskwright.corpora.labels import kinds_of
 from maskwright.text.tokens import entropy
 
-LabelKind = Literal["class", "value", "tags"]
+LabelKind = Literal["class", "value", "tags", "translation"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class LabelSpec:
     """The names of labels, and statistics of those of the training split.
 
     Args:
-        kind: what is labelled: a text with a `class`, a text with a `value`, or each word with one of `tags`.
+        kind: what is labelled: a text with a `class`, a text with a `value`, each word with one of `tags`, or a
+            text with its `translation`.
         names: of the C classes or tags, in the order of their numbers; empty where values are predicted.
         counts: (C,) how often each occurs in training; None where that is unknown.
         mean, std: of the values in training; `std` is 0 where all are the same.
