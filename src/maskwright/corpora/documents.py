@@ -38,6 +38,8 @@ SCHEMA = pa.schema(
         "tags": pa.list_(pa.string()),
         # of tagged words the number of the larger document that this text is a part of, from 1
         "document": pa.int32(),
+        # of a text that may have several labels
+        "labels": pa.list_(pa.string()),
     }
 )
 
@@ -145,7 +147,8 @@ def open_table(folder: Path, split: str) -> pa.Table:
     """Returns the documents of a split as they are on disk, memory-mapped, with the columns of `SCHEMA`."""
     paths = [shard / f"{split}.arrow" for shard in shard_folders(folder)]
     tables = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in paths]
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+    # shards that were written before there was a column of `SCHEMA` lack it
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
 
 
 def open_texts(folder: Path) -> dict[str, TextSlice]:

@@ -24,13 +24,17 @@ Raw = str | Labelled | Tagged
 
 
 class Row(NamedTuple):
-    """A clean document, in the columns of `documents.SCHEMA`."""
+    """A clean document, in the columns of `documents.SCHEMA`.
+
+    The two texts of a pair are rows one after the other, and the first one has the label.
+    """
 
     text: str
     label: str | None = None
     words: list[int] | None = None
     tags: list[str] | None = None
     document: int | None = None
+    labels: list[str] | None = None
 
 
 class Reading:
@@ -103,8 +107,13 @@ def own_splits(recipe: SourceRecipe) -> list[str]:
 
 def _sample(texts: Iterator[Raw], number: int) -> Iterator[Raw]:
     """This many of labelled texts, in order, chosen by their hashes: data sets are often sorted by label."""
-    drawn = heapq.nsmallest(number, enumerate(texts), key=lambda item: place_of(f"limit {item[1].text}"))  # type: ignore[union-attr]
+    drawn = heapq.nsmallest(number, enumerate(texts), key=lambda item: place_of(f"limit {_whole(item[1])}"))
     return (text for _, text in sorted(drawn, key=lambda item: item[0]))
+
+
+def _whole(raw: Raw) -> str:
+    """The text of a labelled document, or both texts of a pair."""
+    return " ".join(raw.texts) if isinstance(raw, Labelled) else str(raw)
 
 
 def _shards(texts: Iterator[Raw]) -> Iterator[list[Raw]]:
@@ -139,19 +148,22 @@ def _clean(
         if isinstance(raw, Tagged):
             text, words = raw.plain(clean)
             before = "".join(raw.words)
-            row = Row(text, None, [edge for word in words for edge in word], raw.tags, raw.document)
+            rows = [Row(text, None, [edge for word in words for edge in word], raw.tags, raw.document)]
         elif isinstance(raw, Labelled):
-            before = raw.text
-            row = Row(clean(before), raw.label)
+            before = "".join(raw.texts)
+            labels = None if raw.labels is None else list(raw.labels)
+            rows = [Row(clean(text)) for text in raw.texts]
+            rows[0] = rows[0]._replace(label=raw.label, labels=labels)
         else:
             before = wikimedia.plain_text(raw) if is_dump else raw
-            row = Row(clean(before))
+            rows = [Row(clean(before))]
         size = _size(before)
         counts.cleaned += 1
         counts.characters += size
-        counts.removed += max(0, size - _size(row.text))
-        if row.text:
-            shard.rows.setdefault(split_of(row.text, shares, target), []).append(row)
+        counts.removed += max(0, size - sum(_size(row.text) for row in rows))
+        if all(row.text for row in rows):
+            whole = " ".join(row.text for row in rows)
+            shard.rows.setdefault(split_of(whole, shares, target), []).extend(rows)
         else:
             counts.empty += 1
     counts.lost = clean.lost

@@ -117,13 +117,13 @@ class SourceRecipe:
 def source_recipe(
     source: PathText | Sequence[PathText],
     config: str | None = None,
-    column: str | int = "text",
+    column: str | int | Sequence[str | int] = "text",
     document: Literal["row", "paragraph", "file", "article"] = "row",
     cleaning: Sequence[str] | None = None,
     splits: dict[str, NameOrShare] | None = None,
     limit: int | None = None,
     tags: str | int | None = None,
-    label: str | int | None = None,
+    label: str | int | Sequence[str | int] | None = None,
     labels: Sequence[str | int | float] | None = None,
     published: dict[str, dict[str, int]] | None = None,
     published_as: Sequence[str] | None = None,
@@ -137,10 +137,10 @@ def source_recipe(
     where = Source(
         source if isinstance(source, str) else tuple(source),
         config,
-        column,
+        column if isinstance(column, str | int) else tuple(column),
         document,
         tags,
-        label,
+        label if isinstance(label, str | int | None) else tuple(label),
         None if labels is None else tuple(map(spelled, labels)),
         scheme,
         encoding,
@@ -170,6 +170,12 @@ def sources_of(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         return {"": {key: data[key] for key in SOURCE_KEYS if key in data}}
     shared = {} if data.get("labels") is None else {"labels": data["labels"]}
     return {name: {**settings, **shared} for name, settings in sources.items()}
+
+
+def pair_columns(data: Mapping[str, Any]) -> list[str | int] | None:
+    """Returns the two columns of the pairs of texts in the config group `data`; None if its texts are single."""
+    column = next(iter(sources_of(data).values()), {}).get("column")
+    return list(column) if isinstance(column, list | tuple) else None
 
 
 def check_held_out(data: Mapping[str, Any]) -> None:
@@ -222,6 +228,19 @@ class Recipe:
     def tagged(self) -> bool:
         """Whether all words of the documents have tags."""
         return all(own.source.tags is not None for own in self.sources.values())
+
+    @property
+    def paired(self) -> bool:
+        """Whether each document is a pair of texts.
+
+        Raises:
+            UserError: those of some sources are, those of others are not.
+        """
+        pairs = {name: own.source.paired for name, own in self.sources.items()}
+        if len({*pairs.values()}) > 1:
+            shown = ", ".join(f"{key_of(name)}.column" for name, is_pair in pairs.items() if is_pair)
+            raise UserError(f"{shown} names the columns of pairs of texts, and other sources have single texts.")
+        return all(pairs.values())
 
     def settings(self) -> list[Any]:
         """Returns everything that the documents depend on."""

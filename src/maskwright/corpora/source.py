@@ -20,7 +20,7 @@ from maskwright.corpora import (
 )
 from maskwright.corpora.decoding import unreadable
 from maskwright.corpora.labels import Labelled, Spelling, Tagged
-from maskwright.corpora.rows import Format, texts_of
+from maskwright.corpora.rows import Format, columns_of, listed, texts_of
 from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
 
 _OF_HUB = ("hub", "folder", "saved")  # kinds of sources that `datasets` reads
@@ -47,14 +47,15 @@ class Source:
             .xml.bz2, .xml.gz); a file, folder or glob of .txt, .csv, .tsv, .jsonl, .json or .parquet, or several
             of them; `pkg://package/path` for a file that an installed package contains.
         config: the configuration of a data set of the hub; None takes its default.
-        column: the column that holds the text, in files with columns, by its name or its number from 1; of files
-            with a word per line, see `columns.read`.
+        column: the column that holds the text, in files with columns, by its name or its number from 1, or the two
+            columns of pairs of texts; of files with a word per line, see `columns.read`.
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
             ` = Title = `, as in WikiText); or `files.EACH`.
         tags: the column of tags beside a column of words, in data sets of the hub and in its layout; of files with
             a word per line, see `columns.read`.
-        label: the column of labels, in files with columns; `file` for .txt files that are named by their labels.
+        label: the column of labels, in files with columns, or the columns of several, which hold 1 where a text has
+            the label; `file` for .txt files that are named by their labels.
         labels: the labels that may occur; None allows all.
         scheme: of the tags; None is found out by `with_scheme`.
         encoding, delimiter, header: see `Format`.
@@ -64,10 +65,10 @@ class Source:
 
     source: str | tuple[str, ...]
     config: str | None
-    column: str | int
+    column: str | int | tuple[str | int, ...]
     document: Literal["row", "paragraph", "file", "article", "each"]
     tags: str | int | None = None
-    label: str | int | None = None
+    label: str | int | tuple[str | int, ...] | None = None
     labels: tuple[str, ...] | None = None
     scheme: Scheme | None = None
     encoding: str | None = None
@@ -88,11 +89,37 @@ class Source:
         check_scheme(self.scheme)
         if self.label is not None and self.document != "row":
             raise UserError(f"data.label={self.label} labels rows; set data.document=row.")
-        if isinstance(self.column, (list, tuple)):
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        """Raises a UserError if `column` or `label` names columns that make no pair, or no several labels."""
+        for key, given, wanted in (
+            ("column", self.column, "A text is read from one column, and a pair of texts from two"),
+            ("label", self.label, "Several labels are read from two columns or more"),
+        ):
+            if not isinstance(given, tuple):
+                continue
+            if len(given) < 2 or (key == "column" and len(given) > 2):
+                raise UserError(f"data.{key}={listed(given)} names {len(given)}. {wanted}.")
+            if len({*map(str, given)}) < len(given):
+                raise UserError(f"data.{key}={listed(given)} names a column twice. {wanted}.")
+        if self.paired and (self.tags is not None or self.document not in ("row", files.EACH)):
+            key = f"data.document={self.document}" if self.tags is None else f"data.tags={self.tags}"
+            raise UserError(f"{key} does not go with pairs of texts ({self._pair}), each of which is a row.")
+        if isinstance(self.label, tuple) and self.labels is not None:
             raise UserError(
-                f"data.column={list(self.column)} names {len(self.column)} columns. A text is read from one "
-                "column; pairs of texts cannot be read yet. Join them in one column."
+                "data.label names several columns, which are the labels; leave data.labels at null. data.label_names "
+                "gives them other names."
             )
+
+    @property
+    def _pair(self) -> str:
+        return f"data.column={listed(self.column)}" if isinstance(self.column, tuple) else ""
+
+    @property
+    def paired(self) -> bool:
+        """Whether each document is a pair of texts."""
+        return isinstance(self.column, tuple)
 
     def __str__(self) -> str:
         return self.source if isinstance(self.source, str) else ", ".join(self.source)
@@ -149,14 +176,23 @@ class Source:
             UserError: the source cannot be read as what it seems to be.
         """
         here = self._found
-        keys = {"data.column": self.column, "data.label": self.label, "data.tags": self.tags}
-        named = {key: column for key, column in keys.items() if column is not None}
+        named = columns_of(self.column, self.label, self.tags)
         if here.kind in _OF_HUB:
             name = str(self.source if here.place is None else here.place)
             part = None if self.part is None else self.part.by_split.get(split, [])
             rows = hub.read(name, self.config, split, named, self._spelling, unlabelled, part)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
+        if self.paired and (here.place is not None or here.kind in ("dump", "columns")):
+            raise UserError(
+                f"{self._pair}: pairs of texts are read from columns of .csv, .tsv, .jsonl, .json or .parquet, or of "
+                f"data sets of the hub, but data.source='{self}' is none of these."
+            )
+        if isinstance(self.label, tuple) and here.place is not None:
+            raise UserError(
+                f"data.label={listed(self.label)} names columns, but data.source='{self}' is a folder whose folders are "
+                "named by labels; a text in it has one. Set data.label=label."
+            )
         if here.place is not None:
             spelling = Spelling() if self.label is None else self._spelling
             for text in labelled_folders.read(here.place, split, spelling, self.encoding):

@@ -101,7 +101,7 @@ class Corpus(LightningDataModule):
         splits: dict[str, NameOrShare] | None = None,
         limit: int | None = None,
         tags: str | int | None = None,
-        label: str | int | None = None,
+        label: str | int | list[str | int] | None = None,
         labels: list[str | int | float | bool] | None = None,
         published: dict[str, dict[str, int]] | None = None,
         published_as: list[str] | None = None,
@@ -189,6 +189,13 @@ class Corpus(LightningDataModule):
     def texts(self, split: str) -> list[str]:
         """Returns the cleaned texts of a split, in order."""
         return open_table(self.documents_folder, split).column("text").to_pylist()
+
+    def examples(self, split: str) -> list[dict[str, str]]:
+        """Returns the cleaned texts of a split as reports show them: `text`, and of a pair `text_pair`, the second."""
+        texts = self.texts(split)
+        if not self.recipe.paired:
+            return [{"text": text} for text in texts]
+        return [{"text": a, "text_pair": b} for a, b in zip(texts[::2], texts[1::2], strict=True)]
 
     def words(self, split: str) -> list[list[str]]:
         """Returns the words of each tagged text of a split."""

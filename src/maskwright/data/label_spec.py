@@ -9,7 +9,7 @@ import numpy as np
 from maskwright.corpora.labels import kinds_of
 from maskwright.text.tokens import entropy
 
-LabelKind = Literal["class", "value", "tags", "translation"]
+LabelKind = Literal["class", "labels", "value", "tags", "translation"]
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,13 @@ class LabelSpec:
     """The names of labels, and statistics of those of the training split.
 
     Args:
-        kind: what is labelled: a text with a `class`, a text with a `value`, each word with one of `tags`, or a
-            text with its `translation`.
+        kind: what is labelled: a text with a `class`, a text with any number of `labels`, a text with a `value`,
+            each word with one of `tags`, or a text with its `translation`.
         names: of the C classes or tags, in the order of their numbers; empty where values are predicted.
         counts: (C,) how often each occurs in training; None where that is unknown.
         mean, std: of the values in training; `std` is 0 where all are the same.
         entities: whether tags are those of entities, in IOB2; if not, each is a label of its own.
+        texts: how many texts in training there are, of `labels`; None where that is unknown.
     """
 
     kind: LabelKind
@@ -31,6 +32,7 @@ class LabelSpec:
     mean: float = 0.0
     std: float = 1.0
     entities: bool = True
+    texts: int | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -46,7 +48,8 @@ class LabelSpec:
     def baseline(self) -> float:
         """The loss of guessing by the statistics alone.
 
-        In nats, the entropy of the counts; of values 1, the mean squared error in units of their variance.
+        In nats, the entropy of the counts, and of `labels` the mean entropy of whether a text has each. Of values 1,
+        the mean squared error in units of their variance.
 
         Raises:
             ValueError: the counts are unknown.
@@ -55,6 +58,9 @@ class LabelSpec:
             return 1.0
         if self.counts is None:
             raise ValueError("it is unknown how often each label occurs in training")
+        if self.kind == "labels":
+            assert self.texts is not None
+            return float(np.mean([entropy(np.array([count, self.texts - count])) for count in self.counts]))
         return entropy(np.array(self.counts))
 
     def to_dict(self) -> dict[str, Any]:

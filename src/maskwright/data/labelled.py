@@ -10,6 +10,7 @@ from maskwright.core.errors import UserError
 from maskwright.corpora.documents import open_table
 from maskwright.corpora.splits import SPLITS
 from maskwright.data.label_spec import LabelKind, LabelSpec
+from maskwright.data.pair_rows import PairRows, cut_pairs
 from maskwright.data.row_data import RowData
 from maskwright.data.rows import Rows
 from maskwright.data.tagged_rows import TaggedRows
@@ -18,8 +19,10 @@ from maskwright.data.targets import (
     Tags,
     are_measured,
     check_labels,
+    check_single,
     lacks_labels,
     read_classes,
+    read_label_sets,
     read_tags,
     read_values,
     without_tags,
@@ -35,9 +38,10 @@ class LabelledData(RowData):
     A row shows one text, or a window of it.
 
     Args:
-        target: what is predicted: the `class` of a text, a `value`, or `tags` of its words.
+        target: what is predicted: the `class` of a text, its `labels`, a `value`, or `tags` of its words.
         truncate: which tokens of a longer text a row shows: the `head`, the `tail`, `both` halves (Sun et al.,
-            2019), or `windows`, as many rows as it takes. Tagged words are always shown in windows.
+            2019), or `windows`, as many rows as it takes. Tagged words are always shown in windows, pairs of texts
+            never; of a pair, the longer text is cut first.
         context: `document` shows tagged words among those before and after them, as far as `block_size` and their
             document reach; `none` shows them alone.
         corpus: see `RowData`.
@@ -66,6 +70,11 @@ class LabelledData(RowData):
             )
         self.given_labels = sources[0].labels
         check_labels(self.given_labels, least=2 if target == "class" else 1)
+        if self.recipe.paired and truncate == "windows":
+            raise UserError(
+                "data.truncate=windows does not go with pairs of texts, whose rows are not averaged. Set "
+                "data.truncate=head."
+            )
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` wrote.
@@ -75,7 +84,9 @@ class LabelledData(RowData):
                 `value`.
         """
         super().setup(stage)
-        tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
+        tables = {split: self._table(split) for split in SPLITS}
+        if self.target in ("class", "value"):
+            check_single(tables)
         if self.target != "tags" and lacks_labels(tables, "test"):
             self.unlabelled = {"test"}
             del tables["test"]
@@ -90,16 +101,34 @@ class LabelledData(RowData):
                 if self.target == "tags":
                     names, targets = read_tags(tables, self.given_labels, entities)
                     self.unlabelled = {split for split in SPLITS if without_tags(tables[split])}
+                elif self.target == "labels":
+                    names, targets = read_label_sets(tables, self.given_labels or self._columns_of_labels())
                 else:
                     names, targets = read_classes(tables, self.given_labels)
                 training = targets["train"]
                 numbers = training.tags if isinstance(training, Tags) else training
-                counts = np.bincount(numbers, minlength=len(names))
-                self.labels = LabelSpec(self.target, tuple(names), tuple(counts.tolist()), entities=entities)
+                is_set = self.target == "labels"
+                counts = numbers.sum(0) if is_set else np.bincount(numbers, minlength=len(names))
+                texts = len(numbers) if is_set else None
+                self.labels = LabelSpec(
+                    self.target, tuple(names), tuple(counts.tolist()), entities=entities, texts=texts
+                )
         except OtherLabelError:
             self.recipe.reread()  # raises an error that names the row, which cached documents do not record
             raise
         self.rows = {split: self._rows(split, tables[split], targets[split]) for split in tables}
+
+    def _table(self, split: str) -> pa.Table:
+        """Returns the documents of a split; of pairs, those with the first texts, which hold the labels."""
+        table = open_table(self.documents_folder, split)
+        return table.take(np.arange(0, len(table), 2)) if self.recipe.paired else table
+
+    def _columns_of_labels(self) -> tuple[str, ...] | None:
+        """Returns the labels that several columns stand for, in their order; None where they are in one column."""
+        source = next(iter(self.recipe.sources.values())).source
+        if not isinstance(source.label, tuple):
+            return None
+        return tuple((source.label_names or {}).get(str(column), str(column)) for column in source.label)
 
     def _have_entities(self) -> bool:
         """Returns whether tags are those of entities.
@@ -118,18 +147,20 @@ class LabelledData(RowData):
 
     def _rows(self, split: str, table: pa.Table, targets: "np.ndarray | Tags") -> Rows:
         within = self.target == "tags" and self.context == "document"
-        texts = whole_texts(
-            np.asarray(self.tokens[split].ends), table.column("document").to_numpy() if within else None
-        )
+        ends = np.asarray(self.tokens[split].ends)
         annotations = self.annotated(split)
         first_tokens = annotations.pop(FirstTokens.name, None)
         shared: dict[str, Any] = {
             "tokens": self.tokens[split],
             "tokenizer": self.tokenizer,
             "annotations": annotations,
-            "segments": cut(texts, self.block_size - 2, self.truncate),
             "block_size": self.block_size,
         }
+        if self.recipe.paired:
+            segments = cut_pairs(ends, self.block_size, self.truncate, self.tokenizer)
+            return PairRows(targets=targets, segments=segments, **shared)
+        texts = whole_texts(ends, table.column("document").to_numpy() if within else None)
+        shared["segments"] = cut(texts, self.block_size - 2, self.truncate)
         if isinstance(targets, Tags):
             assert first_tokens is not None
             return TaggedRows(targets, first_tokens, **shared)
@@ -164,7 +195,10 @@ class LabelledData(RowData):
         return remarks
 
     def size(self, split: str) -> str:
+        texts = len(self.tokens[split].ends)
+        if self.recipe.paired:
+            return f"{texts // 2:,} pairs{' without labels' if split in self.unlabelled else ''}"
         if split in self.unlabelled:
-            return f"{len(self.tokens[split].ends):,} texts without labels"
-        texts, rows = len(self.tokens[split].ends), len(self.rows[split])
+            return f"{texts:,} texts without labels"
+        rows = len(self.rows[split])
         return f"{rows:,} examples" if rows == texts else f"{texts:,} texts in {rows:,} rows"

@@ -56,7 +56,8 @@ def _lost_in_reading(key: str, source: SourceRecipe, found: Findings) -> list[st
         share = found.removed / found.characters
         parts.append(f"{share:.1%} of characters in cleaning, tags of HTML included ({key}.cleaning)")
     if found.empty:
-        parts.append(f"{found.empty:,} of {found.cleaned:,} texts empty after cleaning, so left out")
+        what = "pairs with a text that is" if source.source.paired else "texts"
+        parts.append(f"{found.empty:,} of {found.cleaned:,} {what} empty after cleaning, so left out")
     return parts + _lost_files(key, source)
 
 

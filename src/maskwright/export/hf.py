@@ -27,15 +27,18 @@ from maskwright.text.tokenizer import Tokenizer
 _CLASSES: dict[str, Any] = {
     "tokens": MaskwrightForMaskedLM,
     "class": MaskwrightForSequenceClassification,
+    "labels": MaskwrightForSequenceClassification,
     "value": MaskwrightForSequenceClassification,
     "tags": MaskwrightForTokenClassification,
 }
 AUTO = {  # what opens a folder, and the task of `transformers.pipeline`, by what is predicted
     "tokens": ("AutoModelForMaskedLM", "fill-mask"),
     "class": ("AutoModelForSequenceClassification", "text-classification"),
+    "labels": ("AutoModelForSequenceClassification", "text-classification"),
     "value": ("AutoModelForSequenceClassification", "text-classification"),
     "tags": ("AutoModelForTokenClassification", "token-classification"),
 }
+_PROBLEMS = {"labels": "multi_label_classification"}  # what transformers cannot tell by the number of labels
 _OWN = {Transformer: "transformer", LSTM: "lstm", CNN: "cnn", MLP: "mlp"}
 _TRIAL = (2, 9)  # rows and tokens that say whether a class of transformers computes the same
 
@@ -151,6 +154,7 @@ def _hub_labelled(own: Exportable) -> Any:
     config = type(encoder.model.config).from_dict(encoder.model.config.to_dict())
     names = dict(enumerate(own.labels.names))
     config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+    config.problem_type = _PROBLEMS.get(own.kind)
     try:
         model = getattr(transformers, AUTO[own.kind][0]).from_config(config, dtype=torch.float32)
         _take(model, encoder.model)
@@ -161,7 +165,9 @@ def _hub_labelled(own: Exportable) -> Any:
     ids = torch.arange(_TRIAL[0] * _TRIAL[1]).view(_TRIAL) % len(own.tokenizer)
     seen = torch.ones_like(ids)
     positions = [torch.arange(_TRIAL[1]).expand(_TRIAL)] if own.kind == "tags" else []
-    found, expected = model(ids, attention_mask=seen).logits, module(ids, seen, *positions)
+    types = [torch.ones_like(ids)] if own.has_types else []
+    given = {"token_type_ids": types[0]} if types else {}
+    found, expected = model(ids, attention_mask=seen, **given).logits, module(ids, seen, *positions, *types)
     same = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
     return model if same and _starts_differ(module) else None
 
@@ -188,6 +194,7 @@ def _with_own_code(own: Exportable) -> Any:
     if own.labels is not None and own.labels.names:
         names = dict(enumerate(own.labels.names))
         config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+        config.problem_type = _PROBLEMS.get(own.kind)
     elif own.kind == "value":
         config.num_labels, config.problem_type = 1, "regression"
     model = _CLASSES[own.kind](config)
@@ -232,17 +239,20 @@ def _head_settings(own: Exportable) -> dict[str, Any]:
     if own.kind == "tags":
         return shared | {"crf": own.crf is not None, "case": module.case is not None, "tie_word_embeddings": False}
     scale = [1.0, 0.0] if module.scale is None else [float(part) for part in module.scale]
-    return shared | {"pooling": module.pool.kind, "scale": scale, "tie_word_embeddings": False}
+    own_settings = {"pooling": module.pool.kind, "scale": scale, "token_types": own.has_types}
+    return shared | own_settings | {"tie_word_embeddings": False}
 
 
 def _write_card(own: Exportable, folder: Path, own_code: bool) -> None:
     auto, task = AUTO[own.kind]
     trusted = ", trust_remote_code=True" if own_code else ""
     strategy = ', aggregation_strategy="first"' if own.kind == "tags" else ""
+    text = '{"text": "A text", "text_pair": "Another"}' if own.paired else '"A text"'
     called = {
         "tokens": f'pipe("Paris is the {own.tokenizer.special.get("mask", "[MASK]")} of France.")',
-        "class": 'pipe("A text", truncation=True)',
-        "value": 'pipe("A text", truncation=True, function_to_apply="none")',
+        "class": f"pipe({text}, truncation=True)",
+        "labels": f"pipe({text}, truncation=True, top_k=None)",
+        "value": f'pipe({text}, truncation=True, function_to_apply="none")',
         "tags": 'pipe("Ada went to London.")',
     }[own.kind]
     program = f"""

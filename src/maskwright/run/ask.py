@@ -14,6 +14,7 @@ from maskwright.core.atomic import fingerprint
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.terminal import console
 from maskwright.corpora.lines import decoded, lines_of
+from maskwright.corpora.rows import listed
 from maskwright.inference.masked_model import MaskedModel
 from maskwright.run.output import STDOUT, Row, Rows, checked_output, lines, stdout_for_rows
 from maskwright.run.predictor import one_device
@@ -58,6 +59,19 @@ def open_checkpoint(run: str, checkpoint: str) -> SavedRun:
     if checkpoint not in (kinds := ("best", "last")):
         raise UserError(f"checkpoint={checkpoint} does not exist.{nearest(checkpoint, kinds)} It is best or last.")
     return SavedRun.open(run, "run", prefer=(checkpoint,))
+
+
+def refuse_pairs(saved: SavedRun, what: str) -> None:
+    """Checks that a run learned from single texts.
+
+    Args:
+        what: what is not done with pairs, and what to do instead, for the message.
+    Raises:
+        UserError: it learned from pairs.
+    """
+    if saved.pair_columns is not None:
+        shown = listed(saved.pair_columns)
+        raise UserError(f"{saved.key}='{saved.name}' learned from pairs of texts (data.column={shown}): {what}.")
 
 
 def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -> MaskedModel:

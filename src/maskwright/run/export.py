@@ -121,8 +121,18 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
         data = saved.settings.data.arguments
         reading = {key: data[key] for key in ("block_size", "truncate", "context") if key in data}
         reading["cleaning"] = cleaning_of(saved.config["data"])
+        is_pair = saved.pair_columns is not None
         return Exportable(
-            labels.kind, module.eval(), task.encoder, tokenizer, labels, longest, crf, reading, about(saved)
+            labels.kind,
+            module.eval(),
+            task.encoder,
+            tokenizer,
+            labels,
+            longest,
+            crf,
+            reading,
+            about(saved),
+            is_pair,
         )
     if saved.head is None:
         raise UserError(
@@ -237,6 +247,10 @@ def _of_file(own: Exportable, path: Path, limit: int) -> Iterator[dict[str, torc
     Raises:
         UserError: it is empty, or tags are predicted, which need words.
     """
+    if own.paired:
+        raise UserError(
+            "file: a run that learned from pairs is compared on its validation split. Leave file at null."
+        )
     if own.kind == "tags":
         raise UserError("file: a run of task=tagging is compared on its validation split. Leave file at null.")
     texts = (text for text in lines_of(path, "file") if text.strip())

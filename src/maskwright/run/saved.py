@@ -12,6 +12,7 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.core.paths import CHECKPOINTS, HUB_NAME, PACKAGE, on_disk
 from maskwright.core.renamed import with_new_names, with_new_shapes
 from maskwright.corpora.listing import at
+from maskwright.corpora.recipe import pair_columns
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder, masked_lm_head
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
@@ -186,6 +187,11 @@ class SavedRun:
             return LabelSpec.from_dict(labels)
         mean, std = known.get("values") or (0.0, 1.0)  # checkpoints of older versions
         return LabelSpec(kind, tuple(labels or ()), None, mean, std)
+
+    @property
+    def pair_columns(self) -> list[str | int] | None:
+        """The columns of the two texts of which the run learned labels; None if it learned from single texts."""
+        return None if self.labels is None else pair_columns(self.config["data"])
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

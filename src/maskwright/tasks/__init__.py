@@ -4,6 +4,7 @@ from maskwright.tasks.classification import Classification
 from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.labelled import LabelledTask
 from maskwright.tasks.mlm import MaskedLanguageModeling
+from maskwright.tasks.multilabel import MultiLabel
 from maskwright.tasks.regression import Regression
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.tagging import Tagging
@@ -17,6 +18,7 @@ __all__ = [
     "LabelledTask",
     "MaskedLanguageModeling",
     "Metric",
+    "MultiLabel",
     "Regression",
     "Tagging",
     "Task",
