@@ -72,12 +72,14 @@ WITHOUT = {
     "task=multitask_tagging": _PACKED,
     "task=tagging": _PACKED,
     "task=regression": _PACKED,
+    "task=translation": _PACKED,
     "experiment=imdb_lstm": (*_PACKED, *_TRANSFORMERS),
     "experiment=conll_lstm": (*_PACKED, *_TRANSFORMERS),
     "experiment=imdb_minilm": (*_PACKED, *_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "experiment=conll_minilm": _PACKED,
     "experiment=films_mini": ("data.source",),
     "experiment=imdb_mini": _PACKED,
+    "experiment=multi30k": _PACKED,
 }
 
 
@@ -122,6 +124,21 @@ def names(tmp_path_factory) -> Path:
             ]
             lines += [f"{word} {tag}" for word, tag in words] + [""]
         (folder / name).write_text("-DOCSTART- O\n\n" + "\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def translations(tmp_path_factory) -> Path:
+    """A folder of sentences and their translations word by word, as JSON lines, 80 pairs to train and 12 to validate."""
+    folder = tmp_path_factory.mktemp("translations")
+    words = {"one": "eins", "two": "zwei", "three": "drei", "men": "Männer", "dogs": "Hunde", "run": "laufen"}
+    for split, number in (("train", 80), ("validation", 12)):
+        lines = []
+        for seed in range(number):
+            chosen = [[*words][(seed * step + step + len(split)) % len(words)] for step in range(1, 3 + seed % 4)]
+            pair = {"en": " ".join(chosen), "de": " ".join(words[word] for word in chosen)}
+            lines.append(json.dumps(pair) + "\n")
+        (folder / f"{split}.jsonl").write_text("".join(lines))
     return folder
 
 

@@ -26,7 +26,7 @@ KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
 
 
 @pytest.fixture
-def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
+def needs(corpus, reviews, films, names, translations, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
     """The overrides that an option needs to run without network."""
     wikitext = tmp_path / "wikitext"
     wikitext.mkdir()
@@ -36,18 +36,23 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
     from_csv = ["data=csv", f"data.source={reviews}"]
     from_films = [f"data.source={films}", "data.published=null"]
     from_names = ["data=conll", f"data.source={names}", "data.published=null"]
+    of_pairs = [f"data.source={translations}", "data.published=null"]
+    from_translations = ["data=multi30k", *of_pairs]
     return {
         ("data", "csv"): [f"data.source={reviews}"],
         ("data", "mixture"): [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],
         ("data", "imdb"): from_films,
         ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
         ("data/batches", "examples"): [*from_csv, "task=classification"],
+        ("data/batches", "parallel"): [*from_translations, "task=translation"],
+        ("data", "multi30k"): [*of_pairs, "task=translation"],
         ("task", "classification"): from_csv,
         ("task", "regression"): [*from_csv, "data.label=stars"],
         ("task", "multitask"): from_csv,
         ("task", "multitask_regression"): [*from_csv, "data.label=stars"],
         ("task", "multitask_tagging"): from_names,
         ("task", "tagging"): from_names,
+        ("task", "translation"): from_translations,
         ("data", "wikitext"): [f"data.source={wikitext}", "data.config=null"],
         # for the small excerpt that is the default data.source
         ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
@@ -64,6 +69,7 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
         ],
         ("experiment", "conll_lstm"): from_names,
         ("experiment", "conll_minilm"): [*from_names, f"init_from={hub_model}"],
+        ("experiment", "multi30k"): ["data=multi30k", *of_pairs, "trainer.max_time=null"],
         ("experiment", "films_mini"): [
             "data=mixture",
             f"data.sources.imdb.source={films}",
@@ -153,7 +159,9 @@ def test_the_help_lists_every_group_and_option():
         assert re.search(rf"\b{option}\b", found[0]), (group, option)
 
 
-COMMANDS = ["train", "mask", "evaluate", "predict", "score", "fill", "generate", "explain", "export", "serve"]
+COMMANDS = [
+    *("train", "mask", "evaluate", "predict", "score", "fill", "generate", "translate", "explain", "export", "serve")
+]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
