@@ -6,6 +6,7 @@ import functools
 import gc
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -129,13 +130,13 @@ def names(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def translations(tmp_path_factory) -> Path:
-    """A folder of sentences and their translations word by word, as JSON lines, 80 pairs to train and 12 to validate."""
+    """A folder of sentences and their translations word by word, as JSON lines: 300 to train and 12 to validate."""
     folder = tmp_path_factory.mktemp("translations")
     words = {"one": "eins", "two": "zwei", "three": "drei", "men": "Männer", "dogs": "Hunde", "run": "laufen"}
-    for split, number in (("train", 80), ("validation", 12)):
-        lines = []
-        for seed in range(number):
-            chosen = [[*words][(seed * step + step + len(split)) % len(words)] for step in range(1, 3 + seed % 4)]
+    for split, number in (("train", 300), ("validation", 12)):
+        lines, drawn = [], random.Random(split)
+        for _ in range(number):
+            chosen = drawn.choices([*words], k=drawn.randint(2, 5))
             pair = {"en": " ".join(chosen), "de": " ".join(words[word] for word in chosen)}
             lines.append(json.dumps(pair) + "\n")
         (folder / f"{split}.jsonl").write_text("".join(lines))

@@ -26,7 +26,9 @@ KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
 
 
 @pytest.fixture
-def needs(corpus, reviews, films, names, translations, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
+def needs(
+    corpus, reviews, films, names, translations, hub_model, tmp_path, run
+) -> dict[tuple[str, str], list[str]]:
     """The overrides that an option needs to run without network."""
     wikitext = tmp_path / "wikitext"
     wikitext.mkdir()
@@ -160,7 +162,19 @@ def test_the_help_lists_every_group_and_option():
 
 
 COMMANDS = [
-    *("train", "mask", "evaluate", "predict", "score", "fill", "generate", "translate", "explain", "export", "serve")
+    *(
+        "train",
+        "mask",
+        "evaluate",
+        "predict",
+        "score",
+        "fill",
+        "generate",
+        "translate",
+        "explain",
+        "export",
+        "serve",
+    )
 ]
 
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from maskwright.core.errors import UserError
 from maskwright.core.types import Share
-from maskwright.corpora.documents import open_table
 from maskwright.corpora.recipe import Recipe, key_of
 from maskwright.corpora.splits import SPLITS
 from maskwright.data.label_spec import LabelKind, LabelSpec
@@ -24,7 +23,7 @@ class ParallelRows(PairRows):
     """
 
     def read(self, rows: np.ndarray, epochs: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns what `Rows` does, `source_tokens` (B,), and where the target begins in each row, `begins` (B,)."""
+        """Returns what `Rows` does, and `source_tokens` and `begins`, where the target begins in each row, (B,)."""
         sources = self.lengths_of_texts[rows, 0]
         begins = sources + 1 + len(self.tokenizer.pair_layout.between)
         return super().read(rows, epochs) | {"source_tokens": sources, "begins": begins}
@@ -56,11 +55,11 @@ class ParallelText(RowData):
                 "data.column names no two columns, but this task learns to translate one into the other. Choose "
                 "data=multi30k, or name them: data.column=[en,de]"
             )
-        self.tested_on: dict[str, str] = {}  # by source, the split that takes the place of one that it does not have
+        self.missing: dict[str, str] = {}  # by source, the split for tests that it does not have
 
     def prepare_data(self) -> None:
         if self._folder is None:
-            self.recipe, self.tested_on = _with_tests(self.recipe)
+            self.recipe, self.missing = _with_tests(self.recipe)
         super().prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
@@ -108,15 +107,15 @@ class ParallelText(RowData):
 
     def remarks(self) -> list[str]:
         remarks = super().remarks()
-        for name, split in self.tested_on.items():
+        for name, split in self.missing.items():
             remarks.append(f"{key_of(name)}.source has no split {split}, so the validation split is tested too")
         for split, rows in self.rows.items():
             texts = whole_texts(np.asarray(self.tokens[split].ends))
             cut = int((rows.shown < texts.ends - texts.begins).reshape(-1, 2).any(axis=1).sum())
             if cut:
                 remarks.append(
-                    f"{cut:,} of {len(rows):,} {split} pairs are longer than data.block_size={self.block_size}, and "
-                    "are cut there"
+                    f"{cut:,} of {len(rows):,} {split} pairs are longer than data.block_size={self.block_size}, "
+                    "and are cut there"
                 )
         return remarks
 
@@ -125,7 +124,7 @@ class ParallelText(RowData):
 
 
 def _with_tests(recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
-    """Returns a recipe that takes the validation split where there is no test split, and which splits are missing."""
+    """Returns a recipe that takes the validation split where there is no test split, and those that are missing."""
     sources, missing = dict(recipe.sources), {}
     for name, own in recipe.sources.items():
         test, validation = own.splits.get("test"), own.splits.get("validation")

@@ -35,9 +35,7 @@ def rows(sources: Sequence[str], references: Sequence[str], translated: Sequence
     ]
 
 
-def report(
-    found: list[dict[str, Any]], by_iterations: Mapping[int, float], folder: Path, trainer: Trainer
-) -> None:
+def report(found: list[dict[str, Any]], by_iterations: Mapping[int, float], folder: Path, trainer: Trainer) -> None:
     """Prints BLEU by the number of iterations and the first few translations, and writes all of them.
 
     Args:

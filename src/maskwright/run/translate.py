@@ -32,9 +32,7 @@ def run_translate(cfg: DictConfig) -> int:
     texts = texts_of(asked)
     translator = make_translator(asked, saved)
     settings = [translator.iterations, translator.length_candidates, asked.long]
-    return answer(
-        asked, saved, texts, lambda some: translator(some, asked.long), show, "Translating", settings
-    )
+    return answer(asked, saved, texts, lambda some: translator(some, asked.long), show, "Translating", settings)
 
 
 def make_translator(asked: TranslateSettings, saved: SavedRun) -> Translator:

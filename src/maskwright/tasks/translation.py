@@ -55,8 +55,8 @@ class Translation(Task):
     Both stand in one row. In training, tokens of the target are masked, and predicted from the source and from the
     other tokens of the target. To translate, `mask_predict` writes a target of a length that was predicted before.
 
-    The source does not see the target (`source_first`): so the length is predicted from the hidden state of the
-    first token, in the same pass as the tokens, and can depend on nothing that is unknown when a text is translated.
+    The source does not see the target (`source_first`). So the length is predicted from the hidden state of the
+    first token in the same pass as the tokens, and depends on nothing that is unknown when a text is translated.
 
     Args:
         head: for masked tokens, see `MaskedLanguageModeling`.
@@ -129,7 +129,7 @@ class Translation(Task):
         ratio = ratio or Sampled("uniform", 0.0, 1.0)
         self.target_masker = _of_targets(masker, ratio, masker.seed)
         self.evaluation_target_masker = _of_targets(masker, ratio, _EVALUATION)
-        self._seen: dict[int, dict[int, list[int]]] = {}  # ids of translations, by iterations and number of the text
+        self._seen: dict[int, dict[int, list[int]]] = {}  # ids, by iterations and the number of the text
         self.translated: dict[int, list[str]] = {}  # of the last evaluation, by iterations
         self._shape = 0, 0, 0  # B, T and K of the last training step
         self._polynomials: tuple[np.ndarray, np.ndarray] | None = None
@@ -213,9 +213,7 @@ class Translation(Task):
                 allowed[self.masker.ordinary_ids] = 0
                 return logits.log_softmax(-1) + allowed
 
-            written, certainty = mask_predict(
-                predict, draft.input_ids, draft.free, self.masker.mask_id, iterations
-            )
+            written, certainty = mask_predict(predict, draft.input_ids, draft.free, self.masker.mask_id, iterations)
             means = certainty.sum(1) / draft.free.sum(1)
             means = means.view(-1, number).masked_fill(~possible[rows], -torch.inf)
             best = means.argmax(1) + number * torch.arange(len(means), device=means.device)
@@ -236,11 +234,12 @@ class Translation(Task):
 
     def _translate(self, batch: dict[str, Tensor]) -> None:
         """Translates those texts of an evaluation batch that are to be translated."""
-        training = self.trainer.state.fn == TrainerFn.FITTING
-        chosen = batch["texts"] < self.validation_texts if training else torch.ones_like(batch["texts"]).bool()
+        texts, training = batch["texts"], self._is_training
+        chosen = texts < self.validation_texts if training else torch.ones_like(texts, dtype=torch.bool)
         if not chosen.any():
             return
-        own = {name: batch[name][chosen] for name in ("input_ids", "token_types", "begins", "source_tokens", "texts")}
+        needed = ("input_ids", "token_types", "begins", "source_tokens", "texts")
+        own = {name: batch[name][chosen] for name in needed}
         sep_id = int(batch["input_ids"][0, batch["begins"][0] + batch["targets"][0]])
         longest = self.trainer.datamodule.block_size  # type: ignore[attr-defined]
         others = () if training else self.test_iterations
@@ -248,6 +247,11 @@ class Translation(Task):
             found = self.translate(Sources.of(own), sep_id, longest, iterations, self.length_candidates)
             seen = self._seen.setdefault(iterations, {})
             seen |= dict(zip(own["texts"].tolist(), found.ids, strict=True))
+
+    @property
+    def _is_training(self) -> bool:
+        """Whether an evaluation is one of those during a training run."""
+        return self.trainer.state.fn == TrainerFn.FITTING
 
     def evaluation_metrics(self, split: str) -> dict[str, Any]:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -262,7 +266,7 @@ class Translation(Task):
             found = translations.scores(texts, [references[number] for number in sorted(ids)], self.bleu_tokenizer)
             if iterations == self.iterations:
                 of_tokens |= found
-            if iterations in self.test_iterations:
+            if iterations in self.test_iterations and not self._is_training:
                 of_tokens |= {f"{name}_{iterations}": value for name, value in found.items()}
         return of_tokens
 

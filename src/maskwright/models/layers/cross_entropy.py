@@ -38,9 +38,7 @@ def linear_cross_entropy(
     low = torch.is_autocast_enabled(device) and hidden.dtype != torch.float64
     dtype = torch.get_autocast_dtype(device) if low else hidden.dtype
     learns = torch.is_grad_enabled()
-    loss, right = _LinearCrossEntropy.apply(
-        hidden, weight, bias, targets, valid, chunk, smoothing, dtype, learns
-    )
+    loss, right = _LinearCrossEntropy.apply(hidden, weight, bias, targets, valid, chunk, smoothing, dtype, learns)
     return loss, right
 
 
