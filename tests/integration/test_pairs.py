@@ -76,7 +76,7 @@ def test_all_formats_hold_the_same_pairs(run, pairs, ending):
 def test_a_hub_model_learns_from_pairs_and_resumes(run, pairs, hub_model, tmp_path, task):
     model = ("model=pretrained", f"model.name={hub_model}")
     overrides = (*of_pairs(pairs, task=task), *model, "mask=token", "trainer.max_steps=4")
-    overrides = (*overrides, "trainer.val_check_interval=2", "schedule=constant")
+    overrides = (*overrides, "trainer.val_check_interval=2", "schedule=constant", "schedule.warmup=0")
     whole = run(*overrides, run_dir=tmp_path / "whole")
     run(*overrides, "trainer.max_steps=2", run_dir=tmp_path / "part")
     resumed = run(*overrides, f"ckpt_path={tmp_path / 'part'}", run_dir=tmp_path / "rest")
@@ -137,6 +137,14 @@ def test_predictions_are_those_of_the_report_and_of_the_exported_pipeline(bert_r
     assert "text_pair" in (folder / "README.md").read_text()
 
 
+def test_a_run_is_evaluated_on_other_pairs(bert_run, pairs, tmp_path):
+    asked = ("data=csv", f"data.source={pairs}/pairs.jsonl", "data.column=[one,two]", f"output={tmp_path / 'out'}")
+    found = evaluate(compose_command("evaluate", f"run={bert_run.run_dir}", *asked))
+    rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").open()]
+    assert len(rows) == 120
+    assert found["test/accuracy"] == sum(row["label"] == row["predicted"] for row in rows) / 120
+
+
 def test_pairs_with_an_empty_text_are_counted_and_have_no_prediction(bert_run, run, pairs, tmp_path, capsys):
     rows = rows_of_pairs()
     for row in rows[:3]:
@@ -193,6 +201,8 @@ def test_what_reads_single_texts_refuses_a_run_of_pairs(bert_run, reviews, tmp_p
         predict(compose_command("predict", f"run={directory}", "text=one"))
     with pytest.raises(UserError, match="data.column names the columns of single texts"):
         predictions(directory, tmp_path / "x.jsonl", "data=csv", f"data.source={reviews}")
+    with pytest.raises(UserError, match="learned from pairs of texts"):
+        evaluate(compose_command("evaluate", f"run={directory}", "data=csv", f"data.source={reviews}"))
     with pytest.raises(UserError, match="explanations are made of single texts alone"):
         run_explain(compose_command("explain", f"run={directory}", "text=one"))
     with pytest.raises(UserError, match="format=onnx is written for single texts alone"):

@@ -1,4 +1,4 @@
-"""Texts and their translations in two files, whose lines of the same number belong together, as in Moses and OPUS."""
+"""Texts and their translations in two files, whose lines of the same number belong together, as OPUS has them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -38,7 +38,9 @@ AUTO = {  # what opens a folder, and the task of `transformers.pipeline`, by wha
     "value": ("AutoModelForSequenceClassification", "text-classification"),
     "tags": ("AutoModelForTokenClassification", "token-classification"),
 }
-_PROBLEMS = {"labels": "multi_label_classification"}  # what transformers cannot tell by the number of labels
+_PROBLEMS: dict[str, Any] = {
+    "labels": "multi_label_classification"
+}  # what transformers cannot tell by the number of labels
 _OWN = {Transformer: "transformer", LSTM: "lstm", CNN: "cnn", MLP: "mlp"}
 _TRIAL = (2, 9)  # rows and tokens that say whether a class of transformers computes the same
 
