@@ -6,6 +6,7 @@ import functools
 import gc
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -75,6 +76,7 @@ WITHOUT = {
     "task=tagging": _PACKED,
     "task=question_answering": _PACKED,
     "task=regression": _PACKED,
+    "task=translation": _PACKED,
     "experiment=imdb_lstm": (*_PACKED, *_TRANSFORMERS),
     "experiment=conll_lstm": (*_PACKED, *_TRANSFORMERS),
     "experiment=imdb_minilm": (*_PACKED, *_TRANSFORMERS, "model.layers", "model.hidden_size"),
@@ -83,6 +85,7 @@ WITHOUT = {
     "experiment=films_mini": ("data.source",),
     "experiment=imdb_mini": _PACKED,
     "experiment=adapt": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
+    "experiment=multi30k": _PACKED,
 }
 
 
@@ -136,6 +139,21 @@ def squad(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("squad") / "questions.json"
     path.write_text(json.dumps(articles(60)))
     return path
+
+
+@pytest.fixture(scope="session")
+def translations(tmp_path_factory) -> Path:
+    """A folder of sentences and their translations word by word, as JSON lines: 300 to train and 12 to validate."""
+    folder = tmp_path_factory.mktemp("translations")
+    words = {"one": "eins", "two": "zwei", "three": "drei", "men": "Männer", "dogs": "Hunde", "run": "laufen"}
+    for split, number in (("train", 300), ("validation", 12)):
+        lines, drawn = [], random.Random(split)
+        for _ in range(number):
+            chosen = drawn.choices([*words], k=drawn.randint(2, 5))
+            pair = {"en": " ".join(chosen), "de": " ".join(words[word] for word in chosen)}
+            lines.append(json.dumps(pair) + "\n")
+        (folder / f"{split}.jsonl").write_text("".join(lines))
+    return folder
 
 
 @pytest.fixture(scope="session")

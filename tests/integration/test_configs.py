@@ -36,7 +36,9 @@ def with_labels(folder: Path) -> Path:
 
 
 @pytest.fixture
-def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
+def needs(
+    corpus, reviews, films, names, squad, translations, hub_model, tmp_path, run
+) -> dict[tuple[str, str], list[str]]:
     """The overrides that an option needs to run without network."""
     wikitext = tmp_path / "wikitext"
     wikitext.mkdir()
@@ -49,6 +51,8 @@ def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dic
     shares = ("data.splits.validation=0.2", "data.splits.test=0.2", "data.published=null")
     from_squad = ["data=squad", f"data.source={squad}", *shares]
     small_windows = ["data.stride=4", "data.longest_question=12"]
+    of_pairs = [f"data.source={translations}", "data.published=null"]
+    from_translations = ["data=multi30k", *of_pairs]
     return {
         ("data", "squad"): from_squad[1:],
         ("data/batches", "questions"): [*from_squad, *small_windows, "task=question_answering"],
@@ -60,6 +64,8 @@ def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dic
         ("data", "glue"): [f"data.source={write_glue(tmp_path / 'glue', 'rte')}", "data.config=rte"],
         ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
         ("data/batches", "examples"): [*from_csv, "task=classification"],
+        ("data/batches", "parallel"): [*from_translations, "task=translation"],
+        ("data", "multi30k"): [*of_pairs, "task=translation"],
         ("task", "classification"): from_csv,
         ("task", "multilabel"): [f"data.source={with_labels(tmp_path)}", "data=csv", "data.label=[short,odd]"],
         ("task", "regression"): [*from_csv, "data.label=stars"],
@@ -67,6 +73,7 @@ def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dic
         ("task", "multitask_regression"): [*from_csv, "data.label=stars"],
         ("task", "multitask_tagging"): from_names,
         ("task", "tagging"): from_names,
+        ("task", "translation"): from_translations,
         ("data", "wikitext"): [f"data.source={wikitext}", "data.config=null"],
         # for the small excerpt that is the default data.source
         ("data", "wikipedia"): ["data.limit=25", "data.splits.validation=0.2", "data.splits.test=0.2"],
@@ -83,6 +90,7 @@ def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dic
         ],
         ("experiment", "conll_lstm"): from_names,
         ("experiment", "conll_minilm"): [*from_names, f"init_from={hub_model}"],
+        ("experiment", "multi30k"): ["data=multi30k", *of_pairs, "trainer.max_time=null"],
         ("experiment", "films_mini"): [
             "data=mixture",
             f"data.sources.imdb.source={films}",
@@ -182,6 +190,7 @@ COMMANDS = [
     "score",
     "fill",
     "generate",
+    "translate",
     "explain",
     "export",
     "serve",

@@ -26,6 +26,7 @@ from maskwright.run.predict import predict
 from maskwright.run.score import run_score
 from maskwright.run.serve import engine_of
 from maskwright.run.several import expanded
+from maskwright.run.translate import run_translate
 from maskwright.settings.commands import ServeSettings
 from tests.conftest import ROOT, compose_command
 from tests.integration.test_configs import with_labels
@@ -69,7 +70,7 @@ INSTEAD = {
 
 
 @pytest.fixture(scope="module")
-def labelled(films, names, reviews, squad, hub_model, tmp_path_factory) -> dict[str, list[str]]:
+def labelled(films, names, reviews, squad, translations, hub_model, tmp_path_factory) -> dict[str, list[str]]:
     """Local data in place of data sets on the hub."""
     glue = tmp_path_factory.mktemp("data") / "glue"
     for config in ("cola", "rte", "stsb"):
@@ -88,6 +89,8 @@ def labelled(films, names, reviews, squad, hub_model, tmp_path_factory) -> dict[
         "data=glue": [f"data.source={glue}"],
         "data=squad": questions,
         "experiment=squad_minilm": [*questions, f"init_from={hub_model}"],
+        "data=multi30k": (pairs := [f"data.source={translations}", "data.published=null"]),
+        "experiment=multi30k": pairs,
     }
 
 
@@ -130,7 +133,9 @@ COMPARE = [command for command in EVALUATE if re.search(r" masks=| data=\w+,", c
 @pytest.mark.parametrize("command", [command for command in EVALUATE if command not in COMPARE])
 def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     data = next((choice for choice in labelled if choice in command), "data=imdb")
-    task = "tagging" if data == "data=conll" else "classification"
+    if "run=logs/translation" in command:
+        data = "data=multi30k"
+    task = {"data=conll": "tagging", "data=multi30k": "translation"}.get(data, "classification")
     trained = run(f"task={task}", data, *labelled[data], "trainer.max_steps=2", run_dir=tmp_path / "run")
     overrides = [o for o in command.split()[2:] if not o.startswith(("run=", "data.source=", "output="))]
     given = labelled[data] if data in command else []
@@ -270,6 +275,34 @@ def test_documented_fills_are_made(hub_model, tmp_path, monkeypatch, capsys, com
     printed = capsys.readouterr().out
     rows = Path("fills.jsonl").read_text() if "output=fills.jsonl" in command else printed
     assert "probability" in rows
+
+
+@pytest.fixture(scope="module")
+def translating_run(tmp_path_factory, labelled):
+    """A function that returns the directory of a run that translates, trained once."""
+    folder = tmp_path_factory.mktemp("translating") / "run"
+
+    def trained(run):
+        own = ["task=translation", "data=multi30k", *labelled["data=multi30k"], "trainer.max_steps=1"]
+        return folder if folder.exists() else run(*own, run_dir=folder).run_dir
+
+    return trained
+
+
+@pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/translate\.py run="))
+def test_documented_translations_are_made(run, translating_run, tmp_path, monkeypatch, capsys, command):
+    run_dir = translating_run(run)
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("A man sleeps\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("A man sleeps\n"))
+    typed = re.fullmatch(r"(?:cat \S+ \| )?(.*?)(?: > \S+)?", command)[1]
+    given = [part if part != "-" else "text=-" for part in shlex.split(typed)[2:] if not part.startswith("run=")]
+    overrides = [f"run={run_dir}", "hardware=cpu", *quoted(given, str(ROOT / "conf"), "translate")]
+    capsys.readouterr()
+    assert run_translate(compose_command("translate", *overrides)) == 1
+    printed = capsys.readouterr().out
+    rows = Path("translations.jsonl").read_text() if "output=translations.jsonl" in command else printed
+    assert "A man sleeps" in rows
 
 
 @pytest.mark.parametrize("command", shown(r"(cat \S+ \| )?python src/generate\.py run="))

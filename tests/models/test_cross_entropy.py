@@ -141,3 +141,21 @@ def test_evaluation_keeps_nothing_for_a_backward_pass():
         loss, _ = linear_cross_entropy(*tensors, targets, valid, 8)
     assert not loss.requires_grad
     assert torch.allclose(loss, plain(*tensors, targets, valid)[0])
+
+
+@pytest.mark.parametrize("chunk", [5, 1000])
+def test_smoothed_targets_are_those_of_torch(chunk):
+    *tensors, targets, valid = inputs()
+    hidden, weight, bias = tensors
+    logits = F.linear(hidden, weight, bias)
+    expected = F.cross_entropy(logits[valid], targets[valid], label_smoothing=0.1)
+    (2 * expected).backward()
+    gradients = [tensor.grad.clone() for tensor in tensors]
+    for tensor in tensors:
+        tensor.grad = None
+    loss, right = linear_cross_entropy(*tensors, targets, valid, chunk, 0.1)
+    (2 * loss).backward()
+    torch.testing.assert_close(loss, expected)
+    assert torch.equal(right, logits.argmax(-1) == targets)
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        torch.testing.assert_close(tensor.grad, gradient)

@@ -136,3 +136,39 @@ def test_dropout_is_active_in_training_only():
     assert not torch.equal(encoder(input_ids), encoder(input_ids))
     encoder.eval()
     assert torch.equal(encoder(input_ids), encoder(input_ids))
+
+
+@torch.no_grad()
+def test_positions_are_counted_anew_where_the_type_of_tokens_changes():
+    """The distance of a token of one text to one of the other does not depend on what is between them."""
+    torch.manual_seed(0)
+    encoder = Transformer(50, 2, 16, 2, 24, token_types=2, restart_positions=True).eval()
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    first, second = torch.randint(50, (1, 6)), torch.randint(50, (1, 5))
+    hidden = []
+    for between in (0, 3):  # padding that nobody sees
+        ids = torch.cat([first, torch.zeros(1, between, dtype=torch.long), second], dim=1)
+        types = torch.tensor([[0] * (6 + between) + [1] * 5])
+        seen = torch.tensor([[True] * 6 + [False] * between + [True] * 5])
+        whole = encoder(ids, seen, None, types)
+        hidden.append(whole[seen])
+        positions = torch.tensor([[0, ids.shape[1] - 2]])
+        torch.testing.assert_close(encoder(ids, seen, positions, types), whole[:, positions[0]])
+        assert not torch.allclose(encoder(ids, seen), whole)
+    torch.testing.assert_close(*hidden)
+    # by default they are counted over the whole row
+    torch.testing.assert_close(encoder(ids), Transformer.encode(encoder, encoder.embed(ids)))
+
+
+@torch.no_grad()
+def test_types_of_tokens_are_added_to_their_embeddings():
+    torch.manual_seed(0)
+    encoder = Transformer(50, 1, 16, 2, 24, token_types=2).eval()
+    ids, types = torch.randint(50, (2, 7)), torch.randint(2, (2, 7))
+    expected = encoder.embedding_norm(encoder.embedding(ids) + encoder.type_embedding(types))
+    torch.testing.assert_close(encoder.embed(ids, None, types), expected)
+    torch.testing.assert_close(encoder(ids), encoder(ids, None, None, torch.zeros_like(ids)))
+    assert encoder.parameter_depths()["type_embedding.weight"] == 0
+    with pytest.raises(ValueError, match="token_types=0 can be converted"):
+        hf_config(encoder)

@@ -106,6 +106,26 @@ def test_masks_in_fine_tuning_are_compared_on_hard_texts(reviews, cache, tmp_pat
     assert found["f1, all"]["none"][1] == pytest.approx(summary["metrics"]["test/f1"], abs=1e-6)
 
 
+def test_masks_on_the_source_of_translations_are_compared(translations, cache, tmp_path):
+    folder = tmp_path / "study"
+    settings = f"task=translation data=multi30k data.source={translations} data.published=null"
+    arguments = (
+        "arm=none,source_30",
+        "seed=1",
+        "iterations=[1,2]",
+        f"folder={folder}",
+        f"training={settings} data.cache_dir={cache} trainer.max_steps=2 task.length_candidates=1 {SMALL} "
+        "data.block_size=64",
+    )
+    assert call("translation.py", *arguments).count(": running; ") == 2
+    found = {metric.title: values for metric, values in figures.read(folder / "study.json").values.items()}
+    assert found["BLEU, 1 iterations"].keys() == found["chrF, 2 iterations"].keys() == {"none", "source_30"}
+    summary = json.loads((folder / "none-1" / "training" / "summary.json").read_text())
+    assert found["BLEU, 2 iterations"]["none"][1] == summary["metrics"]["test/bleu_2"]
+    assert ": running; " not in call("translation.py", *arguments)
+    assert "| `source_30` | 1 |" in (folder / "study.md").read_text()
+
+
 def test_the_error_of_a_refused_run_is_passed_on(tmp_path):
     with pytest.raises(UserError, match="no_such_key"):
         studies.run(tmp_path / "run", ["no_such_key=1"])

@@ -21,8 +21,9 @@ class Found(NamedTuple):
     """What a name stands for.
 
     Attributes:
-        kind: `dump`, `files`, `columns` (of tagged words), `tree` (see `labelled_folders`), `folder` (in the hub's
-            layout, or whatever else `datasets` reads), `saved` (by `save_to_disk`) or `hub` (no files).
+        kind: `dump`, `files`, `aligned` (see that module), `columns` (of tagged words), `tree` (see
+            `labelled_folders`), `folder` (in the hub's layout, or whatever else `datasets` reads), `saved` (by
+            `save_to_disk`) or `hub` (no files).
         files: each with the folder that was searched for it; None where the file itself was named.
         place: the folder or archive itself, where the kind is not read file by file.
         unread: files of a folder that are of no known kind.

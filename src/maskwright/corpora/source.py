@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora import (
+    aligned,
     columns,
     file_labels,
     files,
@@ -216,7 +217,7 @@ class Source:
             rows = hub.read(name, self.config, split, named, self._spelling, unlabelled, part)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
-        if self.paired and (here.place is not None or here.kind in ("dump", "columns")):
+        if self.paired and self._aligned is None and (here.place is not None or here.kind in ("dump", "columns")):
             raise UserError(
                 f"{self._pair}: pairs of texts are read from columns of .csv, .tsv, .jsonl, .json or .parquet, or "
                 f"of data sets of the hub, but data.source='{self}' is none of these."
@@ -249,7 +250,9 @@ class Source:
     def _file(
         self, here: found.Found, path: Path, named: dict[str, Any], form: Format
     ) -> Iterator[str | Labelled | Tagged | Asked]:
-        if here.kind == "dump":
+        if self._aligned is not None:
+            yield from aligned.read(path, self._aligned.others[path], self.encoding)
+        elif here.kind == "dump":
             yield from wikimedia.read(path)
         elif here.kind == "columns":
             yield from columns.read(path, self._spelling, self._words, self.tags, self.encoding)
@@ -322,7 +325,14 @@ class Source:
     def _found(self) -> found.Found:
         if self.part is not None:
             return self.part.found
+        if self._aligned is not None:
+            return found.Found("aligned", self._aligned.roots)
         return found.find(self.source, self.tags is not None, self.config, self.encoding)
+
+    @cached_property
+    def _aligned(self) -> aligned.Aligned | None:
+        """The files of pairs of texts that are in two files; None where they are not."""
+        return aligned.find(self.source, self.column) if isinstance(self.column, tuple) else None
 
     @cached_property
     def _by_split(self) -> dict[str, list[Path]]:
@@ -336,6 +346,7 @@ class Source:
                 # a file that was named itself, and says no split, is one to train on
                 path: listing.split_of_file(path, root) or ("train" if root is None else None)
                 for path, root in self._found.files.items()
+                if self._aligned is None or path in self._aligned.others
             }
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 from maskwright.corpora.labels import kinds_of
 from maskwright.text.tokens import entropy
 
-LabelKind = Literal["class", "labels", "value", "tags", "answers"]
+LabelKind = Literal["class", "labels", "value", "tags", "answers", "translation"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class LabelSpec:
 
     Args:
         kind: what is labelled: a text with a `class`, a text with any number of `labels`, a text with a `value`,
-            each word with one of `tags`, or a question with `answers` in its context.
+            each word with one of `tags`, a question with `answers` in its context, or a text with its
+            `translation`.
         names: of the C classes or tags, in the order of their numbers; empty where values are predicted.
         counts: (C,) how often each occurs in training; of answers, how many questions have one, and how many have
             none. None where that is unknown.

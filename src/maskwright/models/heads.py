@@ -58,7 +58,12 @@ class MaskedLMHead(nn.Module):
         return self.decoder(self._transform(hidden_BKH))
 
     def loss(
-        self, hidden_BKH: Tensor, targets: Tensor, valid: Tensor, factors: Tensor | None = None
+        self,
+        hidden_BKH: Tensor,
+        targets: Tensor,
+        valid: Tensor,
+        factors: Tensor | None = None,
+        smoothing: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Returns mean cross-entropy in nats of the valid targets (B, K), and which are predicted correctly (B, K).
 
@@ -66,6 +71,7 @@ class MaskedLMHead(nn.Module):
 
         Args:
             factors: (B, K) what the cross-entropy of each target is multiplied by; None for 1.
+            smoothing: the share of each target that is spread over the vocabulary.
         """
         transformed_NE = self._transform(hidden_BKH).flatten(0, 1)
         weight, bias = self.decoder.weight, self.decoder.bias
@@ -77,6 +83,7 @@ class MaskedLMHead(nn.Module):
             valid.flatten(),
             _CHUNK_CPU if hidden_BKH.device.type == "cpu" else _CHUNK_GPU,
             None if factors is None else factors.flatten(),
+            smoothing,
         )
         return loss, right.view_as(valid)
 

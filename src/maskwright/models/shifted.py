@@ -45,10 +45,16 @@ class Shifted(BaseEncoder):
         return _shifted(self.encoder.encode(hidden_BTH, self._mask(attention_mask), _before(positions)), positions)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
-        return _shifted(self.encoder(input_ids, self._mask(attention_mask), _before(positions)), positions)
+        types = {} if token_types is None else {"token_types": token_types}
+        states = self.encoder(input_ids, self._mask(attention_mask), _before(positions), **types)
+        return _shifted(states, positions)
 
     def layers_in_order(self) -> list[nn.Module]:
         return self.encoder.layers_in_order()

@@ -84,6 +84,11 @@ def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -
     """
     encoder, head = saved.untrained() if untrained else (saved.token_encoder, saved.head)
     if head is None:
+        if saved.translates:
+            raise UserError(
+                f"run='{asked.run}' predicts tokens of translations alone. Ask for some: python src/translate.py "
+                f"run='{asked.run}'"
+            )
         why = "the model has no head for them" if saved.place else "it learned labels alone"
         raise UserError(
             f"run='{asked.run}' predicts no masked tokens: {why}. Name a run of task=mlm or task=multitask, or a "

@@ -112,6 +112,11 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     Raises:
         UserError: it has no such head.
     """
+    if saved.translates:
+        raise UserError(
+            f"run='{saved.name}' translates, in several passes and with a length that it predicts, which none of "
+            f"the formats expresses. Ask the run itself: python src/translate.py run='{saved.name}'"
+        )
     tokenizer, longest = saved.tokenizer, saved.max_length
     task: Any = None if saved.place is not None else saved.task.float()
     labels = None if task is None or head == "tokens" else saved.labels

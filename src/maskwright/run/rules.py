@@ -62,6 +62,16 @@ def data_suits_the_task(settings: TrainSettings) -> None:
         )
 
 
+def the_model_hides_targets(settings: TrainSettings) -> None:
+    """What translates hides a part of a row from another part."""
+    encoder = find_target(settings.model, "model")
+    if task_spec(settings.task).translates and not getattr(encoder, "keeps_documents_apart", True):
+        raise UserError(
+            f"task={find_target(settings.task, 'task').__name__} hides the target of a row from its source, which "
+            f"{encoder.__name__} cannot do. Take model=transformer."
+        )
+
+
 def metrics_exist(settings: TrainSettings) -> None:
     """The best checkpoint, sweeps and early stopping are based on a metric of the task, in its better direction."""
     splits = {"objective": _SPLITS}
@@ -337,6 +347,7 @@ def lightning_takes_the_arguments(settings: TrainSettings) -> None:
 RULES = (
     tokens_are_those_of_the_model,
     data_suits_the_task,
+    the_model_hides_targets,
     further_masks_have_a_task,
     masks_hide_what_the_task_learns,
     a_smaller_encoder_can_be_made,

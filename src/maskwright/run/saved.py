@@ -319,8 +319,13 @@ class SavedRun:
     def head(self) -> nn.Module | None:
         """The head for masked tokens, in evaluation mode; None if the run or the model has none."""
         if self.place is None:
-            return self.task.head
+            return None if self.translates else self.task.head
         return self._own_head(self.encoder, reinitialize=False)
+
+    @property
+    def translates(self) -> bool:
+        """Whether the run translates; the head that it has predicts tokens of translations alone."""
+        return self.place is None and task_spec(self.settings.task).translates
 
     @cached_property
     def classifier(self) -> PretrainedClassifier | None:

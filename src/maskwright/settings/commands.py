@@ -195,6 +195,13 @@ class FillSettings(AskSettings):
     candidates: Prose
 
 
+class TranslateSettings(AskSettings):
+    """`conf/translate.yaml`: translations of texts."""
+
+    iterations: PositiveInt | None
+    length_candidates: PositiveInt | None
+
+
 class GenerateSettings(AskSettings):
     """`conf/generate.yaml`: text that a masked model writes."""
 
@@ -288,6 +295,7 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "score": ScoreSettings,
     "fill": FillSettings,
     "generate": GenerateSettings,
+    "translate": TranslateSettings,
     "explain": ExplainSettings,
     "export": ExportSettings,
     "serve": ServeSettings,

@@ -14,6 +14,7 @@ from maskwright.tasks.span_boundary import SpanBoundary
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.tagging import Tagging
 from maskwright.tasks.task import Task
+from maskwright.tasks.translation import Translation
 
 __all__ = [
     "Baseline",
@@ -32,4 +33,5 @@ __all__ = [
     "Tagging",
     "Task",
     "TaskSpec",
+    "Translation",
 ]

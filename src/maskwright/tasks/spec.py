@@ -34,6 +34,8 @@ class TaskSpec:
         reads_causally: whether its encoder has to accept causal masks, see `Encoder.can_be_causal`.
         weighs_ratios: whether the ratio of its mask has to say what a loss under it counts for, see `Diffusion`.
         learns_counts: whether models of counts learn it, see `Encoder.learns_from_counts`.
+        translates: whether it writes a text for a text, see `Translation.translate`, and hides the one from the
+            other in a row.
     """
 
     label_kind: LabelKind | None
@@ -45,6 +47,7 @@ class TaskSpec:
     reads_causally: bool = False
     weighs_ratios: bool = False
     learns_counts: bool = False
+    translates: bool = False
 
     def metric(self, name: str) -> Metric | None:
         """Returns the metric of this name; None if there is none."""

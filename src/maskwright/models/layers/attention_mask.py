@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from maskwright.models.layers.causal import Bidirectional, Causal
@@ -45,3 +46,17 @@ def documents_apart(documents: Tensor) -> Tensor:
     """
     real = documents >= 0
     return ((documents[:, :, None] == documents[:, None, :]) | ~real[:, :, None]) & real[:, None, :]
+
+
+def source_first(real: Tensor, begins: Tensor) -> Tensor:
+    """Returns the mask (B, T, T) of rows of two texts, of which the first does not see the second.
+
+    What a model computes of the first text then does not depend on the second, or on how long it is. Positions of
+    the second text see both.
+
+    Args:
+        real: (B, T) bool, False at padding, which no position sees.
+        begins: (B,) where the second text begins.
+    """
+    is_first = torch.arange(real.shape[1], device=real.device) < begins[:, None]
+    return (is_first[:, None, :] | ~is_first[:, :, None]) & real[:, None, :]

@@ -15,6 +15,7 @@ def linear_cross_entropy(
     valid: Tensor,
     chunk: int,
     factors: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy over the valid rows of `hidden @ weight.T + bias`, and where its argmax is right.
 
@@ -31,6 +32,7 @@ def linear_cross_entropy(
         chunk: rows projected at a time.
         factors: (N,) what the cross-entropy of each row is multiplied by; None for 1. The mean is still one over
             the number of valid rows.
+        smoothing: the share of the target probability that is spread over all V (Szegedy et al., 2016).
     Returns:
         The loss in nats, a scalar, 0 where no row is valid; and (N,) bool.
     """
@@ -39,7 +41,9 @@ def linear_cross_entropy(
     low = torch.is_autocast_enabled(device) and hidden.dtype != torch.float64
     dtype = torch.get_autocast_dtype(device) if low else hidden.dtype
     learns = torch.is_grad_enabled()
-    loss, right = _LinearCrossEntropy.apply(hidden, weight, bias, targets, valid, factors, chunk, dtype, learns)
+    loss, right = _LinearCrossEntropy.apply(
+        hidden, weight, bias, targets, valid, factors, chunk, smoothing, dtype, learns
+    )
     return loss, right
 
 
@@ -54,6 +58,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         valid: Tensor,
         factors: Tensor | None,
         chunk: int,
+        smoothing: float,
         dtype: torch.dtype,
         learns: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -76,11 +81,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 logits = torch.addmm(bias_V, hidden_CH, weight_VH.T).to(exact)
                 rights.append(logits.argmax(-1, keepdim=True) == targets_C)
                 logits = torch.log_softmax(logits, -1)
-                losses.append(-logits.gather(1, targets_C)[:, 0] * share_N[rows])
+                of_target = logits.gather(1, targets_C)[:, 0]
+                if smoothing:
+                    of_target = of_target.lerp(logits.mean(-1), smoothing)
+                losses.append(-of_target * share_N[rows])
                 if not learns:
                     continue
                 gradient = logits.exp_()
-                gradient.scatter_add_(1, targets_C, -torch.ones_like(targets_C, dtype=exact))
+                gradient.scatter_add_(1, targets_C, torch.full_like(targets_C, smoothing - 1, dtype=exact))
+                if smoothing:
+                    gradient.sub_(smoothing / gradient.shape[1])
                 gradient.mul_(share_N[rows, None])
                 if of_bias is not None:
                     of_bias += gradient.sum(0)
@@ -103,4 +113,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # multiplying by 1 would cost a pass over the vocabulary; comparing on a GPU would make the host wait
         if loss_gradient.is_cuda or loss_gradient != 1:
             gradients = tuple(None if gradient is None else gradient * loss_gradient for gradient in gradients)
-        return *gradients, None, None, None, None, None, None
+        return *gradients, *[None] * 7

@@ -84,6 +84,8 @@ def check_hf(encoder: Transformer) -> None:
         "query_key_norm=false": attentions[0].query_key_norm,
         "value_residual=false": any(attention.first_share is not None for attention in attentions),
         "late_masks=0": bool(encoder.late_masks),
+        "token_types=0": encoder.type_embedding is not None,
+        "restart_positions=false": encoder.restart_positions,
     }
     if any(additions.values()):
         settings = " ".join(f"model.{setting}" for setting, added in additions.items() if added)

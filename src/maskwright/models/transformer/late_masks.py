@@ -15,15 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.causal import Bidirectional
 from maskwright.models.layers.gather import gather
 from maskwright.models.layers.varlen_attention import Sequences
+from maskwright.models.transformer.layers import rotary_at
 
 Rotary = tuple[Tensor, Tensor]  # cosines and sines (T, 1, D / 2)
 
 
 def read_packed(
-    layers: Sequence[Any], hidden_BTH: Tensor, rotary: Rotary, attention_mask: AttentionMask, late: Tensor
+    layers: Sequence[Any], hidden_BTH: Tensor, rotary: Rotary, attention_mask: Bidirectional, late: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Applies layers to the positions that are not `late`, moved together; those that are stay as they are.
 
@@ -44,7 +45,7 @@ def read_packed(
     order = late.byte().argsort(dim=1, stable=True)  # the others first, each kind in its order
     read = order[:, : max(length - fewest, 1)]
     valid = None if fewest == most < length else ~late.gather(1, read)
-    rotary_W = rotary[0][read], rotary[1][read]
+    rotary_W = rotary_at(rotary, read)
     mask_W = _gathered(attention_mask, read, valid, rows)
     before_BWH = gather(hidden_BTH, read)
     after_BWH, first_BWND = _applied(layers, before_BWH, rotary_W, mask_W)
@@ -61,7 +62,7 @@ def read_packed(
 
 
 def read_in_place(
-    layers: Sequence[Any], hidden_BTH: Tensor, rotary: Rotary, attention_mask: AttentionMask, late: Tensor
+    layers: Sequence[Any], hidden_BTH: Tensor, rotary: Rotary, attention_mask: Bidirectional, late: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Computes what `read_packed` does at all T positions, none of which sees a late one.
 
@@ -74,7 +75,7 @@ def read_in_place(
 
 
 def _applied(
-    layers: Sequence[Any], hidden: Tensor, rotary: Rotary, attention_mask: AttentionMask
+    layers: Sequence[Any], hidden: Tensor, rotary: Rotary, attention_mask: Bidirectional
 ) -> tuple[Tensor, Tensor]:
     """Returns hidden states after these layers, and the values of the first of them."""
     first_value = None
@@ -85,7 +86,7 @@ def _applied(
     return hidden, first_value
 
 
-def _gathered(attention_mask: AttentionMask, read: Tensor, valid: Tensor | None, rows: int) -> Tensor | None:
+def _gathered(attention_mask: Bidirectional, read: Tensor, valid: Tensor | None, rows: int) -> Tensor | None:
     """Returns the attention mask between the positions `read` (B, W), where those that are not valid see all others
     and nothing sees them: None, or bool that broadcasts to (B, N, W, W)."""
     seen = None if valid is None else valid[:, None, None]

@@ -87,7 +87,7 @@ class Attention(nn.Module):
             value_BTND = value_BTND.lerp(first_value, self.first_share.to(value_BTND.dtype))
         key_BTND, query_rotary = rotate(key_BTND, rotary), rotary
         if positions is not None:
-            query_rotary = rotary[0][positions], rotary[1][positions]
+            query_rotary = rotary_at(rotary, positions)
             if isinstance(attention_mask, Tensor) and attention_mask.shape[2] > 1:
                 index = positions[:, None, :, None].expand(-1, -1, -1, attention_mask.shape[3])
                 attention_mask = attention_mask.gather(2, index)
@@ -124,6 +124,15 @@ class Attention(nn.Module):
         query = F.linear(gather(hidden_BTH, positions), for_query).unflatten(-1, (self.heads, -1))
         key, value = F.linear(hidden_BTH, for_others).unflatten(-1, (2, self.heads, -1)).unbind(2)
         return query, key, value
+
+
+def rotary_at(rotary: tuple[Tensor, Tensor], positions: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, K, 1, D / 2) at positions (B, K) of (T, 1, D / 2), the same for all rows, or of (B, T, 1, D / 2)."""
+    cosine, sine = rotary
+    if cosine.ndim == 3:
+        return cosine[positions], sine[positions]
+    index = positions[:, :, None, None].expand(-1, -1, *cosine.shape[2:])
+    return cosine.gather(1, index), sine.gather(1, index)
 
 
 def rotate(x_BTND: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

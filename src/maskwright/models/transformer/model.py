@@ -40,6 +40,10 @@ class Transformer(BaseEncoder):
         late_masks: the number of layers, the last ones, that read mask tokens; see `late_masks`. None, 0, or all
             layers: every layer reads them.
         mask_id: the id of the mask token, which `late_masks` needs.
+        token_types: how many types of tokens have an embedding of their own, such as the two texts of a pair; 0 has
+            none, as ModernBERT.
+        restart_positions: whether positions are counted anew where the type of the tokens changes, so that the
+            distance of two tokens in two texts does not depend on how long the first text is; ModernBERT's are not.
     Raises:
         ValueError: `heads` does not divide `hidden_size` into heads of an even size, or there are fewer layers than
             `late_masks`.
@@ -47,7 +51,7 @@ class Transformer(BaseEncoder):
         late_masks: 0 where every layer reads mask tokens.
     """
 
-    below_layers = ("embedding", "embedding_norm", "convolution")
+    below_layers = ("embedding", "type_embedding", "embedding_norm", "convolution")
     keeps_documents_apart = True
     can_be_sharded = True
     can_be_causal = True
@@ -66,6 +70,8 @@ class Transformer(BaseEncoder):
         convolution: Count = 0,
         query_key_norm: bool = False,
         value_residual: bool = False,
+        token_types: Count = 0,
+        restart_positions: bool = False,
         late_masks: Count | None = None,
         mask_id: int = -1,
     ):
@@ -75,8 +81,10 @@ class Transformer(BaseEncoder):
         self.mask_id = mask_id
         self.hidden_size = hidden_size
         self.heads, self.head_size = heads, hidden_size // heads
-        self.rotary_base = rotary_base
+        self.rotary_base, self.restart_positions = rotary_base, restart_positions
+        self.token_types = max(token_types, 2 * restart_positions)  # from whose types positions are counted
         self.embedding = nn.Embedding(vocabulary_size, hidden_size)
+        self.type_embedding = nn.Embedding(token_types, hidden_size) if token_types else None
         self.embedding_norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
         self.embedding_dropout = nn.Dropout(dropout)
         self.convolution = Convolution(hidden_size, convolution) if convolution else None
@@ -131,26 +139,40 @@ class Transformer(BaseEncoder):
                 scale = std / math.sqrt(2 * len(self.layers)) if into_residual else std
                 nn.init.trunc_normal_(parameter, std=scale, a=-3 * scale, b=3 * scale)
 
-    def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
+    def embed(
+        self, input_ids: Tensor, attention_mask: AttentionMask = None, token_types: Tensor | None = None
+    ) -> Tensor:
         """(B, T, H) of input_ids (B, T); the mask says which neighbours the convolution mixes in."""
-        hidden_BTH = self.embedding_dropout(self.embedding_norm(self.embedding(input_ids)))
+        hidden_BTH = self.embedding(input_ids)
+        if self.type_embedding is not None:
+            types = torch.zeros_like(input_ids) if token_types is None else token_types
+            hidden_BTH = hidden_BTH + self.type_embedding(types)
+        hidden_BTH = self.embedding_dropout(self.embedding_norm(hidden_BTH))
         if self.convolution is None:
             return hidden_BTH
         return self.convolution(hidden_BTH, attention_mask, self._late(input_ids))
-
-    def forward(
-        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
-    ) -> Tensor:
-        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
-        embeddings = self.embed(input_ids, attention_mask)
-        return self._encode(embeddings, attention_mask, positions, self._late(input_ids))
 
     def _late(self, input_ids: Tensor) -> Tensor | None:
         """Which positions (B, T) the lower layers do not read; None if they read all."""
         return input_ids == self.mask_id if self.late_masks else None
 
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
+        hidden_BTH = self.embed(input_ids, attention_mask, token_types)
+        return self._encode(hidden_BTH, attention_mask, positions, token_types, self._late(input_ids))
+
     def encode(
-        self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+        self,
+        hidden_BTH: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, H) of embeddings (B, T, H), all of which every layer reads: with `late_masks`, of
         rows without mask tokens.
@@ -158,14 +180,16 @@ class Transformer(BaseEncoder):
         Args:
             positions: (B, K); if given, only the hidden states at these positions are returned, (B, K, H). For the
                 others, the last layer computes nothing but keys and values.
+            token_types: (B, T), read only with `restart_positions`; None counts positions over the whole row.
         """
-        return self._encode(hidden_BTH, attention_mask, positions)
+        return self._encode(hidden_BTH, attention_mask, positions, token_types)
 
     def _encode(
         self,
         hidden_BTH: Tensor,
         attention_mask: AttentionMask = None,
         positions: Tensor | None = None,
+        token_types: Tensor | None = None,
         late: Tensor | None = None,
         packed: bool = True,
     ) -> Tensor:
@@ -183,8 +207,12 @@ class Transformer(BaseEncoder):
                 attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask[:, None, None, :]
             )
         rotary = self._rotary(hidden_BTH.shape[1], hidden_BTH.device)
+        if self.restart_positions and token_types is not None:
+            places = _places(token_types)
+            rotary = rotary[0][places], rotary[1][places]  # (B, T, 1, D / 2)
         layers, first_value = list(self.layers), None
         if late is not None:
+            assert not isinstance(attention_mask, Causal)  # but dense
             before, layers = layers[: -self.late_masks], layers[-self.late_masks :]
             packed = packed and not torch.compiler.is_exporting()  # a graph has no shapes that depend on the data
             read = read_packed if packed else read_in_place
@@ -207,3 +235,11 @@ class Transformer(BaseEncoder):
         half = torch.arange(0, head_size, 2, dtype=torch.float32, device=device) / head_size
         angles = torch.arange(length, dtype=torch.float32, device=device)[:, None, None] / self.rotary_base**half
         return angles.cos(), angles.sin()
+
+
+def _places(token_types: Tensor) -> Tensor:
+    """(B, T) the place of each position in its run of one type of tokens, from 0."""
+    index = torch.arange(token_types.shape[1], device=token_types.device)
+    opens = token_types != token_types.roll(1, 1)
+    opens[:, 0] = True
+    return index - (index * opens).cummax(1).values
