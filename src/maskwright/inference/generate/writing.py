@@ -108,7 +108,7 @@ def _write(
         written = mask_predict(ask, rows, free, randomness, recipe.proposals, recipe.passes, recipe.decay, progress)
         return Chains(written[:, None])
     if recipe.method in ("ancestral", "confidence"):
-        how = Unmasking(recipe.method, recipe.passes, recipe.decay, recipe.block_length)  # type: ignore[arg-type]
+        how = Unmasking(recipe.method, recipe.passes, recipe.decay, recipe.block_length)
         return Chains(unmask(ask, rows, free, randomness, recipe.proposals, how, progress)[:, None])
     target = Target(range(1, rows.shape[1] - 1), recipe.energy, recipe.energy_temperature)
     moves = target if recipe.method == "metropolis" else None
