@@ -26,6 +26,7 @@ from omegaconf import DictConfig
 
 from maskwright.callbacks import throughput
 from maskwright.run.train import Result, train
+from tests.questions import articles
 from tests.texts import make_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,17 +68,21 @@ WITHOUT = {
     "model=ngram": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "model=pretrained": (*_TRANSFORMERS, "model.layers", "model.hidden_size", "tokenizer.vocabulary_size"),
     "task=classification": _PACKED,
+    "task=multilabel": _PACKED,
     "task=multitask": _PACKED,
     "task=multitask_regression": _PACKED,
     "task=multitask_tagging": _PACKED,
     "task=tagging": _PACKED,
+    "task=question_answering": _PACKED,
     "task=regression": _PACKED,
     "experiment=imdb_lstm": (*_PACKED, *_TRANSFORMERS),
     "experiment=conll_lstm": (*_PACKED, *_TRANSFORMERS),
     "experiment=imdb_minilm": (*_PACKED, *_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "experiment=conll_minilm": _PACKED,
+    "experiment=squad_minilm": (*_PACKED, *_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "experiment=films_mini": ("data.source",),
     "experiment=imdb_mini": _PACKED,
+    "experiment=adapt": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
 }
 
 
@@ -123,6 +128,14 @@ def names(tmp_path_factory) -> Path:
             lines += [f"{word} {tag}" for word, tag in words] + [""]
         (folder / name).write_text("-DOCSTART- O\n\n" + "\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def squad(tmp_path_factory) -> Path:
+    """180 questions about 60 contexts, in the format of SQuAD."""
+    path = tmp_path_factory.mktemp("squad") / "questions.json"
+    path.write_text(json.dumps(articles(60)))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "src" / "maskwright"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "maskwright"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PROGRAMS = sorted((ROOT / "scripts").rglob("*.py"))
 
 
 def test_nearly_all_modules_are_in_packages():
     assert sorted(path.name for path in PACKAGE.glob("*.py")) == ["__init__.py", "cli.py"]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", MODULES + PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_functions_have_at_most_60_lines(path):
     """Including their docstrings."""
     for node in ast.walk(ast.parse(path.read_text())):

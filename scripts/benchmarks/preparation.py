@@ -31,28 +31,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from maskwright.core.parallel import cores
-    from maskwright.data.packed import TextData
-    from maskwright.text.tokenizer import Trained
+    from maskwright.data import packed  # noqa: F401  (belongs to the imports, whose memory is measured)
 
     imported = resident(os.getpid())
     with tempfile.TemporaryDirectory() as cache:
-        data = TextData(
-            source=arguments.source,
-            config=None,
-            column="text",
-            document="row",
-            cleaning=["html_tags", "html_entities", "control_characters", "unicode_nfc", "whitespace"],
-            splits={"train": "train", "validation": 0.05, "test": 0.05},
-            limit=arguments.limit,
-            tokenizer=Trained("wordpiece", arguments.vocabulary_size, lowercase=True),
-            block_size=128,
-            batch_size=32,
-            evaluation_batch_size=64,
-            evaluation_limit=None,
-            id_type="auto",
-            cache_dir=cache,
-            seed=1,
-        )
+        data = corpus(arguments, cache)
         began = time.monotonic()
         with Memory() as memory:
             data.prepare_data()
@@ -85,6 +68,29 @@ def main() -> None:
     print(json.dumps(figures, indent=2))
     if arguments.output:
         arguments.output.write_text(json.dumps(figures, indent=2))
+
+
+def corpus(arguments: argparse.Namespace, cache: str) -> "TextData":
+    from maskwright.data.packed import TextData
+    from maskwright.text.tokenizer import Trained
+
+    return TextData(
+        source=arguments.source,
+        config=None,
+        column="text",
+        document="row",
+        cleaning=["html_tags", "html_entities", "control_characters", "unicode_nfc", "whitespace"],
+        splits={"train": "train", "validation": 0.05, "test": 0.05},
+        limit=arguments.limit,
+        tokenizer=Trained("wordpiece", arguments.vocabulary_size, lowercase=True),
+        block_size=128,
+        batch_size=32,
+        evaluation_batch_size=64,
+        evaluation_limit=None,
+        id_type="auto",
+        cache_dir=cache,
+        seed=1,
+    )
 
 
 def encode_bare(data: "TextData") -> int:

@@ -57,7 +57,7 @@ def main() -> None:
         save_model(Path(folder), arguments)
         saved = SavedRun.open(folder)
         assert saved.head is not None
-        model = MaskedModel(saved.encoder, saved.head, saved.tokenizer, saved.max_length)
+        model = MaskedModel(saved.token_encoder, saved.head, saved.tokenizer, saved.max_length)
         scorer = MaskedLMScorer(folder, "cpu")
     scorer.tokenizer.batch_encode_plus = scorer.tokenizer  # the name that it had before transformers 5
     metric = METHODS[arguments.method]

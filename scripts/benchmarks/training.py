@@ -28,6 +28,10 @@ GROWTH: dict[str, list[dict[str, Any]]] = {
     "block size, in steps of 4,096 tokens": [{"length": length} for length in (64, 128, 256, 512, 1024)],
     "vocabulary": [{"vocabulary": size} for size in (2048, 4096, 8192, 16384, 30522)],
     "layers": [{"overrides": (f"model.layers={layers}",)} for layers in (2, 4, 8, 12)],
+    "layers that read mask tokens": [{"overrides": (f"model.late_masks={late}",)} for late in (0, 3, 2, 1)],
+    "layers that read mask tokens, half of which are masked": [
+        {"overrides": (f"model.late_masks={late}", "mask.ratio=0.5")} for late in (0, 3, 2, 1)
+    ],
 }
 
 
@@ -101,24 +105,7 @@ class Bench:
         from maskwright.models.flops import matmul_rate
 
         arguments = self.arguments
-        data = (
-            *([f"data.source={arguments.source}"] if arguments.source else []),
-            f"data.limit={arguments.limit}",
-            f"data.cache_dir={self.cache}",
-            f"data.block_size={length}",
-            f"tokenizer.vocabulary_size={vocabulary}",
-        )
-        spec = Spec(
-            "",
-            data,
-            steps=10_000,
-            rows=rows or arguments.tokens // length,
-            size=size,
-            overrides=("optimizer=adamw", "mask.ratio=0.15", *overrides),
-            in_turns=True,
-            device=arguments.device,
-            compile=arguments.device == "cuda",
-        )
+        spec = self.spec(size, vocabulary, length, rows or arguments.tokens // length, overrides)
         contestants = start({name: dataclasses.replace(spec, name=name) for name in names})
         laps: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         rates = []
@@ -154,6 +141,28 @@ class Bench:
                 "memory": round(ours["MiB"] / theirs["MiB"], 2),
             }
         return figures
+
+    def spec(self, size: str, vocabulary: int, length: int, rows: int, overrides: tuple[str, ...]) -> Spec:
+        """Returns what all contestants of a comparison share."""
+        arguments = self.arguments
+        data = (
+            *([f"data.source={arguments.source}"] if arguments.source else []),
+            f"data.limit={arguments.limit}",
+            f"data.cache_dir={self.cache}",
+            f"data.block_size={length}",
+            f"tokenizer.vocabulary_size={vocabulary}",
+        )
+        return Spec(
+            "",
+            data,
+            steps=10_000,
+            rows=rows,
+            size=size,
+            overrides=("optimizer=adamw", "mask.ratio=0.15", *overrides),
+            in_turns=True,
+            device=arguments.device,
+            compile=arguments.device == "cuda",
+        )
 
 
 if __name__ == "__main__":

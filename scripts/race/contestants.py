@@ -272,7 +272,7 @@ class Rows:
 def run_peer(spec: Spec) -> None:
     import torch
     import transformers
-    from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
+    from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer
 
     from maskwright.models.flops import forward_flops
     from maskwright.models.layers.gather import gather
@@ -309,37 +309,44 @@ def run_peer(spec: Spec) -> None:
             laps.stop(state.global_step)
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder,
-            max_steps=spec.steps,
-            per_device_train_batch_size=spec.rows,
-            learning_rate=spec.lr,
-            lr_scheduler_type="linear",
-            warmup_steps=max(round(0.06 * spec.steps), 1),
-            weight_decay=0.01,
-            adam_beta2=0.98,
-            adam_epsilon=1e-6,
-            optim="adamw_torch_fused",
-            seed=spec.seed,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=spec.device == "cpu",
-            bf16=spec.device == "cuda",
-            torch_compile=spec.compile,
-            dataloader_pin_memory=spec.device == "cuda",
-            dataloader_num_workers=2 if spec.device == "cuda" else 0,
-        )
         tokenizer = AutoTokenizer.from_pretrained(data.tokenizer_folder)
         trainer = Trainer(
             model,
-            arguments,
+            peer_arguments(spec, folder),
             data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15),
             train_dataset=Rows(data.blocks["train"]),  # type: ignore[arg-type]
             callbacks=[Watch()],
         )
         trainer.train()
+
+
+def peer_arguments(spec: Spec, folder: str) -> Any:
+    """Returns the `TrainingArguments` of a peer."""
+    from transformers import TrainingArguments
+
+    cuda = spec.device == "cuda"
+    return TrainingArguments(
+        folder,
+        max_steps=spec.steps,
+        per_device_train_batch_size=spec.rows,
+        learning_rate=spec.lr,
+        lr_scheduler_type="linear",
+        warmup_steps=max(round(0.06 * spec.steps), 1),
+        weight_decay=0.01,
+        adam_beta2=0.98,
+        adam_epsilon=1e-6,
+        optim="adamw_torch_fused",
+        seed=spec.seed,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not cuda,
+        bf16=cuda,
+        torch_compile=spec.compile,
+        dataloader_pin_memory=cuda,
+        dataloader_num_workers=2 if cuda else 0,
+    )
 
 
 class OurLaps(Callback):

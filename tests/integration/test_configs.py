@@ -1,6 +1,7 @@
 """Every option of every group composes, fits its target, and trains."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hydra_plugins.optuna_search import _distribution
 from maskwright.cli import known
 from maskwright.settings.options import groups, listing
 from tests.conftest import ROOT
+from tests.integration.test_glue import write_glue
 from tests.texts import make_text
 
 CONF = ROOT / "conf"
@@ -25,8 +27,16 @@ OPTIONS = sorted(
 KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
 
 
+def with_labels(folder: Path) -> Path:
+    """A file of texts with two columns that each say whether a text has a label."""
+    path = folder / "labels.jsonl"
+    rows = [{"text": make_text(seed, 1), "short": seed % 2, "odd": int(seed % 3 == 0)} for seed in range(60)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
 @pytest.fixture
-def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
+def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dict[tuple[str, str], list[str]]:
     """The overrides that an option needs to run without network."""
     wikitext = tmp_path / "wikitext"
     wikitext.mkdir()
@@ -36,13 +46,22 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
     from_csv = ["data=csv", f"data.source={reviews}"]
     from_films = [f"data.source={films}", "data.published=null"]
     from_names = ["data=conll", f"data.source={names}", "data.published=null"]
+    shares = ("data.splits.validation=0.2", "data.splits.test=0.2", "data.published=null")
+    from_squad = ["data=squad", f"data.source={squad}", *shares]
+    small_windows = ["data.stride=4", "data.longest_question=12"]
     return {
+        ("data", "squad"): from_squad[1:],
+        ("data/batches", "questions"): [*from_squad, *small_windows, "task=question_answering"],
+        ("task", "question_answering"): [*from_squad, *small_windows],
+        ("experiment", "squad_minilm"): [*from_squad, *small_windows, f"init_from={hub_model}"],
         ("data", "csv"): [f"data.source={reviews}"],
         ("data", "mixture"): [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],
         ("data", "imdb"): from_films,
+        ("data", "glue"): [f"data.source={write_glue(tmp_path / 'glue', 'rte')}", "data.config=rte"],
         ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
         ("data/batches", "examples"): [*from_csv, "task=classification"],
         ("task", "classification"): from_csv,
+        ("task", "multilabel"): [f"data.source={with_labels(tmp_path)}", "data=csv", "data.label=[short,odd]"],
         ("task", "regression"): [*from_csv, "data.label=stars"],
         ("task", "multitask"): from_csv,
         ("task", "multitask_regression"): [*from_csv, "data.label=stars"],
@@ -69,6 +88,7 @@ def needs(corpus, reviews, films, names, hub_model, tmp_path, run) -> dict[tuple
             f"data.sources.imdb.source={films}",
             "data.sources.wikipedia.limit=25",
         ],
+        ("experiment", "adapt"): [f"init_from={hub_model}", "trainer.max_epochs=null"],
         ("experiment", "dry_run"): ["trainer.max_steps=3", "data.limit=100"],
         # on two: test_ranks.py and test_sharded.py
         ("hardware", "ddp"): ["hardware.devices=1"],
@@ -153,7 +173,19 @@ def test_the_help_lists_every_group_and_option():
         assert re.search(rf"\b{option}\b", found[0]), (group, option)
 
 
-COMMANDS = ["train", "mask", "evaluate", "predict", "score", "fill", "generate", "explain", "export", "serve"]
+COMMANDS = [
+    "train",
+    "mask",
+    "evaluate",
+    "predict",
+    "answer",
+    "score",
+    "fill",
+    "generate",
+    "explain",
+    "export",
+    "serve",
+]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -15,6 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from maskwright.cli import known
+from maskwright.run.answer import run_answer
 from maskwright.run.evaluate import compare, evaluate
 from maskwright.run.explain import run_explain
 from maskwright.run.export import export
@@ -27,6 +28,8 @@ from maskwright.run.serve import engine_of
 from maskwright.run.several import expanded
 from maskwright.settings.commands import ServeSettings
 from tests.conftest import ROOT, compose_command
+from tests.integration.test_configs import with_labels
+from tests.integration.test_glue import write_glue
 from tests.programs import call
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -52,6 +55,8 @@ TRAIN = shown(r"python src/train\.py( [\w@/.+]+=\S+)*$")
 # replacements for what a test does not have: the hub, a folder of the user, an hour; None drops the override
 INSTEAD = {
     "data.source": None,
+    "data.replay.source": None,
+    "data.replay.config": None,
     "data.document": None,
     "data.column": None,
     "data.tags": None,
@@ -64,12 +69,25 @@ INSTEAD = {
 
 
 @pytest.fixture(scope="module")
-def labelled(films, names, reviews) -> dict[str, list[str]]:
+def labelled(films, names, reviews, squad, hub_model, tmp_path_factory) -> dict[str, list[str]]:
     """Local data in place of data sets on the hub."""
+    glue = tmp_path_factory.mktemp("data") / "glue"
+    for config in ("cola", "rte", "stsb"):
+        write_glue(glue, config)
+    questions = [
+        f"data.source={squad}",
+        "data.published=null",
+        "data.splits.validation=0.2",
+        "data.splits.test=0.2",
+    ]
+    questions += ["data.stride=4", "data.longest_question=12"]
     return {
         "data=imdb": [f"data.source={films}", "data.published=null"],
         "data=conll": [f"data.source={names}", "data.published=null"],
         "data=csv": [f"data.source={reviews}"],
+        "data=glue": [f"data.source={glue}"],
+        "data=squad": questions,
+        "experiment=squad_minilm": [*questions, f"init_from={hub_model}"],
     }
 
 
@@ -91,13 +109,16 @@ def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, co
     if "trainer.max_steps=-1" in overrides:
         overrides = [o for o in overrides if o != "trainer.max_steps=-1"]
         overrides.append("++trainer.max_steps=-1")
-    replaced = [INSTEAD.get(o.split("=")[0], o) for o in overrides]
+    kept = ["data.config"] if "data=glue" in overrides else []
+    replaced = [o if o.split("=")[0] in kept else INSTEAD.get(o.split("=")[0], o) for o in overrides]
     run_dir = tmp_path / "logs" / "mlm" / "2026-01-01" / "11-00-00"
     if "ckpt_path=last" in overrides:
         run("trainer.max_steps=1", run_dir=run_dir.with_name("10-00-00"))
     replaced += next((own for choice, own in labelled.items() if choice in overrides), [])
     if "data=csv" in overrides and "data.splits.test=test" in overrides:
         replaced[-1] = f"data.source={with_splits(labelled, tmp_path / 'reviews')}"
+    if "task=multilabel" in overrides:
+        replaced += [f"data.source={with_labels(tmp_path)}", "data.label=[short,odd]"]
     result = run("trainer.max_steps=2", *[o for o in replaced if o is not None], run_dir=run_dir)
     assert result.metrics["test/loss"] > 0
 
@@ -118,6 +139,21 @@ def test_documented_evaluation_commands_run(run, labelled, tmp_path, command):
     for name, value in metrics.items():
         assert value == pytest.approx(trained.metrics[name], rel=1e-5)
     assert (trained.run_dir / "evaluations" / split / "predictions.jsonl").is_file()
+
+
+def test_documented_questions_are_answered(run, labelled, squad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained = run("task=question_answering", "data=squad", *labelled["data=squad"], "trainer.max_steps=1")
+    row = {"question": "Where was Ada born?", "context": "Ada was born in London."}
+    Path("questions.jsonl").write_text(json.dumps(row) + "\n")
+    commands = shown(r"python src/answer\.py ")
+    assert len(commands) >= 3
+    for command in commands:
+        given = [o for o in shlex.split(command)[2:] if not o.startswith("run=")]
+        own = [f"run={trained.run_dir}", "hardware=cpu", "overwrite=true"]
+        answered = compose_command("answer", *own, *quoted(given, str(ROOT / "conf"), "answer"))
+        assert run_answer(answered) == 1
+    assert "answer" in json.loads(Path("answers.jsonl").read_text())
 
 
 def test_documented_comparisons_run(run, corpus, labelled, tmp_path):
@@ -318,15 +354,7 @@ def test_documented_keys_exist():
         ["data=mixture"],
     ):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
-    for task in (
-        "hybrid",
-        "diffusion",
-        "classification",
-        "tagging",
-        "regression",
-        "multitask",
-        "multitask_tagging",
-    ):
+    for task in sorted(path.stem for path in (ROOT / "conf" / "task").glob("[!_]*.yaml")):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # keys of options that are not the default

@@ -38,6 +38,10 @@ def check(results):
         ("mask=wholeword", "mask/ratio=sampled", "data.cross_document_attention=false"),
         ("mask=adaptive", "mask.weights.every=1"),
         ("mask=none",),
+        ("task=rtd", "mask=span"),
+        ("task=rtd", "task.all_tokens=true", "data.cross_document_attention=false"),
+        ("task=span_boundary", "mask=span"),
+        ("model.late_masks=1", "mask/ratio=sampled"),
     ],
     ids=lambda settings: settings[0],
 )

@@ -78,6 +78,12 @@ def test_two_devices_train_as_one_does(run, mask):
         assert torch.equal(value, two.task.masker.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("own", ["task=rtd", "task=span_boundary", "model.late_masks=1"])
+def test_two_devices_learn_other_objectives_as_one_does(run, own):
+    overrides = [own, "mask=span", "trainer.max_steps=6", "trainer.val_check_interval=3"]
+    assert_alike(run(*overrides), run(*overrides, TWO))
+
+
 @pytest.mark.parametrize("model", ["hmm", "ngram"])
 def test_two_devices_count_as_one_does(run, model):
     own = ["model.states=8"] if model == "hmm" else []

@@ -278,3 +278,22 @@ def test_a_budget_is_steps_or_minutes(steps, minutes, settings):
     assert masking.budget({"steps": steps, "minutes": minutes}) == settings
     with pytest.raises(UserError, match="set one of them"):
         masking.budget({"steps": 1, "minutes": 1})
+
+
+def test_masks_in_answering_questions_are_compared(squad, cache, tmp_path):
+    folder = tmp_path / "study"
+    settings = (
+        f"task=question_answering data=squad data.source={squad} data.published=null data.splits.validation=0.2 "
+        "data.splits.test=0.2 data.stride=4 data.longest_question=12 trainer.max_epochs=null trainer.max_steps=2"
+    )
+    arguments = ("arm=none,question_30", "seed=1", f"folder={folder}")
+    arguments += (f"training={settings} data.cache_dir={cache} {SMALL.replace('block_size=32', 'block_size=48')}",)
+    assert call("question_answering.py", *arguments).count(": running; ") == 2
+    study = figures.read(folder / "study.json")
+    values = {metric.title: arms for metric, arms in study.values.items()}
+    assert values["tokens hidden"]["none"][1] == 0 < values["tokens hidden"]["question_30"][1]
+    fixed = json.loads((folder / "none-1" / "answering" / "baseline.json").read_text())["f1"]
+    above = values["F1 above the best answers of a fixed length"]["none"][1]
+    assert above == pytest.approx(values["F1"]["none"][1] - fixed)
+    assert "| `question_30` | 1 |" in (folder / "study.md").read_text()
+    assert ": running; " not in call("question_answering.py", *arguments)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
 
-from maskwright.tasks.classification import class_scores, macro
+from maskwright.tasks.classification import class_scores, macro, matthews
 
 
 @pytest.mark.parametrize("present", [(0, 1, 2, 3), (0, 1), (2,)], ids=str)
@@ -19,3 +19,4 @@ def test_scores_equal_those_of_scikit_learn(present):
     whole = precision_recall_fscore_support(targets, predicted, average="macro", zero_division=0)
     assert list(macro(scores).values()) == pytest.approx(whole[:3])
     assert np.array(scores["confusion"]).sum() == 60
+    assert matthews(np.array(scores["confusion"])) == pytest.approx(matthews_corrcoef(targets, predicted))

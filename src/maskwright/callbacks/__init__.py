@@ -11,6 +11,7 @@ from maskwright.callbacks.ending import (
     ValidateBetweenSteps,
     time_is_up,
 )
+from maskwright.callbacks.forecast import Forecast
 from maskwright.callbacks.mask_picture import MaskPicture
 from maskwright.callbacks.pruning import Pruning
 from maskwright.callbacks.throughput import Throughput
@@ -19,6 +20,7 @@ from maskwright.callbacks.training_bar import TrainingBar
 __all__ = [
     "Checkpoints",
     "FiniteLoss",
+    "Forecast",
     "Interrupt",
     "LossCurve",
     "MaskPicture",

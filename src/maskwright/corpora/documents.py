@@ -38,6 +38,19 @@ SCHEMA = pa.schema(
         "tags": pa.list_(pa.string()),
         # of tagged words the number of the larger document that this text is a part of, from 1
         "document": pa.int32(),
+        # of a text that may have several labels
+        "labels": pa.list_(pa.string()),
+        # of a question about the last context before it, its name, its answers, and of each the first character in
+        # the context and the one after its last, -1 where the context does not hold it; null of other texts
+        "question": pa.struct(
+            {
+                "id": pa.string(),
+                "answers": pa.list_(pa.string()),
+                "begins": pa.list_(pa.int32()),
+                "ends": pa.list_(pa.int32()),
+                "moved": pa.int32(),
+            }
+        ),
     }
 )
 
@@ -145,7 +158,8 @@ def open_table(folder: Path, split: str) -> pa.Table:
     """Returns the documents of a split as they are on disk, memory-mapped, with the columns of `SCHEMA`."""
     paths = [shard / f"{split}.arrow" for shard in shard_folders(folder)]
     tables = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in paths]
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+    # shards that were written before there was a column of `SCHEMA` lack it
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default")
 
 
 def open_texts(folder: Path) -> dict[str, TextSlice]:

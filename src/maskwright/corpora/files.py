@@ -10,7 +10,8 @@ from maskwright.core.errors import UserError
 from maskwright.corpora import hub
 from maskwright.corpora.decoding import COMPRESSED, ending
 from maskwright.corpora.labels import ANY, Labelled, Spelling, Tagged
-from maskwright.corpora.rows import Columns, Format, texts_of
+from maskwright.corpora.questions import Asked
+from maskwright.corpora.rows import SECOND, Columns, Format, texts_of
 from maskwright.corpora.tables import READERS, class_names, is_readable
 
 EACH: Final = "each"  # of `Source.document`: as `row`, with empty rows, which predictions keep too
@@ -23,7 +24,7 @@ def read(
     document: str,
     spelling: Spelling = ANY,
     form: Format | None = None,
-) -> Iterator[str | Labelled | Tagged]:
+) -> Iterator[str | Labelled | Tagged | Asked]:
     """Yields the documents of one file, with labels or tags where `columns` names their column.
 
     Args:
@@ -38,8 +39,14 @@ def read(
         unlabelled = bool(form and form.unlabelled)
         yield from _with_datasets(path, columns, document, spelling, unlabelled)
         return
+    if SECOND in columns and ending(path) == ".txt":
+        raise UserError(
+            f"{path} has a text in each line and no columns, so it holds no pairs ({columns['data.column']}, "
+            f"{columns[SECOND]}). Pairs of texts are read from .csv, .tsv, .jsonl, .json or .parquet."
+        )
     if len(columns) > 1 and ending(path) == ".txt":
         [(key, column), *_] = [item for item in columns.items() if item[0] != "data.column"]
+        key = key.partition(":")[0]
         advice = "data.label=file where the names of files or folders are labels, else " * (key == "data.label")
         raise UserError(f"{path} has no columns, so none is '{column}' ({key}). Set {advice}{key}=null.")
     form = form or Format()
@@ -50,7 +57,7 @@ def read(
 
 def _with_datasets(
     path: Path, columns: Columns, document: str, spelling: Spelling, unlabelled: bool
-) -> Iterator[str | Labelled | Tagged]:
+) -> Iterator[str | Labelled | Tagged | Asked]:
     """Yields the documents of a file of another format, such as .arrow, if `datasets` reads it."""
     try:
         rows = hub.open_file(path)

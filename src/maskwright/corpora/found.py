@@ -115,6 +115,8 @@ def _folder(folder: Path, tagged: bool, config: str | None, encoding: str | None
         return Found("saved", dict.fromkeys(walk(folder), folder), folder)
     card = folder / "README.md"  # that of a data set of the hub opens with its configurations
     in_layout = card.is_file() and card.read_bytes().startswith(b"---")
+    if config is not None and not in_layout and (folder / config).is_dir():  # one for each configuration
+        return _folder(folder / config, tagged, None, encoding)
     if not in_layout and (tree := labelled_folders.tree_in(folder)):
         return Found("tree", dict.fromkeys(labelled_folders.texts(tree), tree), tree)
     everything = list(walk(folder))

@@ -11,6 +11,7 @@ from maskwright.core.errors import UserError, is_disk_full, nearest
 from maskwright.core.hub import go_offline_without_network
 from maskwright.corpora.labels import Labelled, Spelling, Tagged
 from maskwright.corpora.listing import no_split
+from maskwright.corpora.questions import Asked
 from maskwright.corpora.rows import Columns, Row, positions, texts_of
 from maskwright.corpora.tables import names_of
 
@@ -23,7 +24,7 @@ def read(
     spelling: Spelling,
     unlabelled: bool = False,
     files: Collection[Path] | None = None,
-) -> Iterator[str | Labelled | Tagged]:
+) -> Iterator[str | Labelled | Tagged | Asked]:
     """Yields the documents of one split, row by row; a hub data set is first downloaded into the hub's cache.
 
     What `save_to_disk` of `datasets` wrote is read too.
@@ -70,7 +71,7 @@ def open_file(path: Path) -> Any:
 
 def texts_in(
     rows: Any, columns: Columns, where: str, split: str, spelling: Spelling, unlabelled: bool = False
-) -> Iterator[str | Labelled | Tagged]:
+) -> Iterator[str | Labelled | Tagged | Asked]:
     """Yields the documents in rows that `datasets` reads; see `read`."""
     try:
         present: Any = rows.column_names or next(iter(rows), {})

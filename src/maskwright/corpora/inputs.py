@@ -26,6 +26,7 @@ class Input:
         words: of a text for tagging, the first character of each word in `text`, and the one after its last.
         clean_words: the same in `clean`; a word that is empty after cleaning begins where it ends.
         document: the number of the document that the text is a part of, from 1.
+        second, clean_second: the second text of a pair, as `text` and `clean` are the first; None of a single text.
     """
 
     text: str
@@ -33,6 +34,18 @@ class Input:
     words: Spans | None
     clean_words: Spans | None
     document: int
+    second: str | None = None
+    clean_second: str | None = None
+
+    @property
+    def clean_texts(self) -> list[str]:
+        """What the model reads: a text, or both of a pair."""
+        return [self.clean] if self.clean_second is None else [self.clean, self.clean_second]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of a text, so that there is no prediction."""
+        return not all(self.clean_texts)
 
 
 def inputs(
@@ -51,6 +64,9 @@ def inputs(
             text, words = raw.plain(str)
             cleaned, clean_words = raw.plain(clean)
             yield Input(text, cleaned, words, clean_words, document)
+            continue
+        if isinstance(raw, Labelled) and raw.second is not None:
+            yield Input(raw.text, clean(raw.text), None, None, document, raw.second, clean(raw.second))
             continue
         text = " ".join(raw.words) if isinstance(raw, Tagged) else raw if isinstance(raw, str) else raw.text
         if rule is None:

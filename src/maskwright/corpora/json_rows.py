@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from maskwright.core.errors import UserError
 from maskwright.corpora.decoding import open_text
+from maskwright.corpora.questions import squad_rows
 from maskwright.corpora.rows import Columns, Format, Row, positions
 
 _CHUNK = 1 << 20  # characters of a list that are read at once
@@ -34,10 +35,15 @@ def read_json_lines(path: Path, columns: Columns, form: Format) -> Iterator[Row]
 
 
 def read_json(path: Path, columns: Columns, form: Format) -> Iterator[Row]:
-    """Yields the rows of a file that holds a list of JSON objects, or one in each line."""
+    """Yields the rows of a file that holds a list of JSON objects, or one in each line; or questions, see
+    `squad_rows`."""
     with open_text(path, form.encoding) as file:
         chunks = iter(partial(file.read, 1 << 12), "")  # a list may be one line
         first = next((start for chunk in chunks if (start := chunk.lstrip()[:1])), "")
+    if "data.question" in columns and (questions := squad_rows(path, form.encoding)) is not None:
+        for where, row in questions:
+            yield where, _values(row, columns, where, form, escaped=False)
+        return
     if first != "[":
         yield from read_json_lines(path, columns, form)
         return

@@ -18,6 +18,7 @@ _WANTED = {  # what a tag of each scheme is, beside O
 
 
 _TRUTH = ("True", "False", "TRUE", "FALSE")  # as Python and spreadsheets spell it
+_HELD = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}  # a label, by its column
 _WHOLE = re.compile(r"-?\d+\.0")
 
 
@@ -41,13 +42,25 @@ ANY = Spelling()
 
 @dataclass(frozen=True)
 class Labelled:
-    """A text, and its label as it is spelled; None where the text has none."""
+    """A text, or a pair of texts, and its label as it is spelled; None where it has none.
+
+    Attributes:
+        second: the second text of a pair; None of a single text.
+        labels: of a text that may have several; None where it has one label, or is not labelled.
+    """
 
     text: str
     label: str | None
+    second: str | None = None
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The text, or both texts of a pair."""
+        return [self.text] if self.second is None else [self.text, self.second]
 
     def __len__(self) -> int:
-        return len(self.text)
+        return len(self.text) + len(self.second or "")
 
 
 @dataclass(frozen=True)
@@ -207,6 +220,35 @@ def label_of(value: object, names: list[str] | None, where: str, spelling: Spell
             f"{nearest(label, allowed)} The labels are: {', '.join(allowed)}."
         )
     return label
+
+
+def labels_of(
+    values: Sequence[object], columns: Sequence[str | int], where: str, spelling: Spelling = ANY
+) -> tuple[str, ...] | None:
+    """Returns the labels of a text whose columns say of each whether it has it; None if all are missing or -1.
+
+    Args:
+        values: 1 or true where it has the label, 0 or false where it has not.
+        columns: the names of the columns, which are those of the labels.
+        where: the row, for messages.
+    Raises:
+        UserError: a value is none of these.
+    """
+    known = [_HELD.get(str(value).strip().lower()) for value in values]
+    if not any(held is not None for held in known) and all(_is_missing(value) for value in values):
+        return None
+    for held, value, column in zip(known, values, columns, strict=True):
+        if held is None:
+            raise UserError(
+                f"{where} holds {value!r:.40} in '{column}' (data.label). Columns of several labels hold 1 where a "
+                "text has the label, and 0 where it has not."
+            )
+    renamed = spelling.renamed or {}
+    return tuple(renamed.get(str(column), str(column)) for column, held in zip(columns, known, strict=True) if held)
+
+
+def _is_missing(value: object) -> bool:
+    return value in (None, "", -1, "-1") or (isinstance(value, float) and math.isnan(value))
 
 
 def _named(value: object, names: list[str] | None, where: str) -> str:

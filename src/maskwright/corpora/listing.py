@@ -71,6 +71,13 @@ def by_split(files: dict[Path, str | None]) -> dict[str, list[Path]]:
     for path, split in files.items():
         shard = _SHARD.fullmatch(path.name) if split is None and "train" in files.values() else None
         found.setdefault(split or (shard[1] if shard else OTHER), []).append(path)
+    for split in ("validation", "test"):
+        named = {path: own[1] for path in found.get(split, ()) if (own := _SHARD.fullmatch(path.name))}
+        if len({*named.values()}) > 1:  # validation_matched and validation_mismatched are splits of their own
+            for path, name in named.items():
+                found[split].remove(path)
+                found.setdefault(name, []).append(path)
+    found = {split: paths for split, paths in found.items() if paths}
     return {split: _once(paths) for split, paths in found.items()}
 
 

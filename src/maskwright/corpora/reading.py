@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maskwright.core.errors import UserError
 from maskwright.core.parallel import Workers, parallel_map
@@ -14,23 +14,29 @@ from maskwright.corpora import wikimedia
 from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.labels import Labelled, Tagged
+from maskwright.corpora.questions import Asked
 from maskwright.corpora.recipe import SourceRecipe
 from maskwright.corpora.splits import place_of, split_of
 
 _CHARACTERS_PER_SHARD = 200_000
 _WHITE_SPACE = re.compile(r"\s+")
 
-Raw = str | Labelled | Tagged
+Raw = str | Labelled | Tagged | Asked
 
 
 class Row(NamedTuple):
-    """A clean document, in the columns of `documents.SCHEMA`."""
+    """A clean document, in the columns of `documents.SCHEMA`.
+
+    The two texts of a pair are rows one after the other, and the first one has the label.
+    """
 
     text: str
     label: str | None = None
     words: list[int] | None = None
     tags: list[str] | None = None
     document: int | None = None
+    labels: list[str] | None = None
+    question: dict[str, Any] | None = None
 
 
 class Reading:
@@ -57,7 +63,7 @@ class Reading:
         for name, targets in recipe.named.items():
             texts: Iterator[Raw] = chain.from_iterable(self._raw(split, targets) for split in name.split("+"))
             if recipe.limit is not None:
-                texts = _sample(texts, recipe.limit) if recipe.source.label else islice(texts, recipe.limit)
+                texts = _sample(texts, recipe.limit) if _is_drawn(recipe) else islice(texts, recipe.limit)
             shares = recipe.shares if "train" in targets else {}
             clean = partial(_clean, steps=recipe.cleaning, is_dump=is_dump, shares=shares, target=targets[0])
             for shard in parallel_map(clean, _shards(texts), self.workers):
@@ -101,10 +107,21 @@ def own_splits(recipe: SourceRecipe) -> list[str]:
     return [split for split in recipe.shares if split in own - {*recipe.taken}]
 
 
+def _is_drawn(recipe: SourceRecipe) -> bool:
+    return recipe.source.label is not None or recipe.source.question is not None
+
+
 def _sample(texts: Iterator[Raw], number: int) -> Iterator[Raw]:
     """This many of labelled texts, in order, chosen by their hashes: data sets are often sorted by label."""
-    drawn = heapq.nsmallest(number, enumerate(texts), key=lambda item: place_of(f"limit {item[1].text}"))  # type: ignore[union-attr]
+    drawn = heapq.nsmallest(number, enumerate(texts), key=lambda item: place_of(f"limit {_whole(item[1])}"))
     return (text for _, text in sorted(drawn, key=lambda item: item[0]))
+
+
+def _whole(raw: Raw) -> str:
+    """The text of a labelled document, both texts of a pair, or a question with its context."""
+    if isinstance(raw, Asked):
+        return raw.text
+    return " ".join(raw.texts) if isinstance(raw, Labelled) else str(raw)
 
 
 def _shards(texts: Iterator[Raw]) -> Iterator[list[Raw]]:
@@ -135,27 +152,59 @@ def _clean(
     clean = Cleaner(steps)
     shard = _CleanShard()
     counts = shard.counts
+    contexts: dict[str, str] = {}  # the last one of each split
     for raw in texts:
+        if isinstance(raw, Asked):
+            _add_question(shard, raw, clean, split_of(raw.group, shares, target), contexts)
+            continue
         if isinstance(raw, Tagged):
             text, words = raw.plain(clean)
             before = "".join(raw.words)
-            row = Row(text, None, [edge for word in words for edge in word], raw.tags, raw.document)
+            rows = [Row(text, None, [edge for word in words for edge in word], raw.tags, raw.document)]
         elif isinstance(raw, Labelled):
-            before = raw.text
-            row = Row(clean(before), raw.label)
+            before = "".join(raw.texts)
+            labels = None if raw.labels is None else list(raw.labels)
+            rows = [Row(clean(text)) for text in raw.texts]
+            rows[0] = rows[0]._replace(label=raw.label, labels=labels)
         else:
             before = wikimedia.plain_text(raw) if is_dump else raw
-            row = Row(clean(before))
+            rows = [Row(clean(before))]
         size = _size(before)
         counts.cleaned += 1
         counts.characters += size
-        counts.removed += max(0, size - _size(row.text))
-        if row.text:
-            shard.rows.setdefault(split_of(row.text, shares, target), []).append(row)
+        counts.removed += max(0, size - sum(_size(row.text) for row in rows))
+        if all(row.text for row in rows):
+            whole = " ".join(row.text for row in rows)
+            shard.rows.setdefault(split_of(whole, shares, target), []).extend(rows)
         else:
             counts.empty += 1
     counts.lost = clean.lost
     return shard
+
+
+def _add_question(shard: _CleanShard, raw: Asked, clean: Cleaner, split: str, contexts: dict[str, str]) -> None:
+    """Adds a question, after its context where that is another one than the last of the split."""
+    found, counts = raw.cleaned(clean), shard.counts
+    size = _size(raw.question) + _size(raw.context)
+    counts.cleaned += 1
+    counts.characters += size
+    counts.removed += max(0, size - _size(found.question) - _size(found.context))
+    if not (found.question.strip() and found.context.strip()):
+        counts.empty += 1
+        return
+    rows = shard.rows.setdefault(split, [])
+    if contexts.get(split) != found.context:
+        contexts[split] = found.context
+        rows.append(Row(found.context))
+    places = found.places or []
+    question = {
+        "id": raw.id,
+        "answers": raw.answers,
+        "begins": [begin for begin, _ in places],
+        "ends": [end for _, end in places],
+        "moved": found.moved,
+    }
+    rows.append(Row(found.question, question=question))
 
 
 def _size(text: str) -> int:

@@ -2,15 +2,16 @@
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from typing_extensions import TypedDict
 
 from maskwright.core.errors import UserError, nearest
-from maskwright.core.types import NameOrShare, PathText
+from maskwright.core.types import NameOrShare, PathText, PositiveRate, Share
 from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.labels import spelled
+from maskwright.corpora.proportions import REPLAY, Proportions
 from maskwright.corpora.source import Source
 from maskwright.corpora.tag_schemes import Scheme
 
@@ -117,13 +118,13 @@ class SourceRecipe:
 def source_recipe(
     source: PathText | Sequence[PathText],
     config: str | None = None,
-    column: str | int = "text",
+    column: str | int | Sequence[str | int] = "text",
     document: Literal["row", "paragraph", "file", "article"] = "row",
     cleaning: Sequence[str] | None = None,
     splits: dict[str, NameOrShare] | None = None,
     limit: int | None = None,
     tags: str | int | None = None,
-    label: str | int | None = None,
+    label: str | int | Sequence[str | int] | None = None,
     labels: Sequence[str | int | float] | None = None,
     published: dict[str, dict[str, int]] | None = None,
     published_as: Sequence[str] | None = None,
@@ -132,21 +133,27 @@ def source_recipe(
     delimiter: str | None = None,
     header: bool = True,
     label_names: Mapping[Any, Any] | None = None,
+    question: str | int | None = None,
+    answers: str | int | None = None,
+    article: str | int | None = None,
 ) -> SourceRecipe:
     """Returns the recipe that a config describes for one source; see `Source` and `SourceRecipe`."""
     where = Source(
         source if isinstance(source, str) else tuple(source),
         config,
-        column,
+        column if isinstance(column, str | int) else tuple(column),
         document,
         tags,
-        label,
+        label if isinstance(label, str | int | None) else tuple(label),
         None if labels is None else tuple(map(spelled, labels)),
         scheme,
         encoding,
         delimiter,
         header,
         None if label_names is None else {spelled(old): spelled(new) for old, new in label_names.items()},
+        question,
+        answers,
+        article,
     )
     names = None if published_as is None else tuple(published_as)
     return SourceRecipe(where, tuple(cleaning or ()), dict(splits or {}), limit, published, names)
@@ -154,8 +161,12 @@ def source_recipe(
 
 if TYPE_CHECKING:
     SourceSettings = dict[str, Any]
+    ReplaySettings = dict[str, Any]
 else:  # the types of the settings of one of several sources, for those who read a config
-    SourceSettings = TypedDict("SourceSettings", get_type_hints(source_recipe, include_extras=True), total=False)
+    _HINTS = get_type_hints(source_recipe, include_extras=True)
+    SourceSettings = TypedDict("SourceSettings", _HINTS | {"weight": PositiveRate | None}, total=False)
+    _WHERE = {"source": _HINTS["source"] | None, "share": Share}
+    ReplaySettings = TypedDict("ReplaySettings", _HINTS | _WHERE, total=False)
 
 SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the config, for each source
 
@@ -163,13 +174,27 @@ SOURCE_KEYS = tuple(inspect.signature(source_recipe).parameters)  # of the confi
 def sources_of(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns the settings of each source of the config group `data`, by the names of the sources.
 
-    A single source, whose settings are in the group itself, has the name "". `data.labels` applies to all sources.
+    A single source, whose settings are in the group itself, has the name "", and that of `data.replay`, which comes
+    last, `REPLAY`. `data.labels` applies to all other sources.
     """
-    sources = data.get("sources")
-    if sources is None:
-        return {"": {key: data[key] for key in SOURCE_KEYS if key in data}}
+    sources, replay = data.get("sources"), data.get("replay") or {}
     shared = {} if data.get("labels") is None else {"labels": data["labels"]}
-    return {name: {**settings, **shared} for name, settings in sources.items()}
+    if sources is None:
+        found = {"": {key: data[key] for key in SOURCE_KEYS if key in data}}
+    else:
+        found = {
+            name: {**{key: value for key, value in own.items() if key != "weight"}, **shared}
+            for name, own in sources.items()
+        }
+    if replay.get("source") is not None:
+        found[REPLAY] = {key: value for key, value in replay.items() if key != "share"}
+    return found
+
+
+def pair_columns(data: Mapping[str, Any]) -> list[str | int] | None:
+    """Returns the two columns of the pairs of texts in the config group `data`; None if its texts are single."""
+    column = next(iter(sources_of(data).values()), {}).get("column")
+    return list(column) if isinstance(column, list | tuple) else None
 
 
 def check_held_out(data: Mapping[str, Any]) -> None:
@@ -191,6 +216,8 @@ def check_held_out(data: Mapping[str, Any]) -> None:
 
 def key_of(name: str) -> str:
     """Returns the place in the config of the settings of a source, by its name in `sources_of`."""
+    if name == REPLAY:
+        return "data.replay"
     return f"data.sources.{name}" if name else "data"
 
 
@@ -200,9 +227,11 @@ class Recipe:
 
     Args:
         sources: by their names, in this order; a single one has the name "".
+        proportions: how much of each source is seen in training; documents do not depend on it.
     """
 
     sources: dict[str, SourceRecipe]
+    proportions: Proportions = field(default_factory=Proportions)
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Recipe":
@@ -213,7 +242,17 @@ class Recipe:
         """
         if (data.get("source") is None) == (data.get("sources") is None):
             raise UserError("A corpus has either data.source or data.sources. Set exactly one of them.")
-        return cls({name: _checked(name, settings) for name, settings in sources_of(data).items()})
+        proportions = Proportions.of(data)
+        if data.get("replay") and proportions.replay is None:  # what is set is right, though nothing is replayed
+            _checked(REPLAY, {key: own for key, own in data["replay"].items() if key != "share"} | {"source": "."})
+        found = cls({name: _checked(name, settings) for name, settings in sources_of(data).items()}, proportions)
+        tagged = [key_of(name) for name, own in found.sources.items() if own.source.tags is not None]
+        if tagged and not proportions.are_sizes:
+            raise UserError(
+                f"{tagged[0]}.tags is set, but sources with tags cannot be weighted: they are read as one. Leave "
+                "tags at null, or set neither weights, a temperature nor data.replay."
+            )
+        return found
 
     def __str__(self) -> str:
         return ", ".join(f"{key_of(name)}.source='{own.source}'" for name, own in self.sources.items())
@@ -222,6 +261,19 @@ class Recipe:
     def tagged(self) -> bool:
         """Whether all words of the documents have tags."""
         return all(own.source.tags is not None for own in self.sources.values())
+
+    @property
+    def paired(self) -> bool:
+        """Whether each document is a pair of texts.
+
+        Raises:
+            UserError: those of some sources are, those of others are not.
+        """
+        pairs = {name: own.source.paired for name, own in self.sources.items()}
+        if len({*pairs.values()}) > 1:
+            shown = ", ".join(f"{key_of(name)}.column" for name, is_pair in pairs.items() if is_pair)
+            raise UserError(f"{shown} names the columns of pairs of texts, and other sources have single texts.")
+        return all(pairs.values())
 
     def settings(self) -> list[Any]:
         """Returns everything that the documents depend on."""

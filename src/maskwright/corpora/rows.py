@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 from maskwright.core.errors import UserError, nearest
 from maskwright.corpora.column_layout import DOCUMENT
-from maskwright.corpora.labels import Labelled, Spelling, Tagged, label_of, tagged
+from maskwright.corpora.labels import Labelled, Spelling, Tagged, label_of, labels_of, tagged
+from maskwright.corpora.questions import Asked, asked
 
 Row = tuple[str, Sequence[object]]  # where it is, for messages, and its values in the columns that were asked for
 Columns = Mapping[str, str | int]  # from keys of the config to names of columns, or to their numbers from 1
+SECOND = "data.column, the second"  # the key of the second text of a pair
+ONE_OF_SEVERAL = "data.label: "  # what the keys of several columns of labels begin with
 
+_MAY_LACK = ("data.id", "data.article")
 _PAIRS = (  # columns of two texts, as published data sets name them
     ("premise", "hypothesis"),
     ("sentence1", "sentence2"),
@@ -41,7 +45,8 @@ def positions(
 ) -> list[int | None]:
     """Returns where the columns that the config names are among those that exist.
 
-    It is None for labels and tags that are missing, if they may be.
+    It is None for labels, tags and answers that are missing, if they may be, and for names of questions and of
+    articles that are.
 
     A number that is no name counts columns, from 1.
 
@@ -59,15 +64,12 @@ def positions(
             found.append(present.index(name))
         elif name.isdecimal() and 1 <= int(name) <= len(present):
             found.append(int(name) - 1)
-        elif unlabelled and key in ("data.label", "data.tags"):
+        elif key in _MAY_LACK or (unlabelled and key.startswith(("data.label", "data.tags", "data.answers"))):
             found.append(None)
         else:
             pair = next((pair for pair in _PAIRS if {*pair} <= {*present}), None)
             if pair is not None and key == "data.column":
-                hint = (
-                    f" A text is read from one column; pairs of texts ({' and '.join(pair)}) cannot be read yet. "
-                    "Take one of the two, or join them in one column."
-                )
+                hint = f" Pairs of texts are read from two columns: data.column=[{','.join(pair)}]"
             listed = ", ".join(f"{name:.40}" for name in present)
             raise UserError(
                 f"{where} has no column '{name}' ({key}).{nearest(name, present)} Its columns are: {listed}.{hint}"
@@ -91,35 +93,90 @@ def as_text(value: object, column: str | int, where: str) -> str:
     return value or ""
 
 
+def listed(columns: Sequence[str | int]) -> str:
+    """Returns columns as a list is typed on the command line."""
+    return f"[{','.join(map(str, columns))}]"
+
+
+def columns_of(
+    column: str | int | Sequence[str | int],
+    label: str | int | Sequence[str | int] | None = None,
+    tags: str | int | None = None,
+) -> dict[str, str | int]:
+    """Returns the columns that a source names, by their keys, as `texts_of` takes them.
+
+    Args:
+        column: of the text, or the two of a pair.
+        label: of the label, or the columns of several, each of which says whether a text has it.
+    """
+    first, *second = column if isinstance(column, (list, tuple)) else [column]
+    several = label if isinstance(label, (list, tuple)) else []
+    single = None if isinstance(label, (list, tuple)) else label
+    named = {
+        "data.column": first,
+        SECOND: second[0] if second else None,
+        "data.label": single,
+        **{f"{ONE_OF_SEVERAL}{one}": one for one in several},
+        "data.tags": tags,
+    }
+    return {key: own for key, own in named.items() if own is not None}
+
+
 def texts_of(
     rows: Iterable[Row],
     columns: Columns,
     class_names: Mapping[str, list[str]],
     spelling: Spelling,
     unlabelled: bool = False,
-) -> Iterator[str | Labelled | Tagged]:
-    """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags.
+) -> Iterator[str | Labelled | Tagged | Asked]:
+    """Yields rows as texts: with labels where `columns` names a label, as tagged words where it names tags, and as
+    questions where it names those.
 
     The first tagged text opens a document, and so does each one after a row that holds `DOCUMENT` alone.
 
     Args:
+        columns: see `columns_of`.
         class_names: of labels that are stored as numbers, by key.
         unlabelled: whether labels may be missing, and lists of words are read too where `columns` names no tags.
     Raises:
         UserError: a row does not hold what `columns` says.
     """
-    opens = True  # whether the next tagged text opens a document
-    for where, (text, *value) in rows:
-        if "data.tags" in columns and text == [DOCUMENT]:
-            opens = True
-        elif "data.tags" in columns:
-            yield tagged(text, value[0], class_names.get("data.tags"), spelling, where, opens)
-            opens = False
-        elif "data.label" in columns:
-            own = None if unlabelled and value[0] == "" else value[0]
-            label = label_of(own, class_names.get("data.label"), where, spelling)
-            yield Labelled(as_text(text, columns["data.column"], where), label)
-        elif unlabelled and isinstance(text, list):
+    if "data.tags" in columns:
+        yield from _tagged_texts(rows, class_names, spelling)
+        return
+    if "data.question" in columns:
+        yield from (asked(dict(zip(columns, values, strict=True)), columns, where) for where, values in rows)
+        return
+    several = [column for key, column in columns.items() if key.startswith(ONE_OF_SEVERAL)]
+    names = class_names.get("data.label")
+    for where, (text, *values) in rows:
+        if len(columns) == 1 and unlabelled and isinstance(text, list):
             yield tagged(text, None, None, spelling, where)
+            continue
+        first = as_text(text, columns["data.column"], where)
+        if len(columns) == 1:
+            yield first
+            continue
+        second = as_text(values.pop(0), columns[SECOND], where) if SECOND in columns else None
+        if several:
+            yield Labelled(first, None, second, labels_of(values, several, where, spelling))
+        elif not values:
+            yield Labelled(first, None, second)
+        elif isinstance(values[0], list):
+            own = [label_of(value, names, where, spelling) for value in values[0]]
+            yield Labelled(first, None, second, tuple(dict.fromkeys(label for label in own if label is not None)))
         else:
-            yield as_text(text, columns["data.column"], where)
+            label = None if unlabelled and values[0] == "" else label_of(values[0], names, where, spelling)
+            yield Labelled(first, label, second)
+
+
+def _tagged_texts(
+    rows: Iterable[Row], class_names: Mapping[str, list[str]], spelling: Spelling
+) -> Iterator[Tagged]:
+    opens = True  # whether the next text opens a document
+    for where, (words, tags) in rows:
+        if words == [DOCUMENT]:
+            opens = True
+        else:
+            yield tagged(words, tags, class_names.get("data.tags"), spelling, where, opens)
+            opens = False

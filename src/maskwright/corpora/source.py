@@ -20,7 +20,8 @@ from maskwright.corpora import (
 )
 from maskwright.corpora.decoding import unreadable
 from maskwright.corpora.labels import Labelled, Spelling, Tagged
-from maskwright.corpora.rows import Format, texts_of
+from maskwright.corpora.questions import Asked
+from maskwright.corpora.rows import Format, columns_of, listed, texts_of
 from maskwright.corpora.tag_schemes import Scheme, check_scheme, find_scheme
 
 _OF_HUB = ("hub", "folder", "saved")  # kinds of sources that `datasets` reads
@@ -47,33 +48,40 @@ class Source:
             .xml.bz2, .xml.gz); a file, folder or glob of .txt, .csv, .tsv, .jsonl, .json or .parquet, or several
             of them; `pkg://package/path` for a file that an installed package contains.
         config: the configuration of a data set of the hub; None takes its default.
-        column: the column that holds the text, in files with columns, by its name or its number from 1; of files
-            with a word per line, see `columns.read`.
+        column: the column that holds the text, in files with columns, by its name or its number from 1, or the two
+            columns of pairs of texts; of files with a word per line, see `columns.read`.
         document: what a document is in a .txt file, or in rows that hold less than one: `row` (a line,
             a row), `paragraph` (up to an empty line or row), `file`, `article` (up to the next heading
             ` = Title = `, as in WikiText); or `files.EACH`.
         tags: the column of tags beside a column of words, in data sets of the hub and in its layout; of files with
             a word per line, see `columns.read`.
-        label: the column of labels, in files with columns; `file` for .txt files that are named by their labels.
+        label: the column of labels, in files with columns, or the columns of several, which hold 1 where a text has
+            the label; `file` for .txt files that are named by their labels.
         labels: the labels that may occur; None allows all.
         scheme: of the tags; None is found out by `with_scheme`.
         encoding, delimiter, header: see `Format`.
         label_names: other names of labels, by the names that the data has.
+        question, answers: the columns of questions about the contexts in `column`, and of their answers, see
+            `questions.asked`; a column `id` is read too, if there is one.
+        article: the column of the article that a context is a part of, if the data has it.
         part: the files that are read, of a source that `only` has cut; None reads all.
     """
 
     source: str | tuple[str, ...]
     config: str | None
-    column: str | int
+    column: str | int | tuple[str | int, ...]
     document: Literal["row", "paragraph", "file", "article", "each"]
     tags: str | int | None = None
-    label: str | int | None = None
+    label: str | int | tuple[str | int, ...] | None = None
     labels: tuple[str, ...] | None = None
     scheme: Scheme | None = None
     encoding: str | None = None
     delimiter: str | None = None
     header: bool = True
     label_names: Mapping[str, str] | None = None
+    question: str | int | None = None
+    answers: str | int | None = None
+    article: str | int | None = None
     part: Part | None = None
 
     def __post_init__(self) -> None:
@@ -86,13 +94,60 @@ class Source:
         if self.tags is not None and self.label is not None:
             raise UserError("data.tags and data.label are both set; a text has tags for its words, or a label.")
         check_scheme(self.scheme)
+        if (self.question is None) != (self.answers is None):
+            raise UserError(
+                f"data.question={self.question} and data.answers={self.answers} name the columns of questions and "
+                "of their answers. Set both, or none."
+            )
+        if self.question is not None and (self.label is not None or self.tags is not None):
+            raise UserError("data.question is set, and data.label or data.tags too. A question has answers alone.")
         if self.label is not None and self.document != "row":
             raise UserError(f"data.label={self.label} labels rows; set data.document=row.")
-        if isinstance(self.column, (list, tuple)):
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        """Raises a UserError if `column` or `label` names columns that make no pair, or no several labels."""
+        for key, given, wanted in (
+            ("column", self.column, "A text is read from one column, and a pair of texts from two"),
+            ("label", self.label, "Several labels are read from two columns or more"),
+        ):
+            if not isinstance(given, tuple):
+                continue
+            if len(given) < 2 or (key == "column" and len(given) > 2):
+                raise UserError(f"data.{key}={listed(given)} names {len(given)}. {wanted}.")
+            if len({*map(str, given)}) < len(given):
+                raise UserError(f"data.{key}={listed(given)} names a column twice. {wanted}.")
+        if self.paired and (self.tags is not None or self.document not in ("row", files.EACH)):
+            key = f"data.document={self.document}" if self.tags is None else f"data.tags={self.tags}"
+            raise UserError(f"{key} does not go with pairs of texts ({self._pair}).")
+        if (named := self.columns_of_labels) is not None and {*(self.labels or named)} != {*named}:
             raise UserError(
-                f"data.column={list(self.column)} names {len(self.column)} columns. A text is read from one "
-                "column; pairs of texts cannot be read yet. Join them in one column."
+                f"data.labels={listed(self.labels or ())}, but the labels are the columns "
+                f"data.label={listed(named)}. Leave data.labels at null, or name the same in another order; "
+                "data.label_names renames them."
             )
+
+    @property
+    def columns_of_labels(self) -> tuple[str, ...] | None:
+        """The labels that several columns stand for, in their order; None where labels are in one column."""
+        if not isinstance(self.label, tuple):
+            return None
+        return tuple((self.label_names or {}).get(str(column), str(column)) for column in self.label)
+
+    @property
+    def _pair(self) -> str:
+        return f"data.column={listed(self.column)}" if isinstance(self.column, tuple) else ""
+
+    @property
+    def _words(self) -> str | int:
+        """The column of words, of which there is one."""
+        assert not isinstance(self.column, tuple)
+        return self.column
+
+    @property
+    def paired(self) -> bool:
+        """Whether each document is a pair of texts."""
+        return isinstance(self.column, tuple)
 
     def __str__(self) -> str:
         return self.source if isinstance(self.source, str) else ", ".join(self.source)
@@ -118,7 +173,8 @@ class Source:
         written = [self.encoding, self.delimiter, self.header, sorted((self.label_names or {}).items())]
         # without `labels`: they only refuse other labels, which is done again where documents are read from disk
         of_tags = None if self.tags is None else [self.tags, self.scheme, tag_schemes.of_labels(self.labels)]
-        return [here.kind, where, self.config, self.column, self.document, of_tags, self.label, written]
+        found = [here.kind, where, self.config, self.column, self.document, of_tags, self.label, written]
+        return found if self.question is None else [*found, self.question, self.answers, self.article]
 
     def with_scheme(self, training: str) -> "Source":
         """Returns the source with the scheme of its tags, if it has any.
@@ -130,7 +186,7 @@ class Source:
         """
         kind, paths = self.find() if self.tags is not None else ("", [])
         if kind == "columns":
-            columns.check_alike(paths, self.column, self.tags, self.encoding)
+            columns.check_alike(paths, self._words, self.tags, self.encoding)
         if self.tags is None or self.scheme is not None:
             return self
         raw = replace(self, scheme="plain", labels=None)
@@ -138,25 +194,38 @@ class Source:
         tags = (text.tags for text in texts if isinstance(text, Tagged) and text.tags is not None)
         return replace(self, scheme=find_scheme(tags, self.labels))
 
-    def read(self, split: str, unlabelled: bool = False) -> Iterator[str | Labelled | Tagged]:
+    def read(self, split: str, unlabelled: bool = False) -> Iterator[str | Labelled | Tagged | Asked]:
         """Yields the raw documents of one split of the source.
 
         Files have splits where names of files or folders say so, see `listing`; else the single split `train`.
 
         Args:
-            unlabelled: whether the column of labels or tags may be missing, as in published tests.
+            unlabelled: whether the column of labels, tags or answers may be missing, as in published tests.
         Raises:
             UserError: the source cannot be read as what it seems to be.
         """
         here = self._found
-        keys = {"data.column": self.column, "data.label": self.label, "data.tags": self.tags}
-        named = {key: column for key, column in keys.items() if column is not None}
+        named = columns_of(self.column, self.label, self.tags)
+        if self.question is not None:
+            of_questions = {"data.question": self.question, "data.answers": self.answers}
+            of_questions |= {"data.article": self.article, "data.id": "id"}
+            named |= {key: column for key, column in of_questions.items() if column is not None}
         if here.kind in _OF_HUB:
             name = str(self.source if here.place is None else here.place)
             part = None if self.part is None else self.part.by_split.get(split, [])
             rows = hub.read(name, self.config, split, named, self._spelling, unlabelled, part)
             yield from rows if len(named) > 1 else files.documents(rows, self.document)  # type: ignore[arg-type]
             return
+        if self.paired and (here.place is not None or here.kind in ("dump", "columns")):
+            raise UserError(
+                f"{self._pair}: pairs of texts are read from columns of .csv, .tsv, .jsonl, .json or .parquet, or "
+                f"of data sets of the hub, but data.source='{self}' is none of these."
+            )
+        if isinstance(self.label, tuple) and here.place is not None:
+            raise UserError(
+                f"data.label={listed(self.label)} names columns, but data.source='{self}' is a folder whose "
+                "folders are named by labels; a text in it has one. Set data.label=label."
+            )
         if here.place is not None:
             spelling = Spelling() if self.label is None else self._spelling
             for text in labelled_folders.read(here.place, split, spelling, self.encoding):
@@ -179,11 +248,11 @@ class Source:
 
     def _file(
         self, here: found.Found, path: Path, named: dict[str, Any], form: Format
-    ) -> Iterator[str | Labelled | Tagged]:
+    ) -> Iterator[str | Labelled | Tagged | Asked]:
         if here.kind == "dump":
             yield from wikimedia.read(path)
         elif here.kind == "columns":
-            yield from columns.read(path, self._spelling, self.column, self.tags, self.encoding)
+            yield from columns.read(path, self._spelling, self._words, self.tags, self.encoding)
         elif self.label == file_labels.LABEL and path.suffix.lower() not in (".csv", ".jsonl", ".parquet"):
             rows = file_labels.read(path, here.files[path], form)
             yield from texts_of(rows, named, {}, self._spelling)

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,18 +21,25 @@ from maskwright.core.distributed import Rank, rank_of
 from maskwright.core.engines import Engine, Preparation
 from maskwright.core.errors import UserError
 from maskwright.core.paths import cache_folder
-from maskwright.core.types import NameOrShare, PathText, PositiveCount
-from maskwright.corpora.documents import open_documents, open_table, prepare_documents, read_findings
+from maskwright.core.types import NameOrShare, PathText, PositiveCount, PositiveRate
+from maskwright.corpora.documents import (
+    open_documents,
+    open_table,
+    prepare_documents,
+    read_findings,
+    shard_folders,
+)
 from maskwright.corpora.findings import Findings
 from maskwright.corpora.marks import Marks
-from maskwright.corpora.recipe import SOURCE_KEYS, Recipe, SourceSettings
+from maskwright.corpora.recipe import REPLAY, SOURCE_KEYS, Recipe, ReplaySettings, SourceSettings
+from maskwright.corpora.sharding import sharded
 from maskwright.corpora.splits import SPLITS
 from maskwright.corpora.tag_schemes import Scheme
 from maskwright.data.encode import encode
 from maskwright.data.label_spec import LabelSpec
 from maskwright.data.loader import Batched, Collate, make_loader
 from maskwright.data.prepare import IdType, prepare_annotation, prepare_tokenizer, prepare_tokens
-from maskwright.data.remarks import check_learnable, remarks_on
+from maskwright.data.remarks import check_learnable, remarks_on, remarks_on_extension
 from maskwright.text.tokenizer import Pretrained, Tokenizer, Trained
 from maskwright.text.tokens import Tokens
 
@@ -61,10 +70,12 @@ class Corpus(LightningDataModule):
         workers: processes that load batches; 0 loads in the training process.
         preparation: what prepares the corpus.
         annotations: numbers for tokens beyond their ids, which each batch holds by the names of the annotations.
-        sources: several sources by name, each with the settings below. None of these is then given for the corpus
-            itself, except `labels`, which applies to all sources.
+        sources: several sources by name, each with the settings below and a `weight`. None of these is then given
+            for the corpus itself, except `labels`, which applies to all sources.
+        temperature: of the sizes of sources without weights, see `Proportions`.
+        replay: one more source, of general text: its settings, and its `share` of what is seen in training.
         source, config, column, document, tags, label, labels, scheme: see `Source`.
-        encoding, delimiter, header, label_names: see `Source`.
+        encoding, delimiter, header, label_names, question, answers, article: see `Source`.
         cleaning, splits, limit, published, published_as: see `SourceRecipe`.
     Raises:
         UserError: the settings do not fit together.
@@ -93,6 +104,8 @@ class Corpus(LightningDataModule):
         preparation: Preparation | None = None,
         annotations: Sequence[Annotation] = (),
         sources: dict[str, SourceSettings] | None = None,
+        temperature: PositiveRate = 1.0,
+        replay: ReplaySettings | None = None,
         source: PathText | list[PathText] | None = None,
         config: str | None = None,
         column: str | int | list[str | int] = "text",
@@ -101,7 +114,7 @@ class Corpus(LightningDataModule):
         splits: dict[str, NameOrShare] | None = None,
         limit: int | None = None,
         tags: str | int | None = None,
-        label: str | int | None = None,
+        label: str | int | list[str | int] | None = None,
         labels: list[str | int | float | bool] | None = None,
         published: dict[str, dict[str, int]] | None = None,
         published_as: list[str] | None = None,
@@ -110,10 +123,13 @@ class Corpus(LightningDataModule):
         delimiter: str | None = None,
         header: bool = True,
         label_names: dict[str | int | float | bool, str | int | float] | None = None,
+        question: str | int | None = None,
+        answers: str | int | None = None,
+        article: str | int | None = None,
     ):
         given = locals()
         super().__init__()
-        self.recipe = Recipe.of({key: given[key] for key in ("sources", *SOURCE_KEYS)})
+        self.recipe = Recipe.of({key: given[key] for key in ("sources", "temperature", "replay", *SOURCE_KEYS)})
         self.choice = tokenizer
         self.id_type, self.seed = id_type, seed
         self.cache = cache_folder(cache_dir)
@@ -141,7 +157,7 @@ class Corpus(LightningDataModule):
         with self._timed("documents"):
             documents = prepare_documents(self.recipe, cache, engine)
         with self._timed("tokenizer"):
-            tokenizer = prepare_tokenizer(cache, self.choice, documents)
+            tokenizer = prepare_tokenizer(cache, self.choice, documents, self._own_documents(documents))
         self.documents_folder, self.tokenizer_folder = documents, tokenizer
         self.tokenizer = Tokenizer.load(tokenizer)
         if self.id_type == "uint16" and len(self.tokenizer) > 2**16:
@@ -157,6 +173,13 @@ class Corpus(LightningDataModule):
                     cache, annotation, documents, folder, tokenizer, engine.pool
                 )
         return folder
+
+    def _own_documents(self, documents: Path) -> int | None:
+        """Returns how many training documents are not replayed; None if none are."""
+        if REPLAY not in self.recipe.sources:
+            return None
+        folders = zip(sharded(self.recipe), shard_folders(documents), strict=True)
+        return sum(open_table(own, "train").num_rows for (name, _), own in folders if name != REPLAY)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -190,6 +213,13 @@ class Corpus(LightningDataModule):
         """Returns the cleaned texts of a split, in order."""
         return open_table(self.documents_folder, split).column("text").to_pylist()
 
+    def examples(self, split: str) -> list[dict[str, str]]:
+        """Returns the cleaned texts of a split as rows of reports: a `text`, and the `text_pair` of a pair."""
+        texts = self.texts(split)
+        if not self.recipe.paired:
+            return [{"text": text} for text in texts]
+        return [{"text": a, "text_pair": b} for a, b in zip(texts[::2], texts[1::2], strict=True)]
+
     def words(self, split: str) -> list[list[str]]:
         """Returns the words of each tagged text of a split."""
         table = open_table(self.documents_folder, split)
@@ -198,6 +228,27 @@ class Corpus(LightningDataModule):
             [text[first:last] for first, last in zip(own[::2], own[1::2], strict=True)]
             for text, own in zip(table.column("text").to_pylist(), edges, strict=True)
         ]
+
+    @cached_property
+    def source_names(self) -> list[str]:
+        """The names of the sources whose documents are known apart, in order; a single one has the name ""."""
+        shards = sharded(self.recipe)
+        return [*self.recipe.sources] if len(shards) > 1 else [shards[0][0]]
+
+    def runs(self, split: str) -> list[tuple[int, int]]:
+        """Returns the tokens [first, last) of a split that are of each of `source_names`."""
+        tokens, shards = self.tokens[split], sharded(self.recipe)
+        if len(self.source_names) == 1:
+            return [(0, len(tokens.ids))]
+        documents = dict.fromkeys(self.source_names, 0)
+        for (name, _), folder in zip(shards, shard_folders(self.documents_folder), strict=True):
+            documents[name] += open_table(folder, split).num_rows
+        ends = [0, *(int(tokens.ends[last - 1]) if last else 0 for last in np.cumsum([*documents.values()]))]
+        return [*pairwise(ends)]
+
+    def evaluated_sources(self, split: str) -> list[str]:
+        """Returns the names of the sources that have metrics of their own in an evaluation, in a fixed order."""
+        return []
 
     @property
     def tagged(self) -> bool:
@@ -221,7 +272,11 @@ class Corpus(LightningDataModule):
         """Returns what a user should know about the corpus before a model is trained on it."""
         spelled = self.tokenizer.special.get("unk")
         unknown = None if spelled is None else self.tokenizer.backend.token_to_id(spelled)
-        return remarks_on(self.recipe, self.findings, self.tokens, unknown)
+        asked = self.choice.extend if isinstance(self.choice, Pretrained) else 0
+        return [
+            *remarks_on(self.recipe, self.findings, self.tokens, unknown),
+            *(remarks_on_extension(self.tokenizer, asked) if asked else ()),
+        ]
 
     def sample(self, number: int) -> dict[str, Tensor]:
         """Returns at most `number` examples, spread over the training split, as a batch of the first epoch."""

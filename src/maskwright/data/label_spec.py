@@ -9,7 +9,7 @@ import numpy as np
 from maskwright.corpora.labels import kinds_of
 from maskwright.text.tokens import entropy
 
-LabelKind = Literal["class", "value", "tags"]
+LabelKind = Literal["class", "labels", "value", "tags", "answers"]
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,14 @@ class LabelSpec:
     """The names of labels, and statistics of those of the training split.
 
     Args:
-        kind: what is labelled: a text with a `class`, a text with a `value`, or each word with one of `tags`.
+        kind: what is labelled: a text with a `class`, a text with any number of `labels`, a text with a `value`,
+            each word with one of `tags`, or a question with `answers` in its context.
         names: of the C classes or tags, in the order of their numbers; empty where values are predicted.
-        counts: (C,) how often each occurs in training; None where that is unknown.
+        counts: (C,) how often each occurs in training; of answers, how many questions have one, and how many have
+            none. None where that is unknown.
         mean, std: of the values in training; `std` is 0 where all are the same.
         entities: whether tags are those of entities, in IOB2; if not, each is a label of its own.
+        texts: how many texts in training there are, of `labels`; None where that is unknown.
     """
 
     kind: LabelKind
@@ -30,6 +33,7 @@ class LabelSpec:
     mean: float = 0.0
     std: float = 1.0
     entities: bool = True
+    texts: int | None = None
 
     @property
     def kinds(self) -> list[str]:
@@ -45,7 +49,8 @@ class LabelSpec:
     def baseline(self) -> float:
         """The loss of guessing by the statistics alone.
 
-        In nats, the entropy of the counts; of values 1, the mean squared error in units of their variance.
+        In nats, the entropy of the counts, or the mean entropy of whether a text has each of several `labels`; of
+        values 1, the mean squared error in units of their variance.
 
         Raises:
             ValueError: the counts are unknown.
@@ -54,6 +59,9 @@ class LabelSpec:
             return 1.0
         if self.counts is None:
             raise ValueError("it is unknown how often each label occurs in training")
+        if self.kind == "labels":
+            assert self.texts is not None
+            return float(np.mean([entropy(np.array([count, self.texts - count])) for count in self.counts]))
         return entropy(np.array(self.counts))
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,22 +1,18 @@
 """Labelled text for fine-tuning: a corpus as batches of examples of similar length."""
 
-import math
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from maskwright.annotations.first_tokens import FirstTokens
 from maskwright.core.errors import UserError
-from maskwright.core.types import PositiveCount
 from maskwright.corpora.documents import open_table
+from maskwright.corpora.rows import listed
 from maskwright.corpora.splits import SPLITS
-from maskwright.data.batching import EndlessMicroBatches, MicroBatch, Plan, RowReader, cut_by_budget
-from maskwright.data.corpus import BlockSize, Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
-from maskwright.data.loader import to_tensors
+from maskwright.data.pair_rows import PairRows, cut_pairs
+from maskwright.data.row_data import RowData
 from maskwright.data.rows import Rows
 from maskwright.data.tagged_rows import TaggedRows
 from maskwright.data.targets import (
@@ -24,8 +20,10 @@ from maskwright.data.targets import (
     Tags,
     are_measured,
     check_labels,
+    check_single,
     lacks_labels,
     read_classes,
+    read_label_sets,
     read_tags,
     read_values,
     without_tags,
@@ -35,36 +33,26 @@ from maskwright.data.windows import Truncate, cut, whole_texts
 _NAMED = 5  # labels that a remark lists
 
 
-class LabelledData(Corpus):
+class LabelledData(RowData):
     """A corpus of texts with a label or a number each, or with a tag for each word.
 
-    A row shows one text, or a window of it, between [CLS] and [SEP], padded to the longest row of its batch. The
-    rows of an epoch are shuffled, then sorted by length within pools of some batches, cut where a batch is full,
-    and the batches shuffled: all a function of the seed and the epoch, so that a run resumes anywhere.
+    A row shows one text, or a window of it.
 
     Args:
-        target: what is predicted: the `class` of a text, a `value`, or `tags` of its words.
-        block_size: T, the most positions of a row, [CLS] and [SEP] included.
-        tokens_per_batch: positions of an optimizer step, padding included, over all devices; a row that is
-            longer is a batch by itself.
-        evaluation_tokens_per_batch: the same of an evaluation batch, on each device.
+        target: what is predicted: the `class` of a text, its `labels`, a `value`, or `tags` of its words.
         truncate: which tokens of a longer text a row shows: the `head`, the `tail`, `both` halves (Sun et al.,
-            2019), or `windows`, as many rows as it takes. Tagged words are always shown in windows.
+            2019), or `windows`, as many rows as it takes. Tagged words are always shown in windows, pairs of texts
+            never; of a pair, the longer text is cut first.
         context: `document` shows tagged words among those before and after them, as far as `block_size` and their
             document reach; `none` shows them alone.
-        corpus: see `Corpus`.
+        corpus: see `RowData`.
     Raises:
         UserError: the corpus has no such labels, or `labels` names too few, or one of them twice.
-    Attributes:
-        rows: by split, after `setup`; there are none of a test split without labels.
     """
 
     def __init__(
         self,
         target: LabelKind,
-        block_size: BlockSize,
-        tokens_per_batch: PositiveCount,
-        evaluation_tokens_per_batch: PositiveCount,
         truncate: Truncate,
         context: Literal["none", "document"],
         **corpus: Any,
@@ -74,9 +62,12 @@ class LabelledData(Corpus):
         super().__init__(**corpus)
         self.target, self.context = target, context
         self.truncate: Truncate = "windows" if target == "tags" else truncate
-        self.block_size, self.tokens_per_batch = block_size, tokens_per_batch
-        self.evaluation_tokens_per_batch = evaluation_tokens_per_batch
         key = "tags" if target == "tags" else "label"
+        if not self.recipe.proportions.are_sizes:
+            raise UserError(
+                "Labelled examples are all seen once in an epoch. Leave weights of sources, data.temperature and "
+                "data.replay to task=mlm."
+            )
         sources = [own.source for own in self.recipe.sources.values()]
         if any(getattr(source, key) is None for source in sources):
             raise UserError(
@@ -85,6 +76,16 @@ class LabelledData(Corpus):
             )
         self.given_labels = sources[0].labels
         check_labels(self.given_labels, least=2 if target == "class" else 1)
+        if target != "labels" and (columns := sources[0].columns_of_labels) is not None:
+            raise UserError(
+                f"data.label={listed(columns)} names several columns, but this task learns one label for each "
+                "text. Choose task=multilabel, or name one column."
+            )
+        if self.recipe.paired and truncate == "windows":
+            raise UserError(
+                "data.truncate=windows does not go with pairs of texts, whose rows are not averaged. Set "
+                "data.truncate=head."
+            )
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` wrote.
@@ -94,7 +95,9 @@ class LabelledData(Corpus):
                 `value`.
         """
         super().setup(stage)
-        tables = {split: open_table(self.documents_folder, split) for split in SPLITS}
+        tables = {split: self._table(split) for split in SPLITS}
+        if self.target in ("class", "value"):
+            check_single(tables)
         if self.target != "tags" and lacks_labels(tables, "test"):
             self.unlabelled = {"test"}
             del tables["test"]
@@ -109,16 +112,28 @@ class LabelledData(Corpus):
                 if self.target == "tags":
                     names, targets = read_tags(tables, self.given_labels, entities)
                     self.unlabelled = {split for split in SPLITS if without_tags(tables[split])}
+                elif self.target == "labels":
+                    columns = next(iter(self.recipe.sources.values())).source.columns_of_labels
+                    names, targets = read_label_sets(tables, self.given_labels or columns)
                 else:
                     names, targets = read_classes(tables, self.given_labels)
                 training = targets["train"]
                 numbers = training.tags if isinstance(training, Tags) else training
-                counts = np.bincount(numbers, minlength=len(names))
-                self.labels = LabelSpec(self.target, tuple(names), tuple(counts.tolist()), entities=entities)
+                is_set = self.target == "labels"
+                counts = numbers.sum(0) if is_set else np.bincount(numbers, minlength=len(names))
+                texts = len(numbers) if is_set else None
+                self.labels = LabelSpec(
+                    self.target, tuple(names), tuple(counts.tolist()), entities=entities, texts=texts
+                )
         except OtherLabelError:
             self.recipe.reread()  # raises an error that names the row, which cached documents do not record
             raise
         self.rows = {split: self._rows(split, tables[split], targets[split]) for split in tables}
+
+    def _table(self, split: str) -> pa.Table:
+        """Returns the documents of a split; of pairs, those with the first texts, which hold the labels."""
+        table = open_table(self.documents_folder, split)
+        return table.take(np.arange(0, len(table), 2)) if self.recipe.paired else table
 
     def _have_entities(self) -> bool:
         """Returns whether tags are those of entities.
@@ -137,18 +152,20 @@ class LabelledData(Corpus):
 
     def _rows(self, split: str, table: pa.Table, targets: "np.ndarray | Tags") -> Rows:
         within = self.target == "tags" and self.context == "document"
-        texts = whole_texts(
-            np.asarray(self.tokens[split].ends), table.column("document").to_numpy() if within else None
-        )
+        ends = np.asarray(self.tokens[split].ends)
         annotations = self.annotated(split)
         first_tokens = annotations.pop(FirstTokens.name, None)
         shared: dict[str, Any] = {
             "tokens": self.tokens[split],
             "tokenizer": self.tokenizer,
             "annotations": annotations,
-            "segments": cut(texts, self.block_size - 2, self.truncate),
             "block_size": self.block_size,
         }
+        if self.recipe.paired:
+            segments = cut_pairs(ends, self.block_size, self.truncate, self.tokenizer)
+            return PairRows(targets=targets, segments=segments, **shared)
+        texts = whole_texts(ends, table.column("document").to_numpy() if within else None)
+        shared["segments"] = cut(texts, self.block_size - 2, self.truncate)
         if isinstance(targets, Tags):
             assert first_tokens is not None
             return TaggedRows(targets, first_tokens, **shared)
@@ -182,42 +199,11 @@ class LabelledData(Corpus):
             remarks.append(f"the training split has no example of {shown}, so {what} be learned")
         return remarks
 
-    def sample(self, number: int) -> dict[str, Tensor]:
-        rows = self.rows["train"]
-        number = min(number, len(rows))
-        chosen = np.arange(number) * len(rows) // number
-        return to_tensors(rows.read(chosen, np.zeros_like(chosen)))
-
-    def steps(self, epochs: float) -> int:
-        whole, part = int(epochs), epochs % 1
-        plan = self._plan()
-        return sum(len(plan.batches(epoch)) for epoch in range(whole)) + math.ceil(part * len(plan.batches(whole)))
-
     def size(self, split: str) -> str:
+        texts = len(self.tokens[split].ends)
+        if self.recipe.paired:
+            return f"{texts // 2:,} pairs{' without labels' if split in self.unlabelled else ''}"
         if split in self.unlabelled:
-            return f"{len(self.tokens[split].ends):,} texts without labels"
-        texts, rows = len(self.tokens[split].ends), len(self.rows[split])
+            return f"{texts:,} texts without labels"
+        rows = len(self.rows[split])
         return f"{rows:,} examples" if rows == texts else f"{texts:,} texts in {rows:,} rows"
-
-    def _plan(self) -> Plan:
-        return Plan(self.rows["train"].lengths, self.tokens_per_batch, self.seed)
-
-    def train_dataloader(self) -> DataLoader:
-        """Returns a loader of the endless stream of batches, from the step that the trainer has reached."""
-        rows = self.rows["train"]
-        step = self.trainer.global_step if self.trainer else 0
-        accumulate, rank = self.accumulate_grad_batches, self.rank
-        return self.loader(RowReader(rows), EndlessMicroBatches(self._plan(), step, accumulate, rank))
-
-    def evaluation_loader(self, split: str) -> DataLoader:
-        """Returns a loader of each row once, long ones first, spread over the devices."""
-        if split in self.unlabelled:
-            raise UserError(
-                f"None of the texts of the {split} split has a label (data.label, data.tags), so there is nothing "
-                "to compare predictions with. Evaluate split=validation, or other data."
-            )
-        rows, rank = self.rows[split], self.rank
-        self.check_devices(split, len(rows))
-        own = np.argsort(-rows.lengths, kind="stable")[rank.number :: rank.world_size]
-        batches = cut_by_budget(own, rows.lengths, self.evaluation_tokens_per_batch)
-        return self.loader(RowReader(rows, gold=True), [MicroBatch(batch) for batch in batches])

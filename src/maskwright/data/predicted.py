@@ -8,6 +8,8 @@ import numpy as np
 from maskwright.corpora.entities import chunks
 from maskwright.corpora.marks import Spans
 
+THRESHOLD = 0.5  # probability from which on a text is said to have a label, of those that may have several
+
 
 def row_of_class(names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
     """Returns what is predicted for a text.
@@ -19,6 +21,19 @@ def row_of_class(names: Sequence[str], probabilities: np.ndarray) -> dict[str, A
     return {
         "predicted": names[int(probabilities.argmax())],
         "probability": round(float(probabilities.max()), 6),
+        "probabilities": {name: round(float(p), 6) for name, p in zip(names, probabilities, strict=True)},
+    }
+
+
+def row_of_labels(names: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
+    """Returns which labels are predicted for a text that may have several.
+
+    Args:
+        names: of the C labels.
+        probabilities: (C,) of each label, which need not add up to 1.
+    """
+    return {
+        "predicted": [name for name, p in zip(names, probabilities, strict=True) if p >= THRESHOLD],
         "probabilities": {name: round(float(p), 6) for name, p in zip(names, probabilities, strict=True)},
     }
 
@@ -54,7 +69,7 @@ def per_text(texts: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> dic
     Args:
         texts: (R,) the number of the text that each row shows.
         outputs: (R, O).
-        targets: (R,).
+        targets: (R,), or (R, C) of several labels.
     """
     own, first, of = np.unique(texts.astype(np.int64), return_index=True, return_inverse=True)
     total = np.zeros((len(own), outputs.shape[1]))

@@ -26,13 +26,25 @@ IdType = Literal["auto", "uint16", "uint32"]
 _FORMAT = 2  # increment when the same settings no longer give the same tokens
 
 
-def prepare_tokenizer(cache: Path, choice: Trained | Pretrained, documents: Path) -> Path:
-    """Returns the folder of a tokenizer, trained on the training split of the documents or fetched."""
-    settings: list[Any] = [_FORMAT, asdict(choice)]
+def prepare_tokenizer(
+    cache: Path, choice: Trained | Pretrained, documents: Path, extending: int | None = None
+) -> Path:
+    """Returns the folder of a tokenizer, trained on the training split of the documents or fetched.
+
+    Args:
+        extending: how many documents of the training split, the first ones, words are taken of that are added to a
+            tokenizer; None takes all.
+    """
+    chosen = {name: value for name, value in asdict(choice).items() if (name, value) != ("extend", 0)}
+    settings: list[Any] = [_FORMAT, chosen]
     settings.append(documents.name if isinstance(choice, Trained) else choice.digest())
+    if "extend" in chosen:
+        settings.append([documents.name, extending])
 
     def write(folder: Path) -> None:
         texts, runs = open_texts(documents)["train"], shards(documents)["train"]
+        if "extend" in chosen and extending is not None:
+            runs = [(first, min(last, extending)) for first, last in runs if first < extending]
         with bar(f"Tokenizer: {choice}", choice.passes * runs[-1][1]) as progress:
             choice.make(lambda: _batches(texts, runs, progress.advance)).save(folder)
         if isinstance(choice, Trained) and len(shard_folders(documents)) > 1:

@@ -9,6 +9,7 @@ from maskwright.corpora.recipe import Recipe, SourceRecipe, key_of
 from maskwright.text.tokenizer import Tokenizer
 from maskwright.text.tokens import Tokens
 
+_NAMED = 5  # added words that are told
 _FEW = 0.001  # a share below it is not told
 _FEW_REMOVED = 0.05  # of characters; tags of HTML are removed rightly, such as the 2 % of IMDb's reviews
 
@@ -47,6 +48,25 @@ def remarks_on(
     return [f"text lost: {', '.join(lost)}", *remarks] if lost else remarks
 
 
+def remarks_on_extension(tokenizer: Tokenizer, asked: int) -> list[str]:
+    """Returns which words were added to a tokenizer, and what they save, as one sentence.
+
+    Args:
+        asked: how many were asked for.
+    """
+    extension = tokenizer.extension
+    if extension is None:
+        return [f"tokenizer.extend={asked} adds nothing: no word of the training texts has several tokens"]
+    number = len(extension.pieces)
+    words = [tokenizer.decode([extension.first + i]).strip() for i in range(min(number, _NAMED))]
+    few = f" of the {asked:,} asked for" if number < asked else ""
+    share = extension.saved / max(extension.total, 1)
+    return [
+        f"{number:,} words{few} were added to the tokenizer ({', '.join(words)}, …); the training texts have "
+        f"{share:.1%} fewer tokens"
+    ]
+
+
 def _lost_in_reading(key: str, source: SourceRecipe, found: Findings) -> list[str]:
     """Returns what was lost of a source before there were tokens, a few words each."""
     parts = []
@@ -56,7 +76,8 @@ def _lost_in_reading(key: str, source: SourceRecipe, found: Findings) -> list[st
         share = found.removed / found.characters
         parts.append(f"{share:.1%} of characters in cleaning, tags of HTML included ({key}.cleaning)")
     if found.empty:
-        parts.append(f"{found.empty:,} of {found.cleaned:,} texts empty after cleaning, so left out")
+        what = "pairs with a text that is" if source.source.paired else "texts"
+        parts.append(f"{found.empty:,} of {found.cleaned:,} {what} empty after cleaning, so left out")
     return parts + _lost_files(key, source)
 
 

@@ -71,7 +71,11 @@ class Rows:
         """Returns a batch without targets, and `index` and `real`, (B, T - 2) each, as `rows_at` takes them."""
         column = np.arange(int(self.shown[rows].max(initial=0)))
         real = column < self.shown[rows][:, None]
-        index = (self.segments.begins - self.before)[rows][:, None] + column
-        index += (column >= self.half[rows][:, None]) * self.gaps[rows][:, None]
+        index = self._places(rows[:, None], column)
         batch = rows_at(index, real, self.tokens.ids, self.tokens.flags, self.annotations, self.tokenizer)
         return batch | {"examples": rows, "epochs": epochs, "texts": self.documents[rows]}, index, real
+
+    def _places(self, segments: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Returns which token of the split is at an offset in what is shown of a segment."""
+        begins = self.segments.begins[segments] - self.before[segments]
+        return begins + offsets + (offsets >= self.half[segments]) * self.gaps[segments]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -68,10 +69,72 @@ def are_measured(names: Sequence[str]) -> bool:
         return False
 
 
+def read_label_sets(tables: Tables, given: tuple[str, ...] | None) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Returns the names of the C labels, and by split (D, C) int64, 1 where a text has the label and 0 elsewhere.
+
+    Args:
+        given: the names in their order; None takes those that occur, sorted.
+    Raises:
+        UserError: texts have one label each, or none of known labels; one that `given` does not name; or all texts
+            have the same.
+    """
+    columns = {split: _label_sets(table, split) for split, table in tables.items()}
+    found = {label for labels in columns.values() for own in labels for label in own}
+    ordered = list(given) if given is not None else sorted(found)
+    if others := found - {*ordered}:
+        other = sorted(others)[0]
+        raise OtherLabelError(
+            f"There are texts with the label '{other}' (data.label), which data.labels does not name."
+            f"{nearest(other, ordered)} The labels are: {', '.join(ordered)}."
+        )
+    number = {name: i for i, name in enumerate(ordered)}
+    targets = {split: np.zeros((len(labels), len(ordered)), np.int64) for split, labels in columns.items()}
+    for split, labels in columns.items():
+        for row, own in enumerate(labels):
+            targets[split][row, [number[label] for label in own]] = 1
+    if not ordered or (targets["train"] == targets["train"][:1]).all():
+        raise UserError(
+            "All texts of the train split have the same labels (data.label); there is nothing to learn."
+        )
+    return ordered, targets
+
+
+def _label_sets(table: pa.Table, split: str) -> list[list[str]]:
+    """Returns the labels of each text.
+
+    Raises:
+        UserError: one has none, not even an empty list, or has a single label in place of a list.
+    """
+    sets: list[Any] = table.column("labels").to_pylist() if "labels" in table.column_names else [None] * len(table)
+    if (missing := sets.count(None)) == 0:
+        return sets
+    if any(label is not None for label in table.column("label").to_pylist()):
+        raise UserError(
+            "Texts have one label each (data.label), where task=multilabel learns from lists of labels, or from "
+            "several columns: data.label=[a,b]. For one label, choose task=classification."
+        )
+    raise UserError(f"{missing:,} of the {len(sets):,} texts of the {split} split have no labels (data.label).")
+
+
 def lacks_labels(tables: Tables, split: str) -> bool:
     """Whether no text of a split has a label; -1 is none where no text of the training split has it."""
+    if _has_label_sets(tables[split]):
+        return False
     labels = set(tables[split].column("label").to_pylist())
     return labels == {None} or (labels == {"-1"} and "-1" not in set(tables["train"].column("label").to_pylist()))
+
+
+def check_single(tables: Tables) -> None:
+    """Raises a UserError if texts have several labels."""
+    if any(map(_has_label_sets, tables.values())):
+        raise UserError(
+            "Texts have lists of labels (data.label), but this task learns one label for each text. Choose "
+            "task=multilabel, or another column."
+        )
+
+
+def _has_label_sets(table: pa.Table) -> bool:
+    return "labels" in table.column_names and table.column("labels").null_count < len(table)
 
 
 def read_values(tables: Tables) -> dict[str, np.ndarray]:

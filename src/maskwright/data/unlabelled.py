@@ -12,6 +12,7 @@ from maskwright.core.case import Case
 from maskwright.corpora.inputs import Input
 from maskwright.corpora.marks import Marks
 from maskwright.data.label_spec import LabelKind
+from maskwright.data.pair_rows import PairRows, cut_pairs
 from maskwright.data.rows import Rows
 from maskwright.data.tagged_rows import TaggedRows, Tags
 from maskwright.data.windows import Truncate, cut, whole_texts
@@ -53,21 +54,29 @@ def rows_of_inputs(texts: Sequence[Input], kind: LabelKind, tokenizer: Tokenizer
     Args:
         data: the settings of `LabelledData`.
     """
+    paired = bool(texts) and texts[0].clean_second is not None
     spans = [text.clean_words or [] for text in texts]
     marks: list[Marks | None] | None = [Marks(own, []) for own in spans] if kind == "tags" else None
-    shard = shard_of_texts([text.clean for text in texts], tokenizer, marks)
+    shard = shard_of_texts([clean for text in texts for clean in text.clean_texts], tokenizer, marks)
     counts = np.zeros(0, np.int64)
     documents = np.array([text.document for text in texts]) if margin_of(data, kind) else None
     truncate: Truncate = "windows" if kind == "tags" else data["truncate"]
+    size = data["block_size"]
+    segments = (
+        cut_pairs(shard.ends, size, truncate, tokenizer)
+        if paired
+        else cut(whole_texts(shard.ends, documents), size - 2, truncate)
+    )
     shared: dict[str, Any] = {
         "tokens": Tokens(shard.ids, shard.starts.astype(np.uint8), shard.ends, counts, 0.0),
         "tokenizer": tokenizer,
         "annotations": {},
-        "segments": cut(whole_texts(shard.ends, documents), data["block_size"] - 2, truncate),
-        "block_size": data["block_size"],
+        "segments": segments,
+        "block_size": size,
     }
     if kind != "tags":
-        return Rows(targets=np.zeros(len(texts), np.float32 if kind == "value" else np.int64), **shared)
+        targets = np.zeros(len(texts), np.float32 if kind == "value" else np.int64)
+        return (PairRows if paired else Rows)(targets=targets, **shared)
     cases = [Case.of(text.clean[a:b]) for text, own in zip(texts, spans, strict=True) for a, b in own]
     begins = np.concatenate([[0], np.cumsum([len(own) for own in spans])]).astype(np.int64)
     tags = Tags(np.zeros(len(cases), np.int64), np.array(cases, np.int64), begins)

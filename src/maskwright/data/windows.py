@@ -46,8 +46,12 @@ def whole_texts(ends: np.ndarray, documents: np.ndarray | None = None) -> Segmen
     return Segments(texts, begins, ends - 1, begins[first][own], ends[last][own] - 1)
 
 
-def cut(texts: Segments, size: int, truncate: Truncate) -> Segments:
-    """Returns the runs of at most `size` tokens that rows show of texts; see `LabelledData.truncate`."""
+def cut(texts: Segments, size: "int | np.ndarray", truncate: Truncate) -> Segments:
+    """Returns the runs of at most `size` tokens that rows show of texts; see `LabelledData.truncate`.
+
+    Args:
+        size: of all texts, or (D,) of each, but not with windows.
+    """
     length = texts.ends - texts.begins
     if truncate == "windows":
         number = np.maximum(-(-length // size), 1)

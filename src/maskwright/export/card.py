@@ -21,8 +21,11 @@ def write(
     if own.about.get("license"):
         front = [*front, f"license: {own.about['license']}"]
     lines = ["---", *front, "tags: [maskwright]", "---", "", f"# {own.about['name']}", ""]
+    what = _WHAT[own.kind]
+    if own.paired and own.kind != "answers":
+        what = what.replace("of texts", "of pairs of texts").replace("a text", "a pair of texts")
     lines += [
-        f"{_WHAT[own.kind]}, trained with Maskwright.",
+        f"{what}, trained with Maskwright.",
         "",
         "```python",
         *program.strip().splitlines(),
@@ -42,8 +45,10 @@ def write(
 _WHAT = {
     "tokens": "A masked language model",
     "class": "A classifier of texts",
+    "labels": "A model that predicts which labels a text has",
     "value": "A model that predicts a number for a text",
     "tags": "A tagger of words",
+    "answers": "A model that finds the answer to a question in a text",
 }
 
 

@@ -98,6 +98,8 @@ def inputs_of(own: Exportable, rows: Rows) -> Inputs:
         found["positions"] = batch["positions"] if masked is None else masked.positions
     if "cases" in own.inputs:
         found["cases"] = batch["cases"]
+    if own.has_types:
+        found["token_type_ids"] = batch["token_types"]
     return {name: tensor.to(torch.int64).cpu().numpy() for name, tensor in found.items()}
 
 
@@ -115,6 +117,8 @@ def _cut(own: Exportable, inputs: Inputs) -> Inputs:
         found["positions"] = np.minimum(inputs["positions"][: len(rows)], seen.sum(1, keepdims=True) - 1)
     if "cases" in inputs:
         found["cases"] = inputs["cases"][: len(rows)]
+    if "token_type_ids" in inputs:
+        found["token_type_ids"] = inputs["token_type_ids"][: len(rows), :longest] * seen
     return found
 
 
@@ -122,15 +126,15 @@ def metric_of(own: Exportable) -> str:
     """Returns the name of the metric that `measure` computes."""
     if own.labels is not None and own.kind == "tags":
         return "f1" if own.labels.entities else "accuracy"
-    return "accuracy" if own.kind == "class" else "loss"
+    return "accuracy" if own.kind in ("class", "labels") else "loss"
 
 
 @torch.inference_mode()
 def measure(own: Exportable, outputs: Outputs, batches: Iterable[Rows]) -> float:
     """Returns a metric of outputs, over all rows.
 
-    It is the loss of masked tokens in nats, the accuracy of classes, the mean squared error of values in units of
-    their variance, F1 of entities, or the accuracy of other tags.
+    It is the loss of masked tokens in nats, the accuracy of classes, or of each label by itself, the mean squared
+    error of values in units of their variance, F1 of entities, or the accuracy of other tags.
 
     Rows count one by one, also where a long text has several.
     """
@@ -149,6 +153,9 @@ def measure(own: Exportable, outputs: Outputs, batches: Iterable[Rows]) -> float
         elif own.kind == "class":
             total += int((found.argmax(1) == batch["targets"]).sum())
             count += len(found)
+        elif own.kind == "labels":
+            total += int(((found >= 0) == (batch["targets"] > 0)).sum())
+            count += found.numel()
         else:
             assert own.labels is not None
             total += float(((found[:, 0] - batch["targets"]) / (own.labels.std or 1.0)).square().sum())

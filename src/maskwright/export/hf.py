@@ -27,16 +27,36 @@ from maskwright.text.tokenizer import Tokenizer
 _CLASSES: dict[str, Any] = {
     "tokens": MaskwrightForMaskedLM,
     "class": MaskwrightForSequenceClassification,
+    "labels": MaskwrightForSequenceClassification,
     "value": MaskwrightForSequenceClassification,
     "tags": MaskwrightForTokenClassification,
 }
 AUTO = {  # what opens a folder, and the task of `transformers.pipeline`, by what is predicted
     "tokens": ("AutoModelForMaskedLM", "fill-mask"),
     "class": ("AutoModelForSequenceClassification", "text-classification"),
+    "labels": ("AutoModelForSequenceClassification", "text-classification"),
     "value": ("AutoModelForSequenceClassification", "text-classification"),
     "tags": ("AutoModelForTokenClassification", "token-classification"),
+    "answers": ("AutoModelForQuestionAnswering", "question-answering"),
 }
+_PROBLEMS: dict[str, Any] = {
+    "labels": "multi_label_classification"
+}  # what transformers cannot tell by the number of labels
 _OWN = {Transformer: "transformer", LSTM: "lstm", CNN: "cnn", MLP: "mlp"}
+_ANSWERS = """
+import torch
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+folder = "."
+model = AutoModelForQuestionAnswering.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder)
+question, context = "Where was Ada born?", "Ada was born in London."
+inputs = tokenizer(question, context, return_tensors="pt")
+with torch.no_grad():
+    found = model(**inputs)
+first, last = int(found.start_logits.argmax()), int(found.end_logits.argmax())
+print(tokenizer.decode(inputs["input_ids"][0, first : last + 1]))
+"""
 _TRIAL = (2, 9)  # rows and tokens that say whether a class of transformers computes the same
 
 
@@ -76,6 +96,8 @@ class HuggingFace:
         def outputs(inputs: Inputs) -> Any:
             given = {name: torch.from_numpy(value) for name, value in inputs.items()}
             positions = given.pop("positions") if whole and "cases" not in given else None
+            if own.kind == "answers":
+                return _span_logits(model, **given).numpy()
             logits: Tensor = model(**given).logits
             if positions is not None:
                 logits = logits.gather(1, positions[..., None].expand(-1, -1, logits.shape[-1]))
@@ -100,7 +122,7 @@ def _native(own: Exportable) -> Any:
         return None
     if own.kind == "tokens":
         return _hub_masked(own)
-    return _hub_labelled(own)
+    return _hub_answers(own) if own.kind == "answers" else _hub_labelled(own)
 
 
 def _modernbert(own: Exportable) -> Any:
@@ -151,6 +173,7 @@ def _hub_labelled(own: Exportable) -> Any:
     config = type(encoder.model.config).from_dict(encoder.model.config.to_dict())
     names = dict(enumerate(own.labels.names))
     config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+    config.problem_type = _PROBLEMS.get(own.kind)
     try:
         model = getattr(transformers, AUTO[own.kind][0]).from_config(config, dtype=torch.float32)
         _take(model, encoder.model)
@@ -161,9 +184,45 @@ def _hub_labelled(own: Exportable) -> Any:
     ids = torch.arange(_TRIAL[0] * _TRIAL[1]).view(_TRIAL) % len(own.tokenizer)
     seen = torch.ones_like(ids)
     positions = [torch.arange(_TRIAL[1]).expand(_TRIAL)] if own.kind == "tags" else []
-    found, expected = model(ids, attention_mask=seen).logits, module(ids, seen, *positions)
+    types = [torch.ones_like(ids)] if own.has_types else []
+    given = {"token_type_ids": types[0]} if types else {}
+    found, expected = model(ids, attention_mask=seen, **given).logits, module(ids, seen, *positions, *types)
     same = found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
     return model if same and _starts_differ(module) else None
+
+
+def _hub_answers(own: Exportable) -> Any:
+    """Returns a model of the hub that finds answers, of its class of transformers.
+
+    Raises:
+        UserError: it has no such class, or one that computes something else.
+    """
+    import transformers
+
+    encoder: Any = own.encoder
+    module: Any = own.module
+    config = type(encoder.model.config).from_dict(encoder.model.config.to_dict() | {"num_labels": 2})
+    ids = torch.arange(_TRIAL[0] * _TRIAL[1]).view(_TRIAL) % len(own.tokenizer)
+    given = {name: torch.ones_like(ids) for name in own.inputs[1:]}
+    try:
+        model = transformers.AutoModelForQuestionAnswering.from_config(config, dtype=torch.float32).eval()
+        _take(model, encoder.model)
+        model.qa_outputs.load_state_dict(module.output.state_dict())
+        same = torch.allclose(_span_logits(model, input_ids=ids, **given), module(ids, **given), atol=1e-5)
+    except (ValueError, AttributeError, RuntimeError, TypeError):  # it has no such class, or another head
+        same = False
+    if not same:
+        raise UserError(
+            f"format=hf: transformers has no class for {type(encoder.model).__name__} that finds answers as this "
+            "run does."
+        )
+    return model
+
+
+def _span_logits(model: Any, **given: Tensor) -> Tensor:
+    """Returns the logits (B, T, 2) of a model of transformers; see `SpanLogits`."""
+    found = model(**given)
+    return torch.stack([found.start_logits, found.end_logits], -1).float()
 
 
 def _starts_differ(module: Any) -> bool:
@@ -184,10 +243,16 @@ def _with_own_code(own: Exportable) -> Any:
     Raises:
         UserError: its encoder is none of those.
     """
+    if own.kind not in _CLASSES:
+        raise UserError(
+            "format=hf writes models that answer questions where they are of the hub: train with model=pretrained, "
+            "or init_from a name of the hub."
+        )
     config = MaskwrightConfig(**_encoder_settings(own), **_head_settings(own))
     if own.labels is not None and own.labels.names:
         names = dict(enumerate(own.labels.names))
         config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+        config.problem_type = _PROBLEMS.get(own.kind)
     elif own.kind == "value":
         config.num_labels, config.problem_type = 1, "regression"
     model = _CLASSES[own.kind](config)
@@ -219,7 +284,10 @@ def _encoder_settings(own: Exportable) -> dict[str, Any]:
             "LSTMs, CNNs, MLPs and models of the hub."
         )
     settings = dict(own.about["model"])
-    settings.pop("reinitialize", None)
+    for name in ("reinitialize", "lora"):
+        settings.pop(name, None)
+    if getattr(encoder, "late_masks", 0):
+        settings["mask_id"] = encoder.mask_id
     return {
         "encoder_kind": _OWN[type(encoder)],
         "encoder": {"vocabulary_size": len(encoder.embedding.weight), **settings},
@@ -237,17 +305,24 @@ def _head_settings(own: Exportable) -> dict[str, Any]:
     if own.kind == "tags":
         return shared | {"crf": own.crf is not None, "case": module.case is not None, "tie_word_embeddings": False}
     scale = [1.0, 0.0] if module.scale is None else [float(part) for part in module.scale]
-    return shared | {"pooling": module.pool.kind, "scale": scale, "tie_word_embeddings": False}
+    own_settings = {"pooling": module.pool.kind, "scale": scale, "token_types": own.has_types}
+    return shared | own_settings | {"tie_word_embeddings": False}
 
 
 def _write_card(own: Exportable, folder: Path, own_code: bool) -> None:
     auto, task = AUTO[own.kind]
     trusted = ", trust_remote_code=True" if own_code else ""
     strategy = ', aggregation_strategy="first"' if own.kind == "tags" else ""
+    remarks = ["The folder holds the code of the model. Read it before you allow it to run."] if own_code else []
+    if own.kind == "answers":  # transformers 5 has no pipeline of this task
+        card.write(own, folder, _ANSWERS, ["library_name: transformers", f"pipeline_tag: {task}"], remarks)
+        return
+    text = '{"text": "A text", "text_pair": "Another"}' if own.paired else '"A text"'
     called = {
         "tokens": f'pipe("Paris is the {own.tokenizer.special.get("mask", "[MASK]")} of France.")',
-        "class": 'pipe("A text", truncation=True)',
-        "value": 'pipe("A text", truncation=True, function_to_apply="none")',
+        "class": f"pipe({text}, truncation=True)",
+        "labels": f"pipe({text}, truncation=True, top_k=None)",
+        "value": f'pipe({text}, truncation=True, function_to_apply="none")',
         "tags": 'pipe("Ada went to London.")',
     }[own.kind]
     program = f"""
@@ -259,7 +334,6 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 pipe = pipeline("{task}", model=folder{trusted}{strategy})
 print({called})
 """
-    remarks = ["The folder holds the code of the model. Read it before you allow it to run."] if own_code else []
     if own.crf is not None:
         remarks.append("Logits are scores of each tag alone. The pipeline makes the most likely sequence of them.")
     card.write(own, folder, program, ["library_name: transformers", f"pipeline_tag: {task}"], remarks)

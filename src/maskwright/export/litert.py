@@ -23,7 +23,7 @@ from maskwright.core.terminal import console
 from maskwright.export import card
 from maskwright.export.check import Inputs, Outputs
 from maskwright.export.description import describe
-from maskwright.export.graph import Exportable, untraceable
+from maskwright.export.graph import Exportable, refuse_pairs, untraceable
 from maskwright.export.programs import with_litert
 from maskwright.export.tokenizer import write_tokenizer
 
@@ -40,6 +40,7 @@ class LiteRT:
     quantizes = True
 
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
+        refuse_pairs("litert", own)
         _check(own)
         with tempfile.TemporaryDirectory() as kept:
             lengths = lengths_of(own)

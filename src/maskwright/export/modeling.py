@@ -41,6 +41,7 @@ class MaskwrightConfig(PretrainedConfig):
         norm_epsilon: of the norm of a head for masked tokens.
         pooling, scale: of a head for texts; outputs are multiplied by the first of `scale`, and the second added.
         crf, case: of a head for words.
+        token_types: whether the encoder reads which text of a pair a token is of.
     """
 
     model_type = "maskwright"
@@ -57,6 +58,7 @@ class MaskwrightConfig(PretrainedConfig):
         scale: tuple[float, float] = (1.0, 0.0),
         crf: bool = False,
         case: bool = False,
+        token_types: bool = False,
         tie_word_embeddings: bool = True,
         **others: Any,
     ):
@@ -64,6 +66,7 @@ class MaskwrightConfig(PretrainedConfig):
         self.hidden_size, self.vocab_size = hidden_size, vocab_size
         self.max_length_of_rows, self.norm_epsilon = max_length_of_rows, norm_epsilon
         self.pooling, self.scale, self.crf, self.case = pooling, scale, crf, case
+        self.token_types = token_types
         super().__init__(**others)
         self.tie_word_embeddings = tie_word_embeddings
 
@@ -81,9 +84,12 @@ class HubEncoder(nn.Module):
     def embedding(self) -> nn.Embedding:
         return self.model.get_input_embeddings()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
+    ) -> Tensor:
         seen = None if attention_mask is None else attention_mask.long()
-        return self.model(input_ids=input_ids, attention_mask=seen).last_hidden_state
+        types = {} if token_types is None else {"token_type_ids": token_types}
+        return self.model(input_ids=input_ids, attention_mask=seen, **types).last_hidden_state
 
 
 class MaskwrightPreTrainedModel(PreTrainedModel):
@@ -104,10 +110,13 @@ class MaskwrightPreTrainedModel(PreTrainedModel):
     def get_input_embeddings(self) -> nn.Embedding:
         return self.encoder.embedding
 
-    def hidden(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def hidden(
+        self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Returns hidden states (B, T, H), and which positions are seen, bool (B, T)."""
         seen = None if attention_mask is None else attention_mask.bool()
-        return self.encoder(input_ids, seen), seen
+        types = {"token_types": token_type_ids} if self.config.token_types and token_type_ids is not None else {}
+        return self.encoder(input_ids, seen, **types), seen
 
     def answer(self, logits: Tensor, labels: Tensor | None, return_dict: bool | None) -> Any:
         """Returns logits, and their mean loss where there are labels, in the form that is asked for."""
@@ -149,7 +158,7 @@ class MaskwrightForMaskedLM(MaskwrightPreTrainedModel):
 
 
 class MaskwrightForSequenceClassification(MaskwrightPreTrainedModel):
-    """Predicts a class of a text, or a value."""
+    """Predicts a class of a text, or of a pair, its labels, or a value."""
 
     output_class = SequenceClassifierOutput
 
@@ -164,17 +173,20 @@ class MaskwrightForSequenceClassification(MaskwrightPreTrainedModel):
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         return_dict: bool | None = None,
         **_: Any,
     ) -> Any:
-        """Returns logits (B, C), or values (B, 1), and the mean loss of `labels` (B,)."""
-        hidden, seen = self.hidden(input_ids, attention_mask)
+        """Returns logits (B, C), or values (B, 1), and the mean loss of `labels` (B,), or (B, C) of several."""
+        hidden, seen = self.hidden(input_ids, attention_mask, token_type_ids)
         factor, added = self.config.scale
         return self.answer(self.output(self.pool(hidden, seen)) * factor + added, labels, return_dict)
 
     def mean_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The squared error of a value, else as of other heads."""
+        """The squared error of a value, the binary cross-entropy of several labels, else as of other heads."""
+        if self.config.problem_type == "multi_label_classification":
+            return nn.functional.binary_cross_entropy_with_logits(logits, labels.float())
         if self.num_labels == 1:
             return nn.functional.mse_loss(logits[:, 0], labels.float().view(-1))
         return super().mean_loss(logits, labels)

@@ -15,7 +15,7 @@ from maskwright.core.errors import UserError
 from maskwright.export import card
 from maskwright.export.check import Outputs
 from maskwright.export.description import describe
-from maskwright.export.graph import Exportable, untraceable
+from maskwright.export.graph import Exportable, refuse_pairs, untraceable
 from maskwright.export.programs import with_onnx
 from maskwright.export.tokenizer import write_tokenizer
 from maskwright.inference.graph import MODEL, Graph
@@ -37,6 +37,7 @@ class Onnx:
     quantizes = True
 
     def write(self, own: Exportable, folder: Path, quantize: str | None) -> None:
+        refuse_pairs("onnx", own)
         _check_packages()
         with _quiet():
             if quantize is None:
@@ -72,7 +73,7 @@ def _export(own: Exportable, path: Path) -> None:
     """
     names = list(own.inputs)
     axes = {name: dict(enumerate(_AXES[name])) for name in names}
-    output = ["batch"] if own.kind in ("class", "value") else ["batch", "positions"]
+    output = ["batch"] if own.kind in ("class", "labels", "value") else ["batch", "positions"]
     large = sum(weight.nbytes for weight in own.module.parameters()) > _MOST
     shared: dict[str, Any] = {"input_names": names, "output_names": ["logits"], "external_data": large}
     if any(isinstance(module, nn.RNNBase) for module in own.module.modules()):

@@ -36,6 +36,12 @@ _CLASSES = (
 """
 )
 
+_LABELS = (
+    _TEXTS
+    + """print([[about["labels"][i] for i in (row >= 0).nonzero()[0]] for row in outputs])
+"""
+)
+
 _VALUES = (
     _TEXTS
     + """print(outputs[:, 0].tolist())
@@ -130,6 +136,9 @@ print([tokenizer.id_to_token(number) for number in logits[0, 0].argsort()[::-1][
     "class": _TEXTS_LITERT
     + """print([about["labels"][row.argmax()] for row in outputs])
 """,
+    "labels": _TEXTS_LITERT
+    + """print([[about["labels"][i] for i in (row >= 0).nonzero()[0]] for row in outputs])
+""",
     "value": _TEXTS_LITERT
     + """print([float(row[0]) for row in outputs])
 """,
@@ -142,7 +151,7 @@ def with_onnx(own: Exportable) -> str:
     if own.kind == "tags":
         cases = ', "cases": [[case(word.group()) for word in words]]'
         return opened + _tags(own, _TAGS_ONNX, cases)
-    return opened + {"tokens": _TOKENS, "class": _CLASSES, "value": _VALUES}[own.kind]
+    return opened + {"tokens": _TOKENS, "class": _CLASSES, "labels": _LABELS, "value": _VALUES}[own.kind]
 
 
 def with_litert(own: Exportable) -> str:

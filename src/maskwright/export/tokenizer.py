@@ -26,7 +26,7 @@ def write_tokenizer(own: Exportable, folder: Path, ready: bool = False) -> None:
     if ids[0] != tokenizer.cls_id or ids[-1] != tokenizer.sep_id or len(ids) < 3:
         backend.post_processor = TemplateProcessing(
             single=f"{cls} $A {sep}",
-            pair=f"{cls} $A {sep} $B {sep}",
+            pair=f"{cls} $A {sep} $B:1 {sep}:1",
             special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
         )
     if ready:
@@ -37,7 +37,7 @@ def write_tokenizer(own: Exportable, folder: Path, ready: bool = False) -> None:
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text()) | {
         "model_max_length": own.max_length or _ENDLESS,
-        "model_input_names": ["input_ids", "attention_mask"],
+        "model_input_names": ["input_ids", *["token_type_ids"] * own.has_types, "attention_mask"],
         "clean_up_tokenization_spaces": False,
         "padding_side": "right",
     }

@@ -16,7 +16,7 @@ from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line
 from maskwright.corpora.inputs import Input
 from maskwright.data.batching import cut_by_budget
-from maskwright.data.predicted import per_text, row_of_class, row_of_words
+from maskwright.data.predicted import per_text, row_of_class, row_of_labels, row_of_words
 from maskwright.data.rows import Rows
 from maskwright.data.unlabelled import rows_of_inputs
 from maskwright.inference.asked import AskedModel, Query
@@ -131,13 +131,14 @@ class GraphPredictor:
 
     def _of_texts(self, texts: Sequence[Input], rows: Rows) -> list[dict[str, Any]]:
         seen = [
-            (batch["texts"], _softmax(outputs) if self.kind == "class" else outputs, batch["targets"])
+            (batch["texts"], _SHARES[self.kind](outputs), batch["targets"])
             for batch, outputs in self._outputs(rows)
         ]
         means = per_text(*map(np.concatenate, zip(*seen, strict=True)))["outputs"]
         if self.kind == "value":
             return [{"text": t.text, "predicted": float(value)} for t, (value,) in zip(texts, means, strict=True)]
-        return [{"text": t.text, **row_of_class(self.names, own)} for t, own in zip(texts, means, strict=True)]
+        row_of = row_of_class if self.kind == "class" else row_of_labels
+        return [{"text": t.text, **row_of(self.names, own)} for t, own in zip(texts, means, strict=True)]
 
     def _of_words(self, texts: Sequence[Input], rows: Rows) -> list[dict[str, Any]]:
         tags = [[self._absent] * len(text.words or []) for text in texts]
@@ -187,3 +188,10 @@ class GraphPredictor:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     shares = np.exp(logits - logits.max(-1, keepdims=True))
     return shares / shares.sum(-1, keepdims=True)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -logits))
+
+
+_SHARES: dict[str, Any] = {"class": _softmax, "labels": _sigmoid, "value": lambda values: values}

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 from maskwright.models.cnn.model import CNN
 from maskwright.models.complete import complete
 from maskwright.models.encoder import BaseEncoder, Encoder
-from maskwright.models.heads import CountsTokens, MaskedLMHead, masked_lm_head
+from maskwright.models.heads import (
+    CountsTokens,
+    DetectionHead,
+    MaskedLMHead,
+    SpanBoundaryHead,
+    masked_lm_head,
+)
 from maskwright.models.hmm.model import HMM
 from maskwright.models.lstm.model import LSTM
 from maskwright.models.mlp.model import MLP
@@ -21,11 +27,13 @@ __all__ = [
     "MLP",
     "BaseEncoder",
     "CountsTokens",
+    "DetectionHead",
     "Encoder",
     "MaskedLMHead",
     "NGram",
     "Pretrained",
     "Shifted",
+    "SpanBoundaryHead",
     "Transformer",
     "complete",
     "masked_lm_head",

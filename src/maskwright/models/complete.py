@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskwright.models.attention_weights import recorded_attention
 from maskwright.models.encoder import Encoder
+from maskwright.models.layers.shared_embedding import shared
 from maskwright.models.pretrained.layers import find_depths, find_layers
 
 
@@ -24,13 +25,16 @@ def complete(encoder: nn.Module) -> Encoder:
         "brings_tokenizer": lambda: False,
         "can_be_sharded": lambda: False,
         "learns_from_counts": lambda: False,
+        "token_types": lambda: 0,
         "can_be_causal": lambda: False,
         # with their former names
         "max_length": lambda: getattr(encoder, "longest", None),
         "keeps_documents_apart": lambda: getattr(encoder, "separates_documents", True),
         "head_size": lambda: None,
         "unexpected_keys": lambda: (),
+        "frozen_weights": lambda: (),
         "uses_all_parameters": lambda: False,
+        "share_embedding": lambda: partial(_share_embedding, encoder),
         "embed": lambda: partial(_not_apart, kind),
         "encode": lambda: partial(_not_apart, kind),
         "layers_in_order": lambda: partial(find_layers, encoder),
@@ -38,12 +42,17 @@ def complete(encoder: nn.Module) -> Encoder:
         "own_head": lambda: _nothing,
         "attention_weights": lambda: partial(recorded_attention, encoder),
         "own_loss": lambda: _nothing,
+        "vocabulary_grew": lambda: _nothing,
         "save_architecture": lambda: _nothing,
     }
     for name, make in lacking.items():
         if not hasattr(encoder, name):
             setattr(encoder, name, make())
     return cast(Encoder, encoder)
+
+
+def _share_embedding(encoder: Any, embedding: nn.Embedding) -> None:
+    encoder.embedding = shared(embedding, encoder.embedding)
 
 
 def _not_apart(kind: str, *_: Any, **__: Any) -> Tensor:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright.models.encoder import Encoder
 from maskwright.models.layers.cross_entropy import linear_cross_entropy
+from maskwright.models.layers.linear import ReadoutLinear
 
 # positions whose logits exist at the same time: on a CPU they stay in its caches
 _CHUNK_CPU, _CHUNK_GPU = 128, 4096
@@ -80,6 +82,57 @@ class MaskedLMHead(nn.Module):
 
     def _transform(self, hidden_BKH: Tensor) -> Tensor:
         return self.norm(F.gelu(self.dense(hidden_BKH)))
+
+
+class DetectionHead(nn.Module):
+    """Scores whether each token is another than the original, as in ELECTRA (Clark et al., 2020)."""
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.output = ReadoutLinear(hidden_size, 1)
+
+    def forward(self, hidden_BTH: Tensor) -> Tensor:
+        """Returns logits (B, T), above 0 where the token is likelier to be another, of hidden states (B, T, H)."""
+        return self.output(F.gelu(self.dense(hidden_BTH)))[..., 0]
+
+
+class SpanBoundaryHead(MaskedLMHead):
+    """Predicts a token of a span from the hidden states at both sides of the span, and from where in it it is.
+
+    Two layers of GELU and layer norm over the three, then the embedding of the encoder (Joshi et al., 2020).
+
+    Args:
+        longest: positions in a span that have an embedding.
+        others: see `MaskedLMHead`.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        hidden_size: int,
+        longest: int,
+        norm_epsilon: float = 1e-5,
+        initial_std: float = 0.02,
+    ):
+        super().__init__(embedding, norm_epsilon, initial_std, hidden_size)
+        self.offsets = nn.Embedding(longest, hidden_size)
+        self.first_dense = nn.Linear(3 * hidden_size, hidden_size, bias=False)
+        self.first_norm = nn.LayerNorm(hidden_size, norm_epsilon, bias=False)
+        for weight in (self.offsets.weight, self.first_dense.weight):
+            nn.init.trunc_normal_(weight, std=initial_std, a=-3 * initial_std, b=3 * initial_std)
+
+    def features(self, before_BKH: Tensor, after_BKH: Tensor, offsets: Tensor) -> Tensor:
+        """Returns what `forward` and `loss` take, (B, K, 3 H).
+
+        Args:
+            before_BKH, after_BKH: the hidden states at the positions before and after the span.
+            offsets: (B, K) int64, the positions in the span, counted from 0.
+        """
+        return torch.cat([before_BKH, after_BKH, self.offsets(offsets).to(before_BKH.dtype)], -1)
+
+    def _transform(self, features: Tensor) -> Tensor:
+        return super()._transform(self.first_norm(F.gelu(self.first_dense(features))))
 
 
 def masked_lm_head(encoder: Encoder, **settings: Any) -> nn.Module:

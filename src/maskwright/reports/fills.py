@@ -54,7 +54,8 @@ def fill(
 ) -> list[Fill]:
     """Returns the five best guesses for one word in each of `number` sentences, at most `each` from one text.
 
-    The word is the middle one among those of four letters or more that are a single token.
+    The word is the middle one among those of four letters or more that are a single token. Sentences that are
+    longer than a row of the encoder are left out.
 
     Args:
         encoder, head: in evaluation mode.
@@ -70,7 +71,7 @@ def fill(
         whole = [
             i for i, span in enumerate(spans) if starts[i] and starts[i + 1] and _WORD.fullmatch(sentence[span])
         ]
-        if not whole:
+        if not whole or len(encoding.ids) + 2 > (encoder.max_length or len(encoding.ids) + 2):
             continue
         gap = whole[len(whole) // 2]
         ids = [tokenizer.cls_id, *encoding.ids, tokenizer.sep_id]

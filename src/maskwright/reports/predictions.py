@@ -2,7 +2,7 @@
 
 import heapq
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def show_confident_errors(wrong: Iterable[tuple[str, str, float, str]], trainer:
 def show_largest_errors(rows: list[dict[str, Any]], trainer: Trainer) -> None:
     """Prints the texts whose `predicted` number differs most from their `label`; the loggers get some more."""
     worst = heapq.nlargest(_ERRORS_SENT, rows, key=lambda row: abs(row["predicted"] - row["label"]))
-    values = [[row["label"], row["predicted"], shortened(row["text"])] for row in worst]
+    values = [[row["label"], row["predicted"], shown_text(row)] for row in worst]
     shown = [[f"{label:.4g}", f"{predicted:.4g}", text] for label, predicted, text in values]
     _show("The largest errors", ["label", "predicted", "text"], shown, values, trainer)
 
@@ -77,6 +77,11 @@ def _show(
     if table.row_count:
         console().print(table)
     loggers.table("errors", columns, values, trainer)
+
+
+def shown_text(row: Mapping[str, Any]) -> str:
+    """Returns the text of a row shortened, or both texts of a pair."""
+    return " ‖ ".join(shortened(row[name]) for name in ("text", "text_pair") if name in row)
 
 
 def shortened(text: str) -> str:

@@ -14,11 +14,12 @@ from maskwright.core.atomic import fingerprint
 from maskwright.core.errors import UserError, nearest
 from maskwright.core.terminal import console
 from maskwright.corpora.lines import decoded, lines_of
+from maskwright.corpora.rows import listed
 from maskwright.inference.masked_model import MaskedModel
 from maskwright.run.output import STDOUT, Row, Rows, checked_output, lines, stdout_for_rows
 from maskwright.run.predictor import one_device
 from maskwright.run.saved import SavedRun
-from maskwright.settings.commands import AskSettings
+from maskwright.settings.commands import AskSettings, ModelSettings
 
 STDIN = "-"
 WINDOW = 256  # texts that are asked about, and written, together
@@ -38,7 +39,7 @@ class Texts(NamedTuple):
     identity: object
 
 
-def open_saved(asked: AskSettings) -> SavedRun:
+def open_saved(asked: ModelSettings) -> SavedRun:
     """Opens the run or the model of the hub that the command names.
 
     Raises:
@@ -60,6 +61,19 @@ def open_checkpoint(run: str, checkpoint: str) -> SavedRun:
     return SavedRun.open(run, "run", prefer=(checkpoint,))
 
 
+def refuse_pairs(saved: SavedRun, what: str) -> None:
+    """Checks that a run learned from single texts.
+
+    Args:
+        what: what is not done with pairs, and what to do instead, for the message.
+    Raises:
+        UserError: it learned from pairs.
+    """
+    if saved.pair_columns is not None:
+        shown = listed(saved.pair_columns)
+        raise UserError(f"{saved.key}='{saved.name}' learned from pairs of texts (data.column={shown}): {what}.")
+
+
 def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -> MaskedModel:
     """Returns the masked language model of a run, or of the hub, on the device that the command names.
 
@@ -68,7 +82,7 @@ def masked_model(asked: AskSettings, saved: SavedRun, untrained: bool = False) -
     Raises:
         UserError: it predicts no masked tokens.
     """
-    encoder, head = saved.untrained() if untrained else (saved.encoder, saved.head)
+    encoder, head = saved.untrained() if untrained else (saved.token_encoder, saved.head)
     if head is None:
         why = "the model has no head for them" if saved.place else "it learned labels alone"
         raise UserError(
@@ -166,7 +180,7 @@ def answer(
 
 def deliver(
     rows: Rows[Any],
-    asked: AskSettings,
+    asked: ModelSettings,
     saved: SavedRun,
     show: Callable[[Sequence[Row], TextIO], None],
     given: object,

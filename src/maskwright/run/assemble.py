@@ -1,7 +1,8 @@
 """Builds masks, data and task from settings."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -20,7 +21,7 @@ from maskwright.settings.build import build, check_type, find_target, takes, ver
 from maskwright.settings.commands import EVALUATION_MASKS, PreviewSettings, TrainSettings
 from maskwright.settings.component import Component
 from maskwright.settings.convert import converted
-from maskwright.settings.declared import check_model
+from maskwright.settings.declared import check_model, without_lora
 from maskwright.settings.mask import MaskSettings
 from maskwright.settings.signature import parameters, type_hints
 from maskwright.tasks import Task, TaskSpec
@@ -44,7 +45,9 @@ class TaskInputs(TypedDict):
     """Objects that a task can get in addition to its config; it gets those that its `__init__` names."""
 
     encoder: Encoder
+    smaller_encoder: Callable[[float], Encoder]  # of the same kind, whose widths are this share of the encoder's
     head: nn.Module | None  # for masked tokens, where the task predicts them
+    head_settings: dict[str, Any]  # of a `MaskedLMHead`
     masker: Masker
     evaluation_masker: Masker | None  # where the task predicts masked tokens
     evaluation_masks: EvaluationMasks | None  # likewise, where there are any
@@ -70,7 +73,9 @@ def verify_components(settings: TrainSettings) -> None:
     Raises:
         UserError: a class does not take an argument; the message names the key.
     """
-    verify(settings.model, "model", _MODEL_INPUTS)
+    verify(without_lora(settings.model), "model", _MODEL_INPUTS)
+    if (lora := settings.model.get("lora")) is not None:
+        build(lora, "model.lora")
     check_model(settings.model)
     verify(settings.data, "data", _DATA_INPUTS)
     verify(settings.optimizer, "optimizer")
@@ -220,11 +225,27 @@ def make_encoder(settings: TrainSettings, tokenizer: Tokenizer) -> Encoder:
     Raises:
         UserError: it does not accept its settings, or cannot read the rows of the data.
     """
-    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
-    given = {"mask_id": mask_id} if takes(settings.model, "model", "mask_id") else {}
-    encoder = complete(build(settings.model, "model", vocabulary_size=len(tokenizer), **given))
+    model, extension = without_lora(settings.model), tokenizer.extension
+    given = of_tokenizer(model, tokenizer)
+    if extension is not None and settings.tokenizer.get("extend"):
+        # words that this run adds get their rows when the encoder has its weights, see `run.adapting`
+        given["vocabulary_size"] = extension.first
+    encoder = complete(build(model, "model", **given))
     _check_rows(settings.data, encoder)
     return encoder
+
+
+def _smaller_encoder(settings: TrainSettings, tokenizer: Tokenizer, share: float) -> Encoder:
+    """Returns a new encoder of the kind of a config, whose widths are a share of those there."""
+    narrowed = find_target(settings.model, "model").narrowed(share, **settings.model.arguments)
+    return make_encoder(settings.replace(model=settings.model.replace(**narrowed)), tokenizer)
+
+
+def of_tokenizer(model: Component, tokenizer: Tokenizer) -> dict[str, int]:
+    """Returns the arguments of an encoder that the tokenizer determines."""
+    mask_id = tokenizer.mask_id if tokenizer.has_mask else _NO_MASK
+    given = {"mask_id": mask_id} if takes(model, "model", "mask_id") else {}
+    return {"vocabulary_size": len(tokenizer), **given}
 
 
 def encoder_before_data(settings: TrainSettings) -> Encoder | None:
@@ -268,6 +289,8 @@ def make_task(
     head_settings = {key: model[key] for key in ("norm_epsilon", "initial_std") if key in model}
     inputs: TaskInputs = {
         "encoder": encoder,
+        "smaller_encoder": partial(_smaller_encoder, settings, tokenizer),
+        "head_settings": head_settings,
         "head": masked_lm_head(encoder, **head_settings) if spec.predicts_tokens else None,
         "masker": maskers["mask"],
         "evaluation_masker": maskers.get("evaluation_mask") if spec.predicts_tokens else None,
@@ -316,6 +339,16 @@ def check_further(masks: Mapping[str, MaskSettings], key: str) -> None:
         )
         declared = declared_by(units, weights, corruption)
         _check_evaluates(name, declared.masks is not False, declared.learns is True)
+
+
+def masks_any(mask: MaskSettings, key: str) -> bool:
+    """Returns whether a mask hides any token, as far as its classes tell.
+
+    Args:
+        key: that of the mask in the config.
+    """
+    parts = (find_target(mask.parts[part], f"{key}.{part}") for part in ("units", "weights", "corruption"))
+    return declared_by(*parts).masks is not False
 
 
 def _check_evaluates(name: str, masks: bool, learns: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
-from maskwright.corpora.recipe import SOURCE_KEYS, sources_of
+from maskwright.corpora.recipe import REPLAY, SOURCE_KEYS, sources_of
 from maskwright.corpora.source import Source
 from maskwright.corpora.splits import SPLITS as ALL_SPLITS
 from maskwright.run.assemble import is_option
@@ -27,14 +27,14 @@ def data_of(own: Data, asked: Data, split: str, chosen: bool) -> dict[str, Any]:
         chosen: whether the command line sets `data.splits`.
     """
     if is_option(asked):
-        of_source = {"sources", *SOURCE_KEYS}
+        of_source = {"sources", "temperature", REPLAY, *SOURCE_KEYS}
         data = {key: value for key, value in own.items() if key not in of_source} | dict(asked)
     else:
         data = dict(own) | {key: value for key, value in asked.items() if value is not None}
     splits = data.get("splits") or {}
     if data.get("sources") is not None or chosen:
         return data
-    places = _places(data)
+    places = _places({**data, REPLAY: None})
     for settings in sources_of(own).values():
         if places == _places(settings):
             return data | {"splits": settings.get("splits", splits)}

@@ -67,12 +67,22 @@ def _changes(before: dict[str, Any], now: dict[str, Any], start: str | None) -> 
 
     def parts(config: Mapping[str, Any], folder: str | None = None) -> dict[str, Any]:
         config = config if folder is None else with_paths(config, lambda name: at(folder, name))
-        return {key: get(config, key) for key in _EXPERIMENT}
+        return {key: _followed(get(config, key)) for key in _EXPERIMENT}
 
     here = str(Path.cwd())
     moved = {change.key for change in changes(parts(before, start or here), parts(now, here))}
     found = changes(parts(before), parts(now))
     return [change for change in found if change.key in moved and change.key not in _NO_PART]
+
+
+def _followed(group: Any) -> Any:
+    """Returns a group of settings without those that say nothing, which older runs do not have."""
+    if not isinstance(group, Mapping):
+        return group
+    silent = {"temperature": group.get("temperature") == 1}
+    for name, key in (("replay", "source"), ("lora", "rank")):
+        silent[name] = get(group, f"{name}.{key}") is None
+    return {key: value for key, value in group.items() if not silent.get(key)}
 
 
 def _allowed(key: str, allowed: Sequence[str]) -> bool:
@@ -82,7 +92,7 @@ def _allowed(key: str, allowed: Sequence[str]) -> bool:
 def _check_kind(saved: SavedRun, now: dict[str, Any]) -> None:
     """Checks that model, task and optimizer are those whose state the checkpoint holds, which nothing can allow."""
     path, before = saved.checkpoint, saved.config
-    if found := changes(before["model"], now["model"], "model"):
+    if found := changes(_followed(before["model"]), _followed(now["model"]), "model"):
         raise UserError(f"ckpt_path: {path} is of another architecture: {listed(found)}.")
     if found := _of_another_task(before["task"], now["task"]):
         raise UserError(f"ckpt_path: {path} is of another task: {listed(found)}.")

@@ -19,7 +19,7 @@ from maskwright.inference.explain.question import Cutter, Question
 from maskwright.reports import explanations
 from maskwright.reports.picture import WRITERS, write
 from maskwright.reports.prediction_file import check_ending
-from maskwright.run.ask import Texts, deliver, masked_model, open_saved, texts_of
+from maskwright.run.ask import Texts, deliver, masked_model, open_saved, refuse_pairs, texts_of
 from maskwright.run.assemble import task_spec
 from maskwright.run.output import STDOUT, Row, Rows
 from maskwright.run.predict_inputs import cleaning_of
@@ -207,6 +207,7 @@ def _predicted(asked: ExplainSettings, saved: SavedRun, cut: Cutter) -> Fills | 
         model = masked_model(asked, saved)
         _freeze(model.encoder, model.head)
         return Fills(model, cut)
+    refuse_pairs(saved, "explanations are made of single texts alone. src/predict.py predicts for pairs")
     task: Any = saved.task
     assert saved.labels is not None
     if type(task).outputs is LabelledTask.outputs or type(task).read_from is LabelledTask.read_from:

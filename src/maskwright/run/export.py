@@ -16,7 +16,7 @@ from maskwright.core.terminal import console
 from maskwright.corpora.lines import lines_of
 from maskwright.export.check import EXACT, Outputs, Rows, compare, measure, metric_of, outputs_of, probes
 from maskwright.export.formats import FORMATS, Format
-from maskwright.export.graph import Exportable, TextOutputs, TokenLogits, WordLogits
+from maskwright.export.graph import Exportable, SpanLogits, TextOutputs, TokenLogits, WordLogits
 from maskwright.masking import Masked
 from maskwright.reports.summary import read
 from maskwright.run.ask import open_checkpoint
@@ -116,21 +116,38 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     task: Any = None if saved.place is not None else saved.task.float()
     labels = None if task is None or head == "tokens" else saved.labels
     if labels is not None:
-        module: Any = WordLogits(task) if labels.kind == "tags" else TextOutputs(task)
+        module: Any = {"tags": WordLogits, "answers": SpanLogits}.get(labels.kind, TextOutputs)(task)
         crf = task.crf if labels.kind == "tags" else None
         data = saved.settings.data.arguments
-        reading = {key: data[key] for key in ("block_size", "truncate", "context") if key in data}
+        shown = ("block_size", "truncate", "context", "stride", "longest_question")
+        reading = {key: data[key] for key in shown if key in data}
         reading["cleaning"] = cleaning_of(saved.config["data"])
+        is_pair = labels.kind == "answers" or saved.pair_columns is not None
         return Exportable(
-            labels.kind, module.eval(), task.encoder, tokenizer, labels, longest, crf, reading, about(saved)
+            labels.kind,
+            module.eval(),
+            task.encoder,
+            tokenizer,
+            labels,
+            longest,
+            crf,
+            reading,
+            about(saved),
+            is_pair,
         )
     if saved.head is None:
         raise UserError(
             f"run='{saved.name}' predicts no masked tokens"
             + (", only labels. Set head=labels." * (task is not None))
         )
-    module = TokenLogits(saved.encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
-    return Exportable("tokens", module, saved.encoder, tokenizer, None, longest, about=about(saved))
+    encoder = saved.token_encoder
+    if [*encoder.layers_in_order()] != [*saved.encoder.layers_in_order()]:
+        raise UserError(
+            f"run='{saved.name}' predicts masked tokens by an encoder that only helps its own to learn, and is not "
+            "exported. Fine-tune its own (init_from), and export that run."
+        )
+    module = TokenLogits(encoder.float(), saved.head.float()).eval()  # type: ignore[attr-defined]
+    return Exportable("tokens", module, encoder, tokenizer, None, longest, about=about(saved))
 
 
 def about(saved: SavedRun) -> dict[str, Any]:
@@ -235,8 +252,11 @@ def _of_file(own: Exportable, path: Path, limit: int) -> Iterator[dict[str, torc
     """Yields batches of the texts of a file, cut to the length of a row.
 
     Raises:
-        UserError: it is empty, or tags are predicted, which need words.
+        UserError: it is empty, or more is needed than texts: the words of tags, or questions.
     """
+    if own.kind == "answers" or own.paired:
+        what = "task=question_answering" if own.kind == "answers" else "pairs of texts"
+        raise UserError(f"file: a run of {what} is compared on its validation split. Leave file at null.")
     if own.kind == "tags":
         raise UserError("file: a run of task=tagging is compared on its validation split. Leave file at null.")
     texts = (text for text in lines_of(path, "file") if text.strip())

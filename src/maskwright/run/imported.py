@@ -12,6 +12,7 @@ from maskwright.settings.component import Component
 
 _WEIGHTS = "model.safetensors"
 _CLASSES = {"transformer": "Transformer", "lstm": "LSTM", "cnn": "CNN", "mlp": "MLP"}
+_GIVEN = ("vocabulary_size", "mask_id")  # arguments of encoders that the tokenizer determines
 # what a ModernBERT must have for the transformer to compute the same
 _SAME = {
     "attention_bias": False,
@@ -40,7 +41,7 @@ def imported_model(place: str) -> Component | None:
         return None
     kind = config.get("model_type")
     if kind == "maskwright" and config.get("encoder_kind") in _CLASSES:
-        settings = {name: value for name, value in config["encoder"].items() if name != "vocabulary_size"}
+        settings = {name: value for name, value in config["encoder"].items() if name not in _GIVEN}
         return Component(f"maskwright.models.{_CLASSES[config['encoder_kind']]}", settings)
     if kind == "modernbert" and config.get("architectures") == ["ModernBertForMaskedLM"]:
         return _transformer(config)
@@ -68,6 +69,7 @@ def _transformer(config: dict[str, Any]) -> Component | None:
         "convolution": 0,
         "query_key_norm": False,
         "value_residual": False,
+        "late_masks": 0,
     }
     return Component("maskwright.models.Transformer", settings)
 

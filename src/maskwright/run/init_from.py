@@ -18,6 +18,7 @@ from maskwright.settings.declared import brings_tokenizer, check_model
 from maskwright.tasks import Task
 from maskwright.tasks.task import MASKERS
 from maskwright.text.tokenizer import Pretrained
+from maskwright.text.tokenizer.extension import Extension
 
 _NAMED = 12  # how many weights a message lists
 _CHOSEN_ANEW = ("dropout", "trust_remote_code")  # settings of a model that its weights do not depend on
@@ -35,9 +36,11 @@ class Start:
     name: str
     saved: SavedRun | None = None
 
-    def load(self, task: Task) -> list[str]:
+    def load(self, task: Task, extension: Extension | None = None) -> list[str]:
         """Copies the weights of encoder and head into a task.
 
+        Args:
+            extension: words that the run adds to the vocabulary of the weights, and has no rows for yet.
         Returns:
             What was loaded, what is new, and what was not used, one line each.
         Raises:
@@ -46,7 +49,7 @@ class Start:
         if self.saved is None:
             return self._loaded_by_its_library(task)
         path, own = self.saved.checkpoint or self.saved.place, task.state_dict()
-        if self.saved.vocabulary != task.hparams["vocabulary"]:
+        if self.saved.vocabulary != (task.hparams["vocabulary"] if extension is None else extension.base):
             raise UserError(
                 f"init_from: {path} was trained with another vocabulary. Leave the choice of the tokenizer to "
                 "init_from, or name that of the run: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
@@ -65,7 +68,7 @@ class Start:
         return lines
 
     def _loaded_by_its_library(self, task: Task) -> list[str]:
-        with_head = task.encoder.own_head() is not None
+        with_head = task.token_encoder is task.encoder and task.encoder.own_head() is not None
         brought = ("encoder.", *(["head."] if with_head else []))
         new = [name for name in _own_weights(task) if not name.startswith((*brought, *MASKERS))]
         added = getattr(task.encoder, "added_tokens", 0)
@@ -150,6 +153,9 @@ def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[T
         _refuse_another_model(asked, model, own, name)
         tokenizer, start = Component(TOKENIZER, {"name": str(saved.directory / "tokenizer")}), Start(name, saved)
     _refuse_another_tokenizer(asked, settings.tokenizer, tokenizer["name"], name)
+    own = own.replace(lora=model["lora"]) if "lora" in model else own
+    if "extend" in settings.tokenizer:
+        tokenizer = tokenizer.replace(extend=settings.tokenizer["extend"])
     check_model(own)
     return _with_tokenizer(settings.replace(model=own, tokenizer=tokenizer)), start
 
@@ -210,7 +216,8 @@ def _refuse_another_tokenizer(asked: Iterable[str], tokenizer: Component, own: s
     """Raises a UserError if the command line asks for another tokenizer than that of the weights."""
     place = tokenizer.get("name")
     same = isinstance(place, str) and Path(on_disk(place, "tokenizer.name")).resolve() == Path(own).resolve()
-    chosen = any(key == "tokenizer" or key.startswith("tokenizer.") for key in asked)
+    keys = [key for key in asked if key != "tokenizer.extend"]  # which is about any tokenizer
+    chosen = any(key == "tokenizer" or key.startswith("tokenizer.") for key in keys)
     if chosen and not same and place != own:
         raise UserError(
             f"init_from={name} brings its own tokenizer, and another was asked for. Leave out the choice of the "
@@ -225,7 +232,9 @@ def _refuse_another_model(asked: Iterable[str], model: Component, own: Component
     differ = [
         change
         for change in changes(own.to_node(), model.to_node(), "model")
-        if (chosen or change.key in keys) and change.key not in [f"model.{key}" for key in _CHOSEN_ANEW]
+        if (chosen or change.key in keys)
+        and change.key not in [f"model.{key}" for key in _CHOSEN_ANEW]
+        and change.key.split(".")[1] != "lora"
     ]
     if differ:
         raise UserError(f"init_from={name} brings its own model, and another was asked for: {listed(differ)}.")

@@ -23,11 +23,12 @@ class Rows(Generic[W]):
     Args:
         windows: what rows are made of, in order.
         make: returns the rows of a window.
-        texts: returns the `text` of each row of a window, without making them.
+        texts: returns the `text` of each row of a window, or what else `key` names, without making them.
         size: rows of each window but the last.
         total: the number of all rows; None if it is unknown.
         doing: what a progress bar says.
         known: called with each row that a file has already when it is continued.
+        key: of a row, what tells it from others.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Rows(Generic[W]):
         total: int | None,
         doing: str,
         known: Callable[[Row], None] = lambda row: None,
+        key: str = "text",
     ):
         self.windows, self.make, self.texts = windows, make, texts
         self.size, self.total, self.doing = size, total, doing
-        self.known = known
+        self.known, self.key = known, key
         self.bar: Bar | None = None  # while rows are made
 
     def print(self, show: Callable[[Sequence[Row], TextIO], None], stdout: TextIO) -> int:
@@ -84,7 +86,7 @@ class Rows(Generic[W]):
                         file.write(self.make(window))
                     else:
                         for text in texts:
-                            if (row := next(held))["text"] != text:
+                            if (row := next(held))[self.key] != text:
                                 raise file.begun_with("another input")
                             self.known(row)
                     count += len(texts)

@@ -49,7 +49,7 @@ def predict(cfg: DictConfig, overrides: Sequence[str] = ()) -> int:
         margin = margin_of(saved.settings.data.arguments, saved.labels.kind)
         for window in windows(texts.read(), WINDOW, margin):
             yield window
-            empty += sum(not text.clean for text in window[1])
+            empty += sum(text.is_empty for text in window[1])
 
     rows = Rows(
         windows=read(),

@@ -12,6 +12,7 @@ from maskwright.corpora.cleaning import Cleaner
 from maskwright.corpora.inputs import Input, inputs
 from maskwright.corpora.labels import Labelled, Tagged
 from maskwright.corpora.recipe import SOURCE_KEYS, source_recipe, sources_of
+from maskwright.corpora.rows import listed
 from maskwright.corpora.source import Source
 from maskwright.run.ask import STDIN, given_texts, stdin_lines
 from maskwright.run.assemble import is_option, other_data
@@ -50,7 +51,13 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     rule = asked.words if saved.labels.kind == "tags" else None
     made = partial(inputs, clean=Cleaner(steps), rule=rule)
     identity: list[Any] = [steps, rule]
+    pair = saved.pair_columns
     if asked.text is not None:
+        if pair is not None:
+            raise UserError(
+                f"run='{asked.run}' learned from pairs of texts (data.column={listed(pair)}), and text gives "
+                f"single ones. Name a file with both: data=csv data.source=new.csv data.column={listed(pair)}"
+            )
         texts = given_texts(asked.text)
         if texts == [STDIN]:
             return Texts(lambda: made(stdin_lines()), [*identity, STDIN])
@@ -62,6 +69,10 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
         )
     data = dict(given) if chosen else {**own, **{key: value for key, value in given.items() if value is not None}}
     source, limit = _source(data), data.get("limit")
+    if source.paired != (pair is not None):
+        read = f"single texts (data.column={source.column})" if pair else "pairs of texts"
+        learned = f"pairs of texts: data.column={listed(pair)}" if pair else "single texts: data.column=text"
+        raise UserError(f"data.column names the columns of {read}, but run='{asked.run}' learned from {learned}")
     splits = _split(source, asked.split)
     return Texts(
         lambda: made(islice(_raw(source, splits), limit)), [*identity, source.identity(), splits, limit], limit

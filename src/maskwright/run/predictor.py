@@ -51,10 +51,14 @@ class Predictor:
         self, before: Sequence[Input], own: Sequence[Input], after: Sequence[Input]
     ) -> list[dict[str, Any]]:
         """Returns a row for each text of `own`, in order; the others are their context."""
-        before, after = ([text for text in texts if text.clean] for texts in (before, after))
-        chosen = [text for text in own if text.clean]
+        before, after = ([text for text in texts if not text.is_empty] for texts in (before, after))
+        chosen = [text for text in own if not text.is_empty]
         shown = iter(self._shown([*before, *chosen, *after], len(before), len(chosen)))
-        return [self.task.row(text.text, text.words, next(shown) if text.clean else None) for text in own]
+        return [self._row(text, None if text.is_empty else next(shown)) for text in own]
+
+    def _row(self, text: Input, shown: dict[str, Any] | None) -> dict[str, Any]:
+        row = self.task.row(text.text, text.words, shown)
+        return row if text.second is None else {"text": text.text, "text_pair": text.second, **row}
 
     def _shown(self, texts: Sequence[Input], first: int, number: int) -> list[dict[str, Any]]:
         """Returns what is predicted for `number` texts from the `first` on."""

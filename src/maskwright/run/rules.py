@@ -7,13 +7,14 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from maskwright.core.errors import UserError, nearest
+from maskwright.corpora.recipe import sources_of
 from maskwright.optim import adamw, em, muon
 from maskwright.run import machine
-from maskwright.run.assemble import check_further, task_spec
+from maskwright.run.assemble import check_further, masks_any, task_spec
 from maskwright.settings.build import build, find_target, takes
 from maskwright.settings.commands import EVALUATION_MASKS, TrainSettings
 from maskwright.settings.component import Component
-from maskwright.settings.declared import brings_tokenizer, trains_tokenizer
+from maskwright.settings.declared import brings_tokenizer, lora_of, trains_tokenizer
 from maskwright.settings.signature import parameters
 from maskwright.tasks.evaluation_masks import METRICS as MASKED_METRICS
 
@@ -82,6 +83,31 @@ def further_masks_have_a_task(settings: TrainSettings) -> None:
     check_further(settings.evaluation_masks, EVALUATION_MASKS)
 
 
+def masks_hide_what_the_task_learns(settings: TrainSettings) -> None:
+    if not task_spec(settings.task).needs_masks:
+        return
+    for key, mask in settings.masks.items():
+        if not masks_any(mask, key):
+            raise UserError(
+                f"{key} hides no token, which leaves task={find_target(settings.task, 'task').__name__} nothing to "
+                "learn. Choose another mask, such as token."
+            )
+
+
+def a_smaller_encoder_can_be_made(settings: TrainSettings) -> None:
+    if not takes(settings.task, "task", "smaller_encoder"):
+        return
+    kind = find_target(settings.model, "model")
+    try:
+        kind.narrowed(1.0, **settings.model.arguments)
+    except (AttributeError, NotImplementedError, ValueError) as error:
+        why = "" if isinstance(error, AttributeError) else f": {error}"
+        raise UserError(
+            f"task={find_target(settings.task, 'task').__name__} needs a smaller encoder of the same kind, which "
+            f"{kind.__name__} cannot make{why}. Take model=transformer, lstm, cnn, mlp or pretrained."
+        ) from None
+
+
 def _of_masks(settings: TrainSettings, splits: Sequence[str]) -> dict[str, str]:
     """Returns the metrics under each of `evaluation_masks`, with their better directions."""
     return {
@@ -92,12 +118,35 @@ def _of_masks(settings: TrainSettings, splits: Sequence[str]) -> dict[str, str]:
     }
 
 
+def _of_sources(settings: TrainSettings, splits: Sequence[str]) -> dict[str, str]:
+    """Returns the metrics of each of several sources of packed text, with their better directions."""
+    spec, names = task_spec(settings.task), [*sources_of(settings.data.arguments)]
+    if len(names) == 1 or spec.label_kind is not None:
+        return {}
+    return {
+        f"{split}/{name}/{own.name}": own.better
+        for split in splits
+        for name in names
+        if name
+        for own in spec.metrics
+    }
+
+
+def sources_have_names_of_their_own(settings: TrainSettings) -> None:
+    """The metrics of sources and those under further masks are told apart by name."""
+    if both := {*sources_of(settings.data.arguments)} & {*settings.evaluation_masks}:
+        raise UserError(
+            f"evaluation_masks names {min(both)}, and so does the data, so that their metrics would have the same "
+            f"name. Choose another name for data.sources.{min(both)}."
+        )
+
+
 def _check_metric(
     settings: TrainSettings, key: str, metric: str, mode_key: str, mode: str, splits: Sequence[str]
 ) -> None:
     spec = task_spec(settings.task)
     known = [f"{split}/{own.name}" for split in splits for own in spec.metrics]
-    of_masks = _of_masks(settings, splits)
+    of_masks = _of_masks(settings, splits) | _of_sources(settings, splits)
     name, known = metric.partition("/")[2], [*known, *of_masks]
     if "/".join(metric.split("/")[:2]) not in known and metric not in of_masks:  # the name of a class may follow
         raise UserError(
@@ -118,7 +167,7 @@ def metrics_of_labels_exist(settings: TrainSettings, labels: Sequence[str]) -> N
         labels: the names of the classes, or of the kinds of entities.
     """
     scores = [metric.name for metric in task_spec(settings.task).metrics if metric.of_labels]
-    of_masks = _of_masks(settings, _SPLITS)
+    of_masks = _of_masks(settings, _SPLITS) | _of_sources(settings, _SPLITS)
     for key, metric, _, _ in watched(settings):
         _, score, *label = metric.split("/", 2)
         if metric not in of_masks and label and (label[0] not in labels or score not in scores):
@@ -184,7 +233,7 @@ def counts_are_learned_by_em(settings: TrainSettings) -> None:
     spec, trainer, precision = task_spec(settings.task), settings.trainer, settings.hardware.precision
     refused = {
         f"{optimizer}; leave the choice of the optimizer to the model": not is_em,
-        f"task={find_target(settings.task, 'task').__name__}; set task=mlm": (not spec.learns_counts),
+        f"task={find_target(settings.task, 'task').__name__}; set task=mlm": not spec.learns_counts,
         f"trainer.gradient_clip_val={trainer.gradient_clip_val}; set it to null": trainer.gradient_clip_val,
         f"hardware.precision={precision}; set 32-true": precision == "bf16-true",
     }
@@ -228,9 +277,11 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
         return
     encoder = find_target(settings.model, "model")
     finetuning = settings.task.get("finetuning") or {}
+    task = find_target(settings.task, "task")
     clips = trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value"
     refused = {
         f"the model {encoder.__name__}, only with model=transformer": not getattr(encoder, "can_be_sharded", False),
+        f"task={task.__name__}; set task=mlm": not task.can_be_sharded,
         f"{optimizer.target}, only with optimizer=muon or optimizer=adamw": (
             find_target(optimizer, "optimizer") not in (muon, adamw)
         ),
@@ -238,6 +289,9 @@ def weights_can_be_sharded(settings: TrainSettings) -> None:
             hardware.precision in ("16-mixed", "64-true")
         ),
         "hardware.compile=true; set it to false": hardware.compile,
+        "model.late_masks; set it to 0": settings.model.get("late_masks"),
+        "model.lora.rank; set it to null": lora_of(settings.model),
+        "tokenizer.extend; set it to 0": settings.tokenizer.get("extend"),
         "trainer.gradient_clip_algorithm=value; set norm": clips,
         "task.finetuning.gradual_unfreezing; set it to 0": finetuning.get("gradual_unfreezing"),
     }
@@ -284,6 +338,9 @@ RULES = (
     tokens_are_those_of_the_model,
     data_suits_the_task,
     further_masks_have_a_task,
+    masks_hide_what_the_task_learns,
+    a_smaller_encoder_can_be_made,
+    sources_have_names_of_their_own,
     metrics_exist,
     patience_is_a_number_of_validations,
     a_batch_can_be_shared,

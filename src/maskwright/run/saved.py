@@ -12,16 +12,27 @@ from maskwright.core.errors import UserError, nearest
 from maskwright.core.paths import CHECKPOINTS, HUB_NAME, PACKAGE, on_disk
 from maskwright.core.renamed import with_new_names, with_new_shapes
 from maskwright.corpora.listing import at
+from maskwright.corpora.recipe import pair_columns
 from maskwright.data.label_spec import LabelSpec
 from maskwright.models import Encoder, masked_lm_head
+from maskwright.models.lora import merged
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
 from maskwright.models.pretrained.opening import CLASSIFIER, open_config
-from maskwright.run.assemble import TOKENIZER, build_masks, make_maskers, make_task, task_spec, vocabulary_of
+from maskwright.run.assemble import (
+    TOKENIZER,
+    build_masks,
+    make_maskers,
+    make_task,
+    of_tokenizer,
+    task_spec,
+    vocabulary_of,
+)
 from maskwright.run.directory import CONFIG
 from maskwright.run.imported import imported_model, imported_weights
 from maskwright.settings.build import build, takes
 from maskwright.settings.commands import TrainSettings
 from maskwright.settings.component import Component
+from maskwright.settings.declared import lora_of
 from maskwright.settings.texts import with_paths
 from maskwright.tasks import Task
 from maskwright.tasks.task import MASKERS
@@ -33,8 +44,25 @@ _KEPT = ("best", "last", "previous")
 _WHAT = "the directory of a run, a checkpoint, or a name or folder of the hub"
 # settings that older checkpoints do not have, and the values that correspond to what those runs did
 _YOUNGER: dict[str, dict[str, Any]] = {
-    "model": {"convolution": 0, "query_key_norm": False, "value_residual": False, "trust_remote_code": False},
-    "task": {"case": False, "mlm_weight": None},
+    "model": {
+        "convolution": 0,
+        "query_key_norm": False,
+        "value_residual": False,
+        "late_masks": 0,
+        "trust_remote_code": False,
+    },
+    "task": {
+        "case": False,
+        "mlm_weight": None,
+        "finetuning": {
+            "_target_": "maskwright.tasks.FineTuning",
+            "freeze": 0,
+            "gradual_unfreezing": 0.0,
+            "layer_decay": 1.0,
+            "head_lr": None,
+            "head_weight_decay": None,
+        },
+    },
 }
 
 
@@ -117,10 +145,12 @@ class SavedRun:
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
-        """The weights by name, without the state of maskers."""
+        """The weights by name, without the state of maskers; adapters are merged into those that they adapt."""
         if self.place is not None:
             return imported_weights(self.place)
-        return {n: weight for n, weight in self.saved["state_dict"].items() if not n.startswith(MASKERS)}
+        state = {n: weight for n, weight in self.saved["state_dict"].items() if not n.startswith(MASKERS)}
+        lora = lora_of(Component.from_node(self.config["model"]))
+        return state if lora is None else merged(state, build(lora, "model.lora"))
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -129,6 +159,8 @@ class SavedRun:
         for group, younger in _YOUNGER.items():
             known = {key: value for key, value in younger.items() if takes(config[group], group, key)}
             config[group] = known | config[group]
+        if finetuning := config["task"].get("finetuning"):
+            config["task"] = config["task"] | {"finetuning": {"new_tokens_first": 0.0} | finetuning}
         return config
 
     @property
@@ -163,6 +195,7 @@ class SavedRun:
                 "their run's directory."
             )
         model = saved_architecture(self.config["model"], self.directory)
+        model = {key: own for key, own in model.items() if key != "lora"}  # merged into `state`
         tokenizer = {"_target_": TOKENIZER, "name": str(self.directory / "tokenizer")}
         return TrainSettings.parse(self._from_start | {"model": model, "tokenizer": tokenizer})
 
@@ -186,6 +219,11 @@ class SavedRun:
             return LabelSpec.from_dict(labels)
         mean, std = known.get("values") or (0.0, 1.0)  # checkpoints of older versions
         return LabelSpec(kind, tuple(labels or ()), None, mean, std)
+
+    @property
+    def pair_columns(self) -> list[str | int] | None:
+        """The columns of the two texts of which the run learned labels; None if it learned from single texts."""
+        return None if self.labels is None else pair_columns(self.config["data"])
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -239,10 +277,15 @@ class SavedRun:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder with its weights, in evaluation mode; see `Task.token_encoder`."""
+        """The encoder with its weights, in evaluation mode."""
         if self.place is None:
-            return self.task.token_encoder
+            return self.task.encoder
         return self._opened(reinitialize=False)
+
+    @property
+    def token_encoder(self) -> Encoder:
+        """The encoder whose hidden states `head` takes, see `Task.token_encoder`."""
+        return self.encoder if self.place is not None else self.task.token_encoder
 
     @cached_property
     def imported(self) -> Component | None:
@@ -254,7 +297,7 @@ class SavedRun:
         assert self.place is not None
         if self.imported is None:
             return Pretrained(len(self.tokenizer), self.place, reinitialize=reinitialize).eval()
-        encoder: Any = build(self.imported, "model", vocabulary_size=len(self.tokenizer))
+        encoder: Any = build(self.imported, "model", **of_tokenizer(self.imported, self.tokenizer))
         if not reinitialize:
             encoder.load_state_dict(_inside(self.state, "encoder."))
         return encoder.eval()
@@ -298,7 +341,7 @@ class SavedRun:
         return min((length for length in most if length is not None), default=None)
 
     def untrained(self) -> tuple[Encoder, nn.Module | None]:
-        """Returns an encoder of the same architecture and its head, with new random weights, in evaluation mode."""
+        """Returns what `token_encoder` and `head` are, with new random weights, in evaluation mode."""
         if self.place is None:
             task = self._new_task().eval()
             return task.token_encoder, task.head

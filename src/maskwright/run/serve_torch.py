@@ -14,7 +14,7 @@ from maskwright.inference.explain.question import Cutter, Question
 from maskwright.inference.masked_model import MaskedModel
 from maskwright.masking import Constant, Masker
 from maskwright.reports.masks import segments
-from maskwright.run.ask import masked_model
+from maskwright.run.ask import masked_model, refuse_pairs
 from maskwright.run.assemble import task_spec, vocabulary_of
 from maskwright.run.predict_inputs import cleaning_of
 from maskwright.run.predictor import Predictor
@@ -41,6 +41,7 @@ class TorchModel:
 
     def __init__(self, asked: ServeSettings, saved: SavedRun):
         self.asked, self.saved, self.tokenizer = asked, saved, saved.tokenizer
+        refuse_pairs(saved, "a server answers about single texts alone. src/predict.py predicts for pairs")
         self.labelled = saved.place is None and task_spec(saved.settings.task).predicts_texts
         self.masked: MaskedModel | None = None
         if not self.labelled or saved.head is not None:

@@ -14,7 +14,7 @@ from maskwright.inference.score import score
 from maskwright.serve.engine import Row, Skill
 from maskwright.text.masked_text import MaskReader
 
-_ENDPOINTS: dict[LabelKind, str] = {"class": "classify", "value": "predict", "tags": "tag"}
+_ENDPOINTS: dict[LabelKind, str] = {"class": "classify", "labels": "classify", "value": "predict", "tags": "tag"}
 
 
 def rule_of(kind: LabelKind) -> WordRule | None:

@@ -13,6 +13,7 @@ from maskwright.core.distributed import is_main, one_first
 from maskwright.core.job_output import JobOutput
 from maskwright.core.terminal import console
 from maskwright.run import rules
+from maskwright.run.adapting import adapt, extended_here
 from maskwright.run.assemble import (
     check_maskers,
     encoder_before_data,
@@ -123,12 +124,15 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
     task = make_task(settings, maskers, data.tokenizer, data.labels, encoder)
     if checkpoint is not None:
         check_resumable(checkpoint, task, settings)
+        adapt(task, settings, data.tokenizer)
     else:
         if start is not None:
-            begins_with = start.load(task)
+            begins_with = start.load(task, extended_here(settings, data.tokenizer))
+        begins_with = [*begins_with, *adapt(task, settings, data.tokenizer)]
         task.count(data)  # those of another corpus are not kept
     if settings.hardware.compile:
-        task.encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
+        for encoder in {task.encoder, task.token_encoder}:
+            encoder.compile(dynamic=None)  # in place, which keeps the names of its weights
 
     run_dir = directory.path
     baseline = task.baseline(data)

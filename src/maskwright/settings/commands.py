@@ -145,18 +145,34 @@ class PredictSettings(Settings):
     tokens_per_batch: PositiveInt | None
 
 
-class AskSettings(Settings):
-    """`conf/_ask.yaml`: what all commands share that ask a finished run, or a model of the hub, about texts."""
+class ModelSettings(Settings):
+    """What all commands share that ask a model, whatever they ask it about."""
 
     run: PathText
     checkpoint: str
-    text: Prose
     file: PathText | None
-    long: Literal["refuse", "windows"]
     hardware: Hardware
     output: PathText | None
     overwrite: bool
     tokens_per_batch: PositiveInt
+
+
+class AskSettings(ModelSettings):
+    """`conf/_ask.yaml`: what all commands share that ask a finished run, or a model of the hub, about texts."""
+
+    text: Prose
+    long: Literal["refuse", "windows"]
+
+
+class AnswerSettings(ModelSettings):
+    """`conf/answer.yaml`: answers to questions about contexts."""
+
+    question: Prose
+    context: Prose
+    top_k: PositiveInt
+    stride: Annotated[int, Field(ge=0)] | None
+    longest_answer: PositiveInt | None
+    no_answer_threshold: float | None
 
 
 class ScoreSettings(AskSettings):
@@ -268,6 +284,7 @@ COMMANDS: dict[str, type[Settings]] = {  # by their files in conf/
     "mask": PreviewSettings,
     "evaluate": EvaluateSettings,
     "predict": PredictSettings,
+    "answer": AnswerSettings,
     "score": ScoreSettings,
     "fill": FillSettings,
     "generate": GenerateSettings,

@@ -12,6 +12,19 @@ def brings_tokenizer(model: Component) -> bool:
     return getattr(find_target(model, "model"), "brings_tokenizer", False) and not model.get("reinitialize")
 
 
+def without_lora(model: Component) -> Component:
+    """Returns an encoder without the settings of its adapters, which are put in after its weights are loaded."""
+    return Component(
+        model.target, {key: own for key, own in model.arguments.items() if key != "lora"}, model.partial
+    )
+
+
+def lora_of(model: Component) -> Component | None:
+    """Returns the settings of the adapters of an encoder; None if it has none."""
+    lora = model.get("lora")
+    return lora if isinstance(lora, Component) and lora.get("rank") is not None else None
+
+
 def trains_tokenizer(tokenizer: Component) -> bool:
     """Returns whether a tokenizer is trained on the corpus."""
     return getattr(find_target(tokenizer, "tokenizer"), "is_trained", False)
@@ -26,7 +39,7 @@ def check_model(model: Component) -> None:
     check = getattr(find_target(model, "model"), "check_settings", None)
     if check is not None:
         try:
-            check(**model.arguments)
+            check(**without_lora(model).arguments)
         except ValueError as error:
             # the class names its arguments, which are below `model` in the config
             names = "|".join(map(re.escape, model))

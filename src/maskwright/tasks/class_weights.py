@@ -33,6 +33,23 @@ def weigh(class_weights: ClassWeights, labels: LabelSpec) -> Tensor | None:
     return weights
 
 
+def weigh_given(class_weights: ClassWeights, labels: LabelSpec) -> Tensor | None:
+    """Returns the weight of each label, (C,), where a text has it; where it has not, the weight is 1.
+
+    Args:
+        class_weights: the weights; or `balanced`, by which texts with a label weigh as much as those without; None
+            weighs all alike.
+    Raises:
+        ValueError: there are not as many weights as labels, or one is not above 0.
+    """
+    if class_weights == "balanced":
+        if labels.counts is None or labels.texts is None:
+            return None
+        counts = torch.tensor(labels.counts, dtype=torch.float32)
+        return (labels.texts - counts).clamp(min=1) / counts.clamp(min=1)
+    return weigh(class_weights, labels)
+
+
 def _balanced(counts: Sequence[int]) -> Tensor:
     examples = torch.tensor(counts, dtype=torch.float32)
     return torch.where(examples > 0, examples.sum() / (examples.clamp(min=1) * (examples > 0).sum()), 0)

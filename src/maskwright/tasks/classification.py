@@ -40,6 +40,7 @@ class Classification(TextTask):
         Metric("accuracy", "max"),
         *(Metric(name, "max", of_labels=True) for name in _SCORES),
         Metric("f1_micro", "max"),
+        Metric("matthews", "max"),
     )
     primary = "accuracy"
     baseline_name = "entropy of the classes, nats (guessing by frequency)"
@@ -88,6 +89,7 @@ class Classification(TextTask):
             "accuracy": accuracy,
             **macro(scores),
             "f1_micro": accuracy,  # they are equal when each text has one class
+            "matthews": matthews(np.array(scores["confusion"])),
             **per_class,
         }
 
@@ -100,7 +102,7 @@ class Classification(TextTask):
         `confusion.png`, which is also sent to the loggers."""
         super().report(split, metrics, data, folder)
         names = self.labels.names
-        rows = self._rows(data.texts(split))
+        rows = self._rows(data.examples(split))
         predictions.write(rows, folder)
         scores = self._scores()
         by_class = {name: [scores[score][i] for score in _SCORES] for i, name in enumerate(names)}
@@ -110,16 +112,16 @@ class Classification(TextTask):
         confusion.draw(np.array(scores["confusion"]), names, matrix)
         picture("confusion", matrix, self.trainer)
         wrong = (
-            (row["label"], row["predicted"], row["probability"], predictions.shortened(row["text"]))
+            (row["label"], row["predicted"], row["probability"], predictions.shown_text(row))
             for row in rows
             if row["predicted"] != row["label"]
         )
         predictions.show_confident_errors(wrong, self.trainer)
 
-    def _rows(self, texts: list[str]) -> list[dict[str, Any]]:
+    def _rows(self, examples: list[dict[str, str]]) -> list[dict[str, Any]]:
         names, found = self.labels.names, self.predicted
         return [
-            {"text": texts[number], "label": names[target], **shown}
+            {**examples[number], "label": names[target], **shown}
             for number, target, shown in zip(found["texts"], found["targets"], self.shown(found), strict=True)
         ]
 
@@ -151,3 +153,16 @@ def macro(scores: dict[str, list[Any]]) -> dict[str, float]:
     matrix = np.array(scores["confusion"])
     present = (matrix.sum(0) + matrix.sum(1)) > 0
     return {name: float(np.mean(np.array(scores[name])[present])) for name in _SCORES}
+
+
+def matthews(confusion: np.ndarray) -> float:
+    """Returns the correlation of predictions with classes (Matthews, 1975; of several classes Gorodkin, 2004).
+
+    It is 0 where all examples have the same class, or were predicted as the same.
+
+    Args:
+        confusion: (C, C) see `class_scores`.
+    """
+    total, given, actual = confusion.sum(), confusion.sum(0), confusion.sum(1)
+    scale = np.sqrt(float(total**2 - (given**2).sum())) * np.sqrt(float(total**2 - (actual**2).sum()))
+    return float((np.trace(confusion) * total - given @ actual) / scale) if scale else 0.0

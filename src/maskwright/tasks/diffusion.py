@@ -83,7 +83,7 @@ class MaskedDiffusion(MaskedLanguageModeling):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
-        if self.evaluation_masker is not None:
+        if self.evaluation_masker is not None and self._counts(batch):
             self._add_bound(batch)
 
     def _add_bound(self, batch: dict[str, Tensor]) -> None:

@@ -19,6 +19,8 @@ class FineTuning:
             alone, or the whole `encoder` (a linear probe).
         gradual_unfreezing: the share of the run over which layers are unfrozen one after the other, the last layer
             first (Howard and Ruder, 2018); 0 trains all layers from the first step on.
+        new_tokens_first: the share of the run over which nothing but the rows of tokens that the run adds to the
+            vocabulary is trained. They are always trained, also where the other embeddings are frozen.
         layer_decay: the factor on the learning rate from each layer to the one below it (Clark et al., 2020).
         head_lr: the learning rate of the head; None uses that of the optimizer.
         head_weight_decay: the weight decay of the head; None uses that of the optimizer.
@@ -28,6 +30,7 @@ class FineTuning:
 
     freeze: int | Literal["embeddings", "encoder"] = 0
     gradual_unfreezing: float = 0.0
+    new_tokens_first: float = 0.0
     layer_decay: float = 1.0
     head_lr: PositiveRate | None = None
     head_weight_decay: Rate | None = None
@@ -38,6 +41,10 @@ class FineTuning:
         if not 0 <= self.gradual_unfreezing <= 1:
             raise ValueError(
                 f"gradual_unfreezing is {self.gradual_unfreezing}; it must be a share of the run from 0 to 1"
+            )
+        if not 0 <= self.new_tokens_first < 1:
+            raise ValueError(
+                f"new_tokens_first is {self.new_tokens_first}; it must be a share of the run from 0 to below 1"
             )
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay is {self.layer_decay}; it must be a factor above 0 and at most 1")
@@ -77,11 +84,25 @@ class FineTuning:
         depths = range(1, layers + 1) or [0]
         return sum(self.learns(depth, layers, progress) for depth in depths) / len(depths)
 
+    @property
+    def changes(self) -> bool:
+        """Whether what is trained changes over the run."""
+        return bool(self.gradual_unfreezing or self.new_tokens_first)
+
     def apply(self, encoder: Encoder, progress: float) -> None:
-        """Sets `requires_grad` of each parameter for the current `progress` of the run."""
+        """Sets `requires_grad` of each parameter for the current `progress` of the run.
+
+        Those that adapters stand in for are never trained.
+        """
         depths, layers = encoder.parameter_depths(), len(encoder.layers_in_order())
         for name, parameter in encoder.named_parameters():
-            parameter.requires_grad_(self.learns(depths[name], layers, progress))
+            learns = name not in encoder.frozen_weights and self.learns(depths[name], layers, progress)
+            parameter.requires_grad_(learns)
+
+    @property
+    def regroups(self) -> bool:
+        """Whether layers or the head have settings of their own."""
+        return self.layer_decay != 1 or self.head_lr is not None or self.head_weight_decay is not None
 
     def regroup(self, optimizer: Optimizer, encoder: Encoder) -> None:
         """Splits the parameter groups of a new optimizer where layers or the head have settings of their own."""

@@ -170,7 +170,7 @@ class Hybrid(MaskedLanguageModeling):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
-        if self.causal_means is not None and self.evaluation_masker is not None:
+        if self.causal_means is not None and self.evaluation_masker is not None and self._counts(batch):
             loss, _, count = self._next_token_loss(batch)
             self.causal_means.update({"loss": loss}, count)
 

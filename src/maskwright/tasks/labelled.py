@@ -14,9 +14,9 @@ from maskwright.corpora.marks import Spans
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masked, Masker
+from maskwright.models.encoder import types_of
 from maskwright.models.flops import forward_flops
 from maskwright.tasks.evaluation_masks import EvaluationMasks
-from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.means import Means
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 from maskwright.tasks.task import Task
@@ -35,7 +35,6 @@ class LabelledTask(Task):
     Args:
         labels: the labels to learn.
         masker: masks the training batches; evaluation batches are not masked for labels.
-        finetuning: which parameters are trained, and how fast; None trains all of them alike.
         mlm_weight: the weight of the loss of masked tokens; None does not predict them.
         head, evaluation_masker, evaluation_masks: for masked tokens, see `MaskedLanguageModeling`; None without
             `mlm_weight`.
@@ -51,15 +50,11 @@ class LabelledTask(Task):
     averaged = ()
     baseline_name: ClassVar[str]
     labels: LabelSpec
-    fixed_settings: ClassVar[tuple[str, ...]] = tuple(
-        f"finetuning.{name}" for name in ("freeze", "layer_decay", "head_lr", "head_weight_decay")
-    )
 
     def __init__(
         self,
         labels: LabelSpec,
         masker: Masker,
-        finetuning: FineTuning | None = None,
         mlm_weight: Rate | None = None,
         head: nn.Module | None = None,
         evaluation_masker: Masker | None = None,
@@ -67,8 +62,7 @@ class LabelledTask(Task):
         **task: Any,
     ):
         super().__init__(masker=masker, **task)
-        self.labels, self.finetuning = labels, finetuning or FineTuning()
-        self.finetuning.check(self.encoder)
+        self.labels = labels
         self.weights = {"label": 1.0} | ({} if mlm_weight is None else {"mlm": mlm_weight})
         if "mlm" in self.weights:
             self._check_tokens()
@@ -164,8 +158,6 @@ class LabelledTask(Task):
 
     def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         assert self.masker is not None
-        if self.finetuning.gradual_unfreezing:
-            self._unfreeze()
         masked = self.masker(batch, self.progress())
         self._shape = masked.input_ids.shape[0], masked.input_ids.shape[1]
         self._masked = masked.positions.shape[1]
@@ -210,31 +202,16 @@ class LabelledTask(Task):
         return {name: total * step["weight"][0] for name, total in totals.items()}
 
     def _token_loss(self, batch: dict[str, Tensor], masked: Masked) -> tuple[Tensor, Tensor, Tensor]:
-        hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions)
+        types = types_of(self.encoder, batch)
+        hidden = self.encoder(masked.input_ids, self.attention_mask(batch), masked.positions, **types)
         assert self.head is not None
         return token_loss(self.head, hidden, masked)
-
-    @property
-    def trains_all_parameters(self) -> bool:
-        frozen = self.finetuning.freeze or self.finetuning.gradual_unfreezing
-        return super().trains_all_parameters and not frozen
-
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        self._unfreeze()
-
-    def _unfreeze(self) -> None:
-        self.finetuning.apply(self.encoder, self.progress())
-
-    def configure_optimizers(self) -> Any:
-        self.finetuning.apply(self.encoder, 1.0)  # the optimizer gets all parameters that are ever trained
-        return super().configure_optimizers()
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         if "mlm" in self.weights:
             # after the head for labels: an optimizer knows parameters by their order, and checkpoints have this one
             self._modules["head"] = self._modules.pop("head")
-        optimizer = super().make_optimizer()
+        optimizer = self.optimizer(self)
         self.finetuning.regroup(optimizer, self.encoder)
         return optimizer
 

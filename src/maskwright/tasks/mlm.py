@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.terminal import console
+from maskwright.corpora.recipe import REPLAY
 from maskwright.data.corpus import Corpus
 from maskwright.loggers import table
 from maskwright.masking import Masked, Masker
@@ -99,8 +100,11 @@ class MaskedLanguageModeling(Task):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         if self.evaluation_masker is not None:
             super().validation_step(batch, batch_idx)
-        if self.evaluation_masks is not None:
+        if self.evaluation_masks is not None and self._counts(batch):
             self.evaluation_masks.update(batch, self._token_loss)
+
+    def source_metrics(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        return token_metrics(means)
 
     def evaluate(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         assert self.evaluation_masker is not None
@@ -117,12 +121,7 @@ class MaskedLanguageModeling(Task):
 
     def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
         """Prints the metrics, and the words that the model fills into a few sentences of the split."""
-        value, name = self.baseline(data)
-        console().print(
-            f"\n{split.capitalize()}: loss {metrics[f'{split}/loss']:.4f} nats, "
-            f"perplexity {metrics[f'{split}/perplexity']:.2f}, "
-            f"masked accuracy {metrics[f'{split}/accuracy']:.2%}   (baseline: {name} {value:.4f})"
-        )
+        self.print_metrics(split, metrics, data)
         for mask in () if self.evaluation_masks is None else self.evaluation_masks.names:
             loss, bits, accuracy = (metrics[f"{split}/{mask}/{metric.name}"] for metric in FURTHER)
             console().print(f"  {mask}: loss {loss:.4f} nats, {bits:.4f} bits per byte, accuracy {accuracy:.2%}")
@@ -133,6 +132,19 @@ class MaskedLanguageModeling(Task):
         if filled := fills.fill(self.token_encoder, self.head, data.tokenizer, texts, _SENTENCES, each):
             console().print(fills.table(filled))
             table("fills", *fills.columns_and_rows(filled), self.trainer)
+
+    def print_metrics(self, split: str, metrics: Mapping[str, float], data: Corpus) -> None:
+        """Prints the metrics under `evaluation_mask`, beside the baseline."""
+        value, name = self.baseline(data)
+        console().print(
+            f"\n{split.capitalize()}: loss {metrics[f'{split}/loss']:.4f} nats, "
+            f"perplexity {metrics[f'{split}/perplexity']:.2f}, "
+            f"masked accuracy {metrics[f'{split}/accuracy']:.2%}   (baseline: {name} {value:.4f})"
+        )
+        for source in data.evaluated_sources(split):
+            loss, accuracy = metrics[f"{split}/{source}/loss"], metrics[f"{split}/{source}/accuracy"]
+            apart = ", which the line above leaves out" if source == REPLAY else ""
+            console().print(f"  {source}: loss {loss:.4f} nats, accuracy {accuracy:.2%}{apart}")
 
     def training_flops(self) -> int:
         """See `Task`. Documents that are kept apart count as if they attended to each other. FLOPs that depend on
@@ -146,6 +158,7 @@ class MaskedLanguageModeling(Task):
         return 3 * (with_one + (positions - 1) * (with_two - with_one))
 
     def _count(self, rows: int, length: int, positions: int) -> int:
+        """Returns the FLOPs of a forward pass with `positions` masked tokens in each row."""
         asked = torch.zeros(rows, positions, dtype=torch.long)
         everywhere = torch.zeros(rows, length, dtype=torch.long)
         try:

@@ -76,9 +76,9 @@ class Regression(TextTask):
     def report(self, split: str, metrics: Mapping[str, float], data: Corpus, folder: Path) -> None:
         """Also prints the largest errors, and writes `predictions.jsonl`."""
         super().report(split, metrics, data, folder)
-        texts, found = data.texts(split), self.predicted
+        examples, found = data.examples(split), self.predicted
         rows = [
-            {"text": texts[number], "label": float(target), **shown}
+            {**examples[number], "label": float(target), **shown}
             for number, target, shown in zip(found["texts"], found["targets"], self.shown(found), strict=True)
         ]
         predictions.write(rows, folder)

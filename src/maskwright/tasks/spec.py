@@ -29,6 +29,7 @@ class TaskSpec:
         metrics: the metrics of an evaluation.
         primary: the name of the metric that models are compared by.
         predicts_tokens: whether it has a head for masked tokens.
+        needs_masks: whether masks that hide nothing leave nothing to learn, in training or in evaluation.
         predicts_texts: whether it makes predictions for texts without labels, see `LabelledTask.collect`.
         reads_causally: whether its encoder has to accept causal masks, see `Encoder.can_be_causal`.
         weighs_ratios: whether the ratio of its mask has to say what a loss under it counts for, see `Diffusion`.
@@ -39,6 +40,7 @@ class TaskSpec:
     metrics: tuple[Metric, ...]
     primary: str
     predicts_tokens: bool
+    needs_masks: bool = False
     predicts_texts: bool = False
     reads_causally: bool = False
     weighs_ratios: bool = False

@@ -1,6 +1,7 @@
 """The base class of all tasks: masks, evaluation, progress, dropout, the optimizer and its schedule."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from maskwright.core import hashing, sharding
 from maskwright.core.distributed import from_main, rank_of, sum_over_ranks
 from maskwright.core.renamed import with_new_shapes
 from maskwright.core.terminal import console
+from maskwright.corpora.recipe import REPLAY
 from maskwright.data.batching import STEP
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
@@ -27,8 +29,11 @@ from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import documents_apart
 from maskwright.models.layers.causal import Bidirectional
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
+from maskwright.models.new_tokens import vocabulary_weights
 from maskwright.optim.gradients import clip_gradients
+from maskwright.tasks.finetuning import FineTuning
 from maskwright.tasks.means import Means
+from maskwright.tasks.new_rows import NewRows
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 
 MASKERS = ("masker.", "evaluation_masker.", "evaluation_masks.")  # prefixes of the state of maskers in a state_dict
@@ -45,6 +50,7 @@ class Task(LightningModule):
         label_weights: prefixes of the names of weights that cannot be used for other labels.
         fixed_settings: keys below `task` that must not change when a run is resumed, because they determine which
             weights there are, or how the optimizer groups them.
+        can_be_sharded: whether it learns with weights that are sharded over devices (FSDP2).
         head: the head for masked tokens; None if the task does not predict them.
         labels: the labels that the task learns from; None if it learns from text alone.
     Args:
@@ -54,6 +60,7 @@ class Task(LightningModule):
         seed: the seed of dropout.
         masker: masks the training batches; None if the task does not mask.
         cross_document_attention: whether documents that are packed into one block attend to each other.
+        finetuning: which parameters are trained, and how fast; None trains all of them alike.
         hyperparameters: plain containers, stored in the checkpoints.
     """
 
@@ -62,7 +69,10 @@ class Task(LightningModule):
     primary: ClassVar[str] = "loss"
     averaged: ClassVar[tuple[str, ...]] = ("loss",)
     label_weights: ClassVar[tuple[str, ...]] = ()
-    fixed_settings: ClassVar[tuple[str, ...]] = ()
+    fixed_settings: ClassVar[tuple[str, ...]] = tuple(
+        f"finetuning.{name}" for name in ("freeze", "layer_decay", "head_lr", "head_weight_decay")
+    )
+    can_be_sharded: ClassVar[bool] = True
 
     head: nn.Module | None
     labels: LabelSpec | None
@@ -75,16 +85,21 @@ class Task(LightningModule):
         seed: int,
         masker: Masker | None = None,
         cross_document_attention: bool = True,
+        finetuning: FineTuning | None = None,
         hyperparameters: dict[str, Any] | None = None,
     ):
         super().__init__()
         self.encoder = complete(encoder)
+        self.finetuning = finetuning or FineTuning()
+        self.finetuning.check(self.encoder)
+        self.new_rows: NewRows | None = None  # of the vocabulary
         self.optimizer, self.schedule = optimizer, schedule
         self.seed, self.cross_document_attention = seed, cross_document_attention
         self.masker = masker
         self.head = None
         self.labels = None
         self.means = Means(self.averaged)
+        self._of_sources: dict[str, Means] = {}  # of the sources of the data that is evaluated
         self._totals: dict[str, Tensor] = {}  # of the current step
         self._logged: dict[str, Tensor] = {}
         self._tokens_of_step = torch.zeros(())
@@ -168,7 +183,7 @@ class Task(LightningModule):
 
     @property
     def token_encoder(self) -> Encoder:
-        """The encoder as the head for masked tokens reads it: at each position is what predicts the token there."""
+        """The encoder whose hidden states `head` takes: at each position is what predicts the token there."""
         return self.encoder
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -233,8 +248,41 @@ class Task(LightningModule):
         share = value.detach() / self.trainer.accumulate_grad_batches
         self._logged[name] = self._logged[name] + share if name in self._logged else share
 
+    def source_metrics(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the metrics of one source of the data by name, from the means of what `evaluate` returns."""
+        return means
+
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        self.means.update(*self.evaluate(batch))
+        self._update(batch, *self.evaluate(batch))
+
+    def _update(self, batch: dict[str, Tensor], values: dict[str, Tensor], count: Tensor) -> None:
+        """Adds the return values of `evaluate` to the means over the split, and over the source of the batch."""
+        source = self._source(batch)
+        if source in self._of_sources:
+            self._of_sources[source].update(values, count)
+        if self._counts(batch):
+            self.means.update(values, count)
+
+    def _counts(self, batch: dict[str, Tensor]) -> bool:
+        """Returns whether an evaluation batch counts in the metrics of the split; one of replayed text does not."""
+        return self._source(batch) != REPLAY
+
+    def _source(self, batch: dict[str, Tensor]) -> str:
+        """Returns the name of the source that an evaluation batch is of; "" if there is only one."""
+        if "source" not in batch:
+            return ""
+        return self.trainer.datamodule.source_names[int(batch["source"][0])]  # type: ignore[attr-defined]
+
+    def on_validation_epoch_start(self) -> None:
+        self._begin_evaluation("validation")
+
+    def on_test_epoch_start(self) -> None:
+        self._begin_evaluation("test")
+
+    def _begin_evaluation(self, split: str) -> None:
+        evaluated = getattr(self.trainer, "datamodule", None)
+        names = evaluated.evaluated_sources(split) if isinstance(evaluated, Corpus) else ()
+        self._of_sources = {name: Means(self.averaged).to(self.device) for name in names}
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)
@@ -247,6 +295,9 @@ class Task(LightningModule):
 
     def _log_evaluation(self, split: str) -> None:
         values = {f"{split}/{name}": value for name, value in self.evaluation_metrics(split).items()}
+        for source, means in self._of_sources.items():
+            own = self.source_metrics(means.compute())
+            values |= {f"{split}/{source}/{name}": value for name, value in own.items()}
         if self.trainer.loggers:  # the x axis of a dashboard
             values[TOKENS] = torch.as_tensor(self.tokens).float()
         # all ranks have the same values; without `sync_dist`, Lightning would warn that they may differ
@@ -294,7 +345,27 @@ class Task(LightningModule):
     @property
     def trains_all_parameters(self) -> bool:
         """Whether each training step has a gradient for each parameter."""
-        return self.encoder.uses_all_parameters
+        return self.encoder.uses_all_parameters and not self._learns_partly
+
+    @property
+    def _learns_partly(self) -> bool:
+        """Whether parameters are frozen, for a time or for good."""
+        return bool(self.finetuning.freeze or self.finetuning.changes or self.encoder.frozen_weights)
+
+    def begin_new_tokens(self, first: int, end: int) -> None:
+        """Notes that the tokens from `first` up to `end` are new to this run, see `FineTuning`."""
+        self.new_rows = NewRows(vocabulary_weights(self.encoder, self.head), first, end)
+
+    def set_learning(self, progress: float) -> None:
+        """Sets which parameters are trained when the share `progress` of the run is done."""
+        if self.new_rows is None and not self._learns_partly:  # an encoder may itself have frozen some
+            return
+        if self.new_rows is not None:
+            for parameter in self.parameters():  # of heads
+                parameter.requires_grad_(True)
+        self.finetuning.apply(self.encoder, progress)
+        if self.new_rows is not None:
+            self.new_rows.apply(self, alone=progress < self.finetuning.new_tokens_first)
 
     @cached_property
     def has_dropout(self) -> bool:
@@ -305,6 +376,8 @@ class Task(LightningModule):
         )
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        if self.finetuning.changes:
+            self.set_learning(self.progress())
         if self.has_dropout:  # dropout depends on the step, so that a resumed run draws the same numbers
             torch.manual_seed(hashing.start(self.seed, self._micro_batch() + 1, rank_of(self.trainer).number))
 
@@ -312,9 +385,13 @@ class Task(LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """Returns a new optimizer of all parameters that are trained."""
-        return self.optimizer(self)
+        optimizer = self.optimizer(self)
+        if self.finetuning.regroups:
+            self.finetuning.regroup(optimizer, self.encoder)
+        return optimizer
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        self.set_learning(1.0)  # the optimizer gets all parameters that are ever trained
         optimizer = self.make_optimizer()
         # the progress at the middle of a step, so that neither the first nor the last step has a rate of 0
         schedule = LambdaLR(optimizer, lambda step: self.schedule(self.progress(step + 0.5)))
@@ -330,6 +407,11 @@ class Task(LightningModule):
             group.update(settings)
             group["lr"] = settings["initial_lr"] * factor
         self.lr_schedulers().base_lrs = [settings["initial_lr"] for settings in self._settings]  # type: ignore[union-attr]
+        self.set_learning(self.progress())
+
+    def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
+        with nullcontext() if self.new_rows is None else self.new_rows.held():
+            super().optimizer_step(*arguments, **keywords)
 
     def configure_gradient_clipping(
         self,
@@ -341,6 +423,8 @@ class Task(LightningModule):
 
         Lightning refuses to clip for fused optimizers in mixed precision.
         """
+        if self.new_rows is not None:
+            self.new_rows.hide_other_gradients()
         scale = 1.0
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.types import Share
+from maskwright.models.encoder import types_of
 from maskwright.models.layers.linear import ReadoutLinear
 from maskwright.models.layers.pooling import Pool, Pooling
 from maskwright.tasks.labelled import LabelledTask
@@ -36,7 +37,7 @@ class TextTask(LabelledTask):
         """Returns outputs (B, O) for a batch; `input_ids` replaces its ids, e.g. by masked ones."""
         input_ids = batch["input_ids"] if input_ids is None else input_ids
         first = input_ids.new_zeros(len(input_ids), 1) if self.pool.kind == "cls" else None
-        hidden = self.encoder(input_ids, batch.get("attention_mask"), first)
+        hidden = self.encoder(input_ids, batch.get("attention_mask"), first, **types_of(self.encoder, batch))
         return self.output(self.dropout(self.pool(hidden, batch.get("attention_mask"))))
 
     def read_from(self, batch: dict[str, Tensor]) -> Tensor:

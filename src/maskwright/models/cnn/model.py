@@ -48,6 +48,10 @@ class CNN(Embedder):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}; it is odd, with as many neighbours on each side")
 
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        return {"hidden_size": max(int(settings["hidden_size"] * share), 1)}
+
     def encode(
         self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
     ) -> Tensor:

@@ -25,10 +25,15 @@ class Convolution(nn.Module):
         self.reach = reach
         self.weights = nn.ParameterList(torch.zeros(hidden_size) for _ in range(2 * reach))
 
-    def forward(self, hidden_BTH: Tensor, attention_mask: AttentionMask) -> Tensor:
-        """Returns (B, T, H), where each position is mixed with the neighbours that the mask lets it attend to."""
+    def forward(self, hidden_BTH: Tensor, attention_mask: AttentionMask, unseen: Tensor | None = None) -> Tensor:
+        """Returns (B, T, H), where each position is mixed with the neighbours that the mask lets it attend to.
+
+        Args:
+            unseen: (B, T) bool, further positions that no other is mixed with; None for no others.
+        """
         length, reach = hidden_BTH.shape[1], self.reach
-        padded = F.pad(hidden_BTH, (0, 0, reach, reach))
+        mixed_in_BTH = hidden_BTH if unseen is None else hidden_BTH.masked_fill(unseen[..., None], 0.0)
+        padded = F.pad(mixed_in_BTH, (0, 0, reach, reach))
         causal = attention_mask if isinstance(attention_mask, Causal) else None
         sees = attention_mask.within if isinstance(attention_mask, Causal) else attention_mask
         if isinstance(sees, Sequences):

@@ -45,6 +45,10 @@ class LSTM(Embedder):
         if hidden_size % 2:
             raise ValueError(f"hidden_size is {hidden_size}; an LSTM of two directions takes an even one")
 
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        return {"hidden_size": max(int(settings["hidden_size"] * share) // 2, 1) * 2}
+
     def encode(
         self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
     ) -> Tensor:

@@ -3,6 +3,8 @@
 Shapes: B examples, T positions, H hidden size, V vocabulary.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,6 +39,10 @@ class MLP(Embedder):
         widths = [(2 * window + 1) * hidden_size, *[hidden_size] * (layers - 1)]  # of what each layer reads
         self.layers = nn.ModuleList(nn.Linear(width, hidden_size) for width in widths)
         self.final_norm = nn.LayerNorm(hidden_size)
+
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        return {"hidden_size": max(int(settings["hidden_size"] * share), 1)}
 
     def encode(
         self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None

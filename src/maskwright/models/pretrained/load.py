@@ -1,5 +1,6 @@
 """Encoders of the Hugging Face hub, and of folders in its layout."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from maskwright.models.encoder import BaseEncoder
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.layers.attention_mask import AttentionMask, padding_only
 from maskwright.models.layers.gather import gather
+from maskwright.models.layers.shared_embedding import shared
 from maskwright.models.pretrained.attention import shown_attention
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.pretrained.layers import find_depths, find_layers
 from maskwright.models.pretrained.lengths import max_length, padded_length
-from maskwright.models.pretrained.opening import open_config, open_model
+from maskwright.models.pretrained.opening import Width, open_config, open_model, set_width
 
 ARCHITECTURE = "encoder"  # the folder of a run that holds the configuration of its encoder
 _TRIAL = 8  # tokens of the row that a new model is tried with
@@ -34,8 +36,11 @@ class Pretrained(BaseEncoder):
         dropout: the dropout of hidden states and attention; None keeps that of the model's configuration.
         reinitialize: whether to start from random weights of the same shapes, to measure the effect of pretraining.
         trust_remote_code: whether code that comes with the model is run.
+        width: the share of the widths of the model's configuration that this one has, see `set_width`; below 1 only
+            with `reinitialize`.
     Raises:
         UserError: there is no such model, it is no encoder, or it has another vocabulary.
+        ValueError: its configuration does not say its widths.
     Attributes:
         model: the model of transformers, without a head.
         added_tokens: how many tokens of the tokenizer were beyond the embeddings of the model, and are new.
@@ -51,9 +56,12 @@ class Pretrained(BaseEncoder):
         dropout: Share | None = None,
         reinitialize: bool = False,
         trust_remote_code: bool = False,
+        width: Width = 1.0,
     ):
         super().__init__()
-        opened = open_model(name, dropout, reinitialize, trust_remote_code)
+        if width < 1 and not reinitialize:
+            raise ValueError(f"width={width} takes random weights; set reinitialize to true")
+        opened = open_model(name, dropout, reinitialize, trust_remote_code, width)
         model = opened.model
         self.model = model.base_model if opened.has_head else model
         prefix = f"{model.base_model_prefix}." if opened.has_head else ""
@@ -64,6 +72,7 @@ class Pretrained(BaseEncoder):
             self.model.pooler = nn.Identity()
         self.added_tokens = _fit_vocabulary(model, vocabulary_size, name)
         self.max_length = max_length(self.model)
+        self.token_types = _token_types(self.model)
         self._name = name
         self.hidden_size = self._try(opened.has_head)
         head = find_head(model) if opened.has_head and not opened.missing_keys else None
@@ -86,9 +95,17 @@ class Pretrained(BaseEncoder):
         if isinstance(name, str):
             open_config(name, trust_remote_code)
 
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        set_width(open_config(settings["name"], settings.get("trust_remote_code", False)), share)
+        return {"width": share, "reinitialize": True}
+
     @property
     def embedding(self) -> nn.Embedding:
         return self.model.get_input_embeddings()
+
+    def share_embedding(self, embedding: nn.Embedding) -> None:
+        self.model.set_input_embeddings(shared(embedding, self.embedding))
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """Token embeddings (B, T, E) of input_ids (B, T), before the model adds others to them or projects them."""
@@ -102,14 +119,24 @@ class Pretrained(BaseEncoder):
         return hidden if positions is None else gather(hidden, positions)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K).
+
+        Args:
+            token_types: (B, T); None is type 0 everywhere.
+        """
         # not `embed` and `encode`: some models derive position ids from the token ids
-        hidden = self._hidden(input_ids, attention_mask, "input_ids")
+        hidden = self._hidden(input_ids, attention_mask, "input_ids", token_types)
         return hidden if positions is None else gather(hidden, positions)
 
-    def _hidden(self, inputs: Tensor, attention_mask: AttentionMask, kind: str) -> Tensor:
+    def _hidden(
+        self, inputs: Tensor, attention_mask: AttentionMask, kind: str, token_types: Tensor | None = None
+    ) -> Tensor:
         """Hidden states (B, T, H) of inputs (B, T) or (B, T, E), whose keyword in transformers is `kind`."""
         seen = padding_only(attention_mask)
         length = inputs.shape[1]
@@ -119,10 +146,12 @@ class Pretrained(BaseEncoder):
             seen = F.pad(seen, (0, lacking))
             filler = 0 if inputs.ndim == 3 else getattr(self.model.config, "pad_token_id", None) or 0
             inputs = F.pad(inputs, (0, 0) * (inputs.ndim - 2) + (0, lacking), value=filler)
+            token_types = None if token_types is None else F.pad(token_types, (0, lacking))
         if hasattr(self.model, "set_attention_type"):  # a short row turns BigBird's sparse attention off for good
             self.model.set_attention_type(self.model.config.attention_type)
         # whole numbers, as transformers documents it: not every model can calculate with bool
-        found = self.model(**{kind: inputs}, attention_mask=None if seen is None else seen.long())
+        types = {} if token_types is None else {"token_type_ids": token_types}
+        found = self.model(**{kind: inputs}, attention_mask=None if seen is None else seen.long(), **types)
         return found.last_hidden_state[:, :length]
 
     @torch.no_grad()
@@ -186,6 +215,9 @@ class Pretrained(BaseEncoder):
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         return shown_attention(self.model, input_ids)
 
+    def vocabulary_grew(self) -> None:
+        self.model.config.get_text_config().vocab_size = len(self.embedding.weight)
+
     def save_architecture(self, run_dir: Path) -> None:
         """Writes the model's configuration; see `saved_architecture`."""
         self.model.config.save_pretrained(run_dir / ARCHITECTURE)
@@ -194,7 +226,17 @@ class Pretrained(BaseEncoder):
 def saved_architecture(settings: dict[str, Any], run: Path) -> dict[str, Any]:
     """Returns the settings of the model of a run, with the architecture from its directory in place of the hub."""
     folder = run / ARCHITECTURE
-    return settings | {"name": str(folder), "reinitialize": True} if folder.is_dir() else settings
+    if not folder.is_dir():
+        return settings
+    # the configuration there has its final widths
+    return {**settings, "name": str(folder), "reinitialize": True} | ({"width": 1.0} if "width" in settings else {})
+
+
+def _token_types(model: Any) -> int:
+    """Returns how many types of tokens a model has embeddings of; 0 if it has one, which tells nothing."""
+    number = getattr(model.config, "type_vocab_size", 0) or 0
+    takes = "token_type_ids" in inspect.signature(model.forward).parameters
+    return number if takes and number > 1 else 0
 
 
 def _fit_vocabulary(model: Any, vocabulary_size: int, name: str) -> int:

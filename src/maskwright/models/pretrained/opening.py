@@ -3,9 +3,10 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import torch
+from annotated_types import Gt, Le
 from safetensors import SafetensorError
 
 from maskwright.core.errors import UserError
@@ -14,6 +15,8 @@ from maskwright.core.paths import on_disk
 from maskwright.models.pretrained.usable import check_usable
 
 CLASSIFIER = "ForSequenceClassification"  # the ending of the class names of text classifiers
+_INNER = ("intermediate_size", "hidden_dim", "ffn_dim")  # what the size inside a feed-forward network is called
+Width: TypeAlias = Annotated[float, Gt(0), Le(1)]
 _HEADS = ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel")  # endings of the class names of models with a head
 
 
@@ -53,7 +56,9 @@ def open_config(name: str, trust_remote_code: bool) -> Any:
     return config
 
 
-def open_model(name: str, dropout: float | None, reinitialize: bool, trust_remote_code: bool) -> Opened:
+def open_model(
+    name: str, dropout: float | None, reinitialize: bool, trust_remote_code: bool, width: float = 1.0
+) -> Opened:
     """Opens a model of the hub or of a folder. See `Pretrained`.
 
     Raises:
@@ -64,6 +69,8 @@ def open_model(name: str, dropout: float | None, reinitialize: bool, trust_remot
     config = open_config(name, trust_remote_code)
     if dropout is not None:
         set_dropout(config, dropout)
+    if width < 1:
+        set_width(config, width)
     kinds = config.architectures or []
     own_code = getattr(config, "auto_map", None) or {} if trust_remote_code else {}
     known = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING or "AutoModelForMaskedLM" in own_code
@@ -121,6 +128,33 @@ def set_dropout(config: Any, dropout: float) -> None:
     for name in config.sub_configs:  # such as the configuration of a text encoder
         if (inside := getattr(config, name, None)) is not None:
             set_dropout(inside, dropout)
+
+
+def set_width(config: Any, share: float) -> None:
+    """Sets the heads of a configuration, its hidden size and its intermediate size to a share of what they are.
+
+    Embeddings that have a size of their own keep it.
+
+    Args:
+        share: in (0, 1].
+    Raises:
+        ValueError: it does not say its heads and its hidden size by the names that most models have.
+    """
+    heads, hidden_size = (getattr(config, name, None) for name in ("num_attention_heads", "hidden_size"))
+    inner = next((name for name in _INNER if isinstance(getattr(config, name, None), int)), None)
+    if not isinstance(heads, int) or not isinstance(hidden_size, int) or inner is None:
+        raise ValueError(
+            f"{type(config).__name__} does not say its heads, hidden size and intermediate size by known names, so "
+            "that no narrower model of its kind can be made"
+        )
+    config.num_attention_heads = max(round(heads * share), 1)
+    size = 2 * config.num_attention_heads
+    config.hidden_size = max(int(hidden_size * share) // size, 1) * size
+    setattr(config, inner, max(int(getattr(config, inner) * share), 1))
+    if isinstance(getattr(config, "num_key_value_heads", None), int):
+        config.num_key_value_heads = config.num_attention_heads
+    if isinstance(getattr(config, "head_dim", None), int):
+        config.head_dim = config.hidden_size // config.num_attention_heads
 
 
 def _place(name: str) -> str:

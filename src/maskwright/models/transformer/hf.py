@@ -83,6 +83,7 @@ def check_hf(encoder: Transformer) -> None:
         "convolution=0": encoder.convolution is not None,
         "query_key_norm=false": attentions[0].query_key_norm,
         "value_residual=false": any(attention.first_share is not None for attention in attentions),
+        "late_masks=0": bool(encoder.late_masks),
     }
     if any(additions.values()):
         settings = " ".join(f"model.{setting}" for setting, added in additions.items() if added)

@@ -44,6 +44,10 @@ class Layer(nn.Module):
         hidden = (hidden_BTH if positions is None else gather(hidden_BTH, positions)) + mixed
         return hidden + self.feed_forward(self.feed_forward_norm(hidden)), value
 
+    def value(self, hidden_BTH: Tensor) -> Tensor:
+        """Returns the values (B, T, N, D) of a first layer, a linear map of each position by itself."""
+        return self.attention.value(self.attention_norm(hidden_BTH))
+
 
 class Attention(nn.Module):
     """Multi-head self-attention with rotary positions."""
@@ -104,10 +108,17 @@ class Attention(nn.Module):
             ).transpose(1, 2)
         return self.output_dropout(self.output(mixed_BQND.flatten(2))), value_BTND
 
+    def value(self, hidden_BTH: Tensor) -> Tensor:
+        """Values (B, T, N, D), before those of the first layer are mixed into them."""
+        size = self.query_key_value.in_features
+        return F.linear(hidden_BTH, self.query_key_value.weight[2 * size :]).unflatten(-1, (self.heads, -1))
+
     def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, T, N, D), or (B, K, N, D) at positions; keys and values (B, T, N, D)."""
-        if positions is None:
+        if positions is None or not isinstance(self.query_key_value, StackedLinear):  # an adapter is around it
             query, key, value = self.query_key_value(hidden_BTH).unflatten(-1, (3, self.heads, -1)).unbind(2)
+            if positions is not None:
+                query = gather(query.flatten(2), positions).unflatten(-1, (self.heads, -1))
             return query, key, value
         for_query, for_others = self.query_key_value.weight.tensor_split([self.query_key_value.in_features])
         query = F.linear(gather(hidden_BTH, positions), for_query).unflatten(-1, (self.heads, -1))

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.types import Count, PositiveCount, PositiveRate, Share
+from maskwright.models.attention_weights import RecordedAttention
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.convolution import Convolution
+from maskwright.models.transformer.late_masks import read_in_place, read_packed
 from maskwright.models.transformer.layers import Attention, FeedForward, Layer
 
 
@@ -35,8 +37,14 @@ class Transformer(BaseEncoder):
             ModernBERT's are not.
         value_residual: whether values are mixed with those of the first layer, in a share that each layer
             learns (Zhou et al., 2024); ModernBERT's are not.
+        late_masks: the number of layers, the last ones, that read mask tokens; see `late_masks`. None, 0, or all
+            layers: every layer reads them.
+        mask_id: the id of the mask token, which `late_masks` needs.
     Raises:
-        ValueError: `heads` does not divide `hidden_size` into heads of an even size.
+        ValueError: `heads` does not divide `hidden_size` into heads of an even size, or there are fewer layers than
+            `late_masks`.
+    Attributes:
+        late_masks: 0 where every layer reads mask tokens.
     """
 
     below_layers = ("embedding", "embedding_norm", "convolution")
@@ -58,9 +66,13 @@ class Transformer(BaseEncoder):
         convolution: Count = 0,
         query_key_norm: bool = False,
         value_residual: bool = False,
+        late_masks: Count | None = None,
+        mask_id: int = -1,
     ):
-        self.check_settings(hidden_size=hidden_size, heads=heads)
+        self.check_settings(hidden_size=hidden_size, heads=heads, layers=layers, late_masks=late_masks)
         super().__init__()
+        self.late_masks = 0 if late_masks == layers else late_masks or 0
+        self.mask_id = mask_id
         self.hidden_size = hidden_size
         self.heads, self.head_size = heads, hidden_size // heads
         self.rotary_base = rotary_base
@@ -82,12 +94,34 @@ class Transformer(BaseEncoder):
         self._initialise(initial_std)
 
     @classmethod
-    def check_settings(cls, *, hidden_size: int = 2, heads: int = 1, **_: Any) -> None:
+    def check_settings(
+        cls,
+        *,
+        hidden_size: int = 2,
+        heads: int = 1,
+        layers: int | None = None,
+        late_masks: int | None = None,
+        **_: Any,
+    ) -> None:
+        if layers is not None and (late_masks or 0) > layers:
+            raise ValueError(
+                f"late_masks={late_masks} layers are to read mask tokens, but there are only layers={layers}"
+            )
         if hidden_size % heads or hidden_size // heads % 2:
             raise ValueError(
                 f"heads={heads} do not divide hidden_size={hidden_size} into heads of an even size, which rotary "
                 "positions need"
             )
+
+    @classmethod
+    def narrowed(cls, share: float, **settings: Any) -> dict[str, Any]:
+        heads = max(round(settings["heads"] * share), 1)
+        size = 2 * heads  # of heads of the smallest even size
+        return {
+            "heads": heads,
+            "hidden_size": max(int(settings["hidden_size"] * share) // size, 1) * size,
+            "intermediate_size": max(int(settings["intermediate_size"] * share), 1),
+        }
 
     @torch.no_grad()
     def _initialise(self, std: float) -> None:
@@ -100,31 +134,72 @@ class Transformer(BaseEncoder):
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """(B, T, H) of input_ids (B, T); the mask says which neighbours the convolution mixes in."""
         hidden_BTH = self.embedding_dropout(self.embedding_norm(self.embedding(input_ids)))
-        return hidden_BTH if self.convolution is None else self.convolution(hidden_BTH, attention_mask)
+        if self.convolution is None:
+            return hidden_BTH
+        return self.convolution(hidden_BTH, attention_mask, self._late(input_ids))
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
+        embeddings = self.embed(input_ids, attention_mask)
+        return self._encode(embeddings, attention_mask, positions, self._late(input_ids))
+
+    def _late(self, input_ids: Tensor) -> Tensor | None:
+        """Which positions (B, T) the lower layers do not read; None if they read all."""
+        return input_ids == self.mask_id if self.late_masks else None
 
     def encode(
         self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
     ) -> Tensor:
-        """Hidden states (B, T, H) of embeddings (B, T, H).
+        """Hidden states (B, T, H) of embeddings (B, T, H), all of which every layer reads: with `late_masks`, of
+        rows without mask tokens.
 
         Args:
             positions: (B, K); if given, only the hidden states at these positions are returned, (B, K, H). For the
                 others, the last layer computes nothing but keys and values.
         """
-        if isinstance(attention_mask, Causal) and not attention_mask.is_plain:
-            attention_mask = attention_mask.dense(len(hidden_BTH), hidden_BTH.shape[1], hidden_BTH.device)
+        return self._encode(hidden_BTH, attention_mask, positions)
+
+    def _encode(
+        self,
+        hidden_BTH: Tensor,
+        attention_mask: AttentionMask = None,
+        positions: Tensor | None = None,
+        late: Tensor | None = None,
+        packed: bool = True,
+    ) -> Tensor:
+        """See `encode`.
+
+        Args:
+            late: (B, T) bool, the positions that only the last `late_masks` layers read; None if there are none.
+            packed: whether the lower layers compute nothing at all for these, which needs to know their number.
+        """
+        if isinstance(attention_mask, Causal) and (late is not None or not attention_mask.is_plain):
+            rows, length, _ = hidden_BTH.shape
+            attention_mask = attention_mask.dense(rows, length, hidden_BTH.device).expand(rows, -1, -1)
         if isinstance(attention_mask, Tensor):  # broadcasts to (B, N, T, T)
             attention_mask = (
                 attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask[:, None, None, :]
             )
         rotary = self._rotary(hidden_BTH.shape[1], hidden_BTH.device)
-        *lower, last = self.layers
-        first_value = None
+        layers, first_value = list(self.layers), None
+        if late is not None:
+            before, layers = layers[: -self.late_masks], layers[-self.late_masks :]
+            packed = packed and not torch.compiler.is_exporting()  # a graph has no shapes that depend on the data
+            read = read_packed if packed else read_in_place
+            hidden_BTH, first_value = read(before, hidden_BTH, rotary, attention_mask, late)
+        *lower, last = layers
         for layer in lower:
             hidden_BTH, value = layer(hidden_BTH, rotary, attention_mask, first_value)
             first_value = value if first_value is None else first_value
         hidden, _ = last(hidden_BTH, rotary, attention_mask, first_value, positions)
         return self.final_norm(hidden)
+
+    def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
+        with RecordedAttention() as recorded:
+            self._encode(self.embed(input_ids), late=self._late(input_ids), packed=False)
+        return recorded.weights
 
     def _rotary(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Cosines and sines (T, 1, D / 2) of the angles by which queries and keys are turned."""

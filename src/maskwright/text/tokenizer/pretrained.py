@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line, go_offline_without_network, missing_package
 from maskwright.core.paths import on_disk
-from maskwright.core.types import PathText
+from maskwright.core.types import Count, PathText
+from maskwright.text.tokenizer.extending import check_extensible, extend
+from maskwright.text.tokenizer.extension import Extension
 from maskwright.text.tokenizer.special import special_tokens
 from maskwright.text.tokenizer.trained import Texts
 from maskwright.text.tokenizer.wrapper import Tokenizer
@@ -36,12 +38,14 @@ class Pretrained:
     Args:
         name: that name.
         trust_remote_code: whether Python code that comes with the tokenizer is run.
+        extend: how many words of the texts are added to it, at most, see `extending.extend`.
     """
 
     is_trained: ClassVar[bool] = False
 
     name: PathText
     trust_remote_code: bool = False
+    extend: Count = 0
 
     def __post_init__(self) -> None:
         if self.name == "???":  # where conf/tokenizer/pretrained.yaml found none
@@ -58,7 +62,7 @@ class Pretrained:
 
     @property
     def passes(self) -> int:
-        return 0
+        return 1 if self.extend else 0
 
     def digest(self) -> str:
         """A digest of the files of a folder; empty for a name on the hub."""
@@ -74,10 +78,11 @@ class Pretrained:
         return not folder.is_dir() or any(any(folder.glob(pattern)) for pattern in _FILES)
 
     def make(self, texts: Texts) -> Tokenizer:
-        """Loads it; the texts are not looked at.
+        """Loads it, and adds words of the texts if it is to be extended; else they are not looked at.
 
         Raises:
-            UserError: there is none under that name, or it has no fast version, or lacks special tokens.
+            UserError: there is none under that name, or it has no fast version, or lacks special tokens; or it
+                cannot be extended.
         """
         from transformers import AutoTokenizer  # takes seconds to import
 
@@ -95,7 +100,11 @@ class Pretrained:
             raise UserError(
                 f"tokenizer.name='{self.name}' has no files of a tokenizer. Name a folder with a tokenizer.json."
             )
-        return Tokenizer(backend, special_tokens(loaded))
+        found = Tokenizer(backend, special_tokens(loaded), Extension.load(Path(self._place).expanduser()))
+        if self.extend:
+            check_extensible(found, self.name)
+            found = extend(found, texts(), self.extend)
+        return found
 
     def _refusal(self, error: Any) -> UserError:
         """Returns the error for a tokenizer that transformers does not open."""

@@ -13,6 +13,8 @@ import tokenizers
 from tokenizers import Encoding, decoders, models
 
 from maskwright.core.errors import UserError
+from maskwright.text.tokenizer.extension import Extension
+from maskwright.text.tokenizer.pairs import PairLayout, find_layout
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 LONG = 100_000  # characters; a tokenizer takes 170 times the memory of its text
@@ -37,14 +39,15 @@ class Tokenizer:
     Args:
         backend: the tokenizer. Special tokens spelled out in a text are treated as text.
         special: the spelling of `pad`, `unk`, `cls`, `sep` and `mask`; `unk` and `mask` may be missing.
+        extension: the words that were added to it; None if there are none.
     Raises:
         UserError: a special token that every row needs is missing.
     Attributes:
         unk_id: the id of the token for what the vocabulary does not hold; None if there is none.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, special: dict[str, str]):
-        self.backend, self.special = backend, special
+    def __init__(self, backend: tokenizers.Tokenizer, special: dict[str, str], extension: Extension | None = None):
+        self.backend, self.special, self.extension = backend, special, extension
         backend.encode_special_tokens = True
         backend.no_padding()
         backend.no_truncation()
@@ -88,6 +91,11 @@ class Tokenizer:
     @cached_property
     def _length(self) -> int:
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    @cached_property
+    def pair_layout(self) -> PairLayout:
+        """How a row shows two texts, as the tokenizer itself puts them together."""
+        return find_layout(self.backend, self.cls_id, self.sep_id)
 
     @property
     def ordinary_ids(self) -> list[int]:
@@ -205,12 +213,17 @@ class Tokenizer:
 
         The text is None where the token holds only a part of a character.
         """
-        bytewise = '"type":"ByteLevel"' in self.backend.to_str()
+        bytewise = self.is_bytewise
         special = set(self.special_ids)
         for token, i in self.backend.get_vocab(with_added_tokens=True).items():
             if i not in special:
-                text = _from_bytes(token) if bytewise else _from_piece(token)
+                text = _from_bytes(token) if bytewise else from_piece(token)
                 yield i, token, None if text is None else text.strip(" ")
+
+    @cached_property
+    def is_bytewise(self) -> bool:
+        """Whether each letter of a token stands for a byte (GPT-2)."""
+        return '"type":"ByteLevel"' in self.backend.to_str()
 
     @cached_property
     def is_special(self) -> np.ndarray:
@@ -229,14 +242,20 @@ class Tokenizer:
         """The text of ids, special tokens left out."""
         return self.backend.decode(list(ids), skip_special_tokens=True)
 
+    def to_str(self, pretty: bool = False) -> str:
+        """The content of its `tokenizer.json`."""
+        self.backend.encode_special_tokens = False
+        try:
+            return self.backend.to_str(pretty)
+        finally:
+            self.backend.encode_special_tokens = True
+
     def save(self, folder: Path) -> None:
         """Writes a folder that `transformers.AutoTokenizer.from_pretrained` opens."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.backend.encode_special_tokens = False
-        try:
-            self.backend.save(str(folder / "tokenizer.json"))
-        finally:
-            self.backend.encode_special_tokens = True
+        (folder / "tokenizer.json").write_text(self.to_str(pretty=True), encoding="utf-8")
+        if self.extension is not None:
+            self.extension.save(folder)
         config = {f"{role}_token": token for role, token in self.special.items()}
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False))
@@ -246,7 +265,8 @@ class Tokenizer:
         """Opens a folder that `save` wrote."""
         config = json.loads((folder / "tokenizer_config.json").read_text())
         special = {r: config[f"{r}_token"] for r in SPECIAL_TOKENS if config.get(f"{r}_token")}
-        return cls(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), special)
+        backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return cls(backend, special, Extension.load(folder))
 
 
 def _from_bytes(token: str) -> str | None:
@@ -255,7 +275,7 @@ def _from_bytes(token: str) -> str | None:
     return None if "\N{REPLACEMENT CHARACTER}" in text else text
 
 
-def _from_piece(token: str) -> str | None:
+def from_piece(token: str) -> str | None:
     """The text of a word piece, or None where it is a byte of a character that has several."""
     if (byte := _BYTE.fullmatch(token)) is not None:
         return chr(int(byte[1], 16)) if byte[1] < "80" else None
