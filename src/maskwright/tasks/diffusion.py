@@ -20,6 +20,9 @@ from maskwright.tasks.token_prediction import METRICS, at_positions, only_valid,
 
 BOUND = (Metric("bound", "min"), Metric("bits_per_byte", "min"))
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, without their whole part, fill [0, 1] evenly
+_GROUP = (
+    32  # examples whose ratios are spread so: of all examples, those that a limit leaves might lie close together
+)
 
 
 class MaskedDiffusion(MaskedLanguageModeling):
@@ -31,7 +34,7 @@ class MaskedDiffusion(MaskedLanguageModeling):
     strategies it is a weighted loss of masked tokens.
 
     Evaluation computes the bound with masks of its own, of single tokens and the mask token alone, whatever the
-    mask of training is: their ratios are uniform, spread evenly over the examples, and the same each time.
+    mask of training is: their ratios are uniform, spread evenly over neighbouring examples, and the same each time.
 
     Args:
         byte_lengths: (V,) the bytes of the text that each token stands for.
@@ -99,7 +102,8 @@ class MaskedDiffusion(MaskedLanguageModeling):
         """Returns an evaluation batch as one of the `bound_passes` sees it, with its ratios (B,)."""
         assert self.masker is not None
         ids, words, examples = batch["input_ids"], batch["words"], batch["examples"]
-        place = (examples.double() * _GOLDEN + 0.5) % 1.0
+        groups = Draws(0, torch.full_like(examples, number), examples // _GROUP)
+        place = (groups.row("ratio")[:, 0] + (examples % _GROUP).double() * _GOLDEN) % 1.0
         ratio = self.ratio_of_bound.at((number + place) / self.bound_passes)
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         draws = Draws(0, torch.full_like(examples, number), examples)  # the same whatever the seed of the run

@@ -28,7 +28,7 @@ CAUSAL_LOSS = Metric("causal_loss", "min")
 
 
 class _Part(NamedTuple):
-    """One of both objectives in a batch: mean loss, which targets are right, their number, and that of its rows."""
+    """One of the two objectives in a batch: mean loss, which targets are right, and how many targets and rows."""
 
     loss: Tensor
     right: Tensor
