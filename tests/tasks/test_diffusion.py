@@ -158,9 +158,8 @@ def test_ratios_are_uniform_whichever_examples_a_limit_leaves(step):
     batch = rows(1000, length=4)
     _, ratio = make().noised(batch | {"examples": step * torch.arange(1000)}, 0)
     shares = torch.histc(ratio, 4, 0, 1) / 1000
-    assert shares.tolist() == pytest.approx(
-        [0.25] * 4, abs=0.08
-    )  # four standard errors, of pairs that lie together
+    # four standard errors, of pairs that lie together
+    assert shares.tolist() == pytest.approx([0.25] * 4, abs=0.08)
 
 
 def test_totals_of_a_step_weigh_its_micro_batches():

@@ -20,9 +20,8 @@ from maskwright.tasks.token_prediction import METRICS, at_positions, only_valid,
 
 BOUND = (Metric("bound", "min"), Metric("bits_per_byte", "min"))
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, without their whole part, fill [0, 1] evenly
-_GROUP = (
-    32  # examples whose ratios are spread so: of all examples, those that a limit leaves might lie close together
-)
+# examples whose ratios are spread so: of all examples, those that a limit leaves might lie close together
+_GROUP = 32
 
 
 class MaskedDiffusion(MaskedLanguageModeling):
