@@ -12,6 +12,7 @@ get it when the command is repeated.
 
 import itertools
 import json
+import math
 import shlex
 import shutil
 from pathlib import Path
@@ -37,9 +38,21 @@ from studies import (
 from maskwright.cli import Invocation, command
 from maskwright.core.errors import UserError
 
+PROSE = ("pretraining", "finetuning.", "arms.")
 
-@command("study_masking", prose=("pretraining", "finetuning.", "arms."))
+
+@command("study_masking", prose=PROSE)
 def main(cfg: DictConfig, _: Invocation) -> None:
+    part_of_study(cfg)
+
+
+def part_of_study(cfg: DictConfig) -> None:
+    """Runs one part of a study of pretraining, and writes the report of all that have finished.
+
+    Raises:
+        UserError: settings are refused, or differ from those of the finished parts.
+        RuntimeError: a run has failed.
+    """
     study: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     folder, seed = Path(study["folder"]).expanduser().resolve(), f"seed={study['seed']}"
     part = folder / f"{study['arm']}-{study['seed']}"
@@ -66,7 +79,7 @@ def main(cfg: DictConfig, _: Invocation) -> None:
 
     def figures() -> Study:
         loss = Metric("MLM loss at 0.15", percent=False, margin=study["loss_margin"])
-        found, outcomes = {loss: collect(folder, "pretraining", "test/loss")}, {}
+        found, outcomes = {loss: token_losses(folder)}, {}
         for mask, ratio in itertools.product(masks, ratios):
             title = f"loss under {mask} {ratio:g}"
             found[Metric(title, percent=False, main=False)] = of_matrix(folder, f"{mask} {ratio:g}/loss")
@@ -96,6 +109,12 @@ def evaluate_under(part: Path, settings: list[str]) -> None:
     job = call(folder, "evaluate.py", [f"run={part / 'pretraining'}", f"output={folder}", *settings])
     if job.status:
         raise RuntimeError(f"{folder} failed with status {job.status}: {job.error()}")
+
+
+def token_losses(folder: Path) -> Values:
+    """Returns the test loss of masked tokens, by arm and seed, where the encoder has learned to predict them."""
+    perplexity = collect(folder, "pretraining", "test/perplexity")
+    return {arm: {seed: math.log(value) for seed, value in seeds.items()} for arm, seeds in perplexity.items()}
 
 
 def matrix(part: Path) -> dict[str, float]:

@@ -141,10 +141,14 @@ def _write(path: Path, text: str) -> None:
 
 
 def collect(folder: Path, name: str, key: str | None = None) -> Values:
-    """Returns a test metric, by default the objective, of the finished runs of this name, by arm and seed."""
+    """Returns a test metric, by default the objective, of the finished runs of this name, by arm and seed.
+
+    Runs without this metric are left out.
+    """
     found: Values = {}
     for arm, seeds in parts(folder).items():
         for seed, part in seeds.items():
-            if (metrics := finished(part / name)) is not None:
-                found.setdefault(arm, {})[seed] = metrics[key or objective(part / name)]
+            metrics = finished(part / name)
+            if metrics is not None and (wanted := key or objective(part / name)) in metrics:
+                found.setdefault(arm, {})[seed] = metrics[wanted]
     return found

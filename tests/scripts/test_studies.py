@@ -317,3 +317,25 @@ def test_masks_in_answering_questions_are_compared(squad, cache, tmp_path):
     assert above == pytest.approx(values["F1"]["none"][1] - fixed)
     assert "| `question_30` | 1 |" in (folder / "study.md").read_text()
     assert ": running; " not in call("question_answering.py", *arguments)
+
+
+def test_objectives_are_compared_where_they_predict_masked_tokens(corpus, films, cache, tmp_path):
+    folder = tmp_path / "study"
+    call(
+        "objectives.py",
+        "arm=mlm,rtd,causal_first",
+        "seed=1",
+        "minutes=null",
+        "steps=3",
+        f"folder={folder}",
+        f"pretraining=data=text data.source={corpus} data.cache_dir={cache} {SMALL}",
+        "finetuning.conll=null",
+        f"finetuning.imdb=task=classification data=imdb data.source={films} data.published=null "
+        f"data.cache_dir={cache} hardware=cpu preparation.workers=1 trainer.max_epochs=null "
+        f"trainer.max_steps=2 data.block_size=32 logger=csv {' '.join(BARE)}",
+    )
+    values = json.loads((folder / "study.json").read_text())["values"]
+    assert values["imdb accuracy"].keys() == {"mlm", "rtd", "causal_first"}
+    assert values["MLM loss at 0.15"].keys() == {"mlm", "causal_first"}  # that of a generator is not of the encoder
+    summary = json.loads((folder / "mlm-1" / "pretraining" / "summary.json").read_text())
+    assert values["MLM loss at 0.15"]["mlm"]["1"] == pytest.approx(summary["metrics"]["test/loss"])
