@@ -56,7 +56,11 @@ class Encoder(Protocol):
         """The token embedding, with weight (V, H), which a head for masked tokens shares."""
 
     def share_embedding(self, embedding: nn.Embedding) -> None:
-        """Replaces the token embedding by that of another encoder, mapped linearly where its size is another."""
+        """Replaces the token embedding by that of another encoder, mapped linearly where its size is another.
+
+        Raises:
+            ValueError: it has none that can be replaced.
+        """
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """Embeddings (B, T, H) of input_ids (B, T), as the first layer takes them."""

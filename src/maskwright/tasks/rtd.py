@@ -112,9 +112,8 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         self.discriminator_weight = discriminator_weight
         self.generator = smaller_encoder(generator_share)
         self.generator.share_embedding(self.encoder.embedding)
-        own_head = MaskedLMHead(self.encoder.embedding, hidden_size=self.generator.hidden_size, **head_settings)
         self.original_head = head if all_tokens else None
-        self.head = own_head
+        self.head = MaskedLMHead(self.encoder.embedding, hidden_size=self.generator.hidden_size, **head_settings)
         self.detection_head = DetectionHead(self.encoder.hidden_size)
         self.detection_means, self.detection = Means(("loss",)), Detection()
         self._replaced = 0.0  # the share of tokens in the last evaluation
@@ -202,8 +201,8 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         """
         if self.original_head is not None or self.evaluation_masker is None:
             return None
-        sample = data.sample(64)
-        masked = float(self.evaluation_masker.select(sample).valid.sum() / _counted(sample).sum())
+        rows = data.sample(64)
+        masked = float(self.evaluation_masker.select(rows).valid.sum() / _counted(rows).sum())
         return Baseline(_entropy(masked), "entropy of the masked share, nats (guessing by frequency)")
 
     def print_metrics(self, split: str, metrics: Mapping[str, float], data: Corpus) -> None:

@@ -105,6 +105,8 @@ class Pretrained(BaseEncoder):
         return self.model.get_input_embeddings()
 
     def share_embedding(self, embedding: nn.Embedding) -> None:
+        if not isinstance(self.embedding, nn.Embedding):  # I-BERT's returns a scale too
+            raise ValueError(f"{type(self.model).__name__} has no plain token embedding that could be shared")
         self.model.set_input_embeddings(shared(embedding, self.embedding))
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
