@@ -72,6 +72,7 @@ def labelled(films, names, reviews) -> dict[str, list[str]]:
         "data=imdb": [f"data.source={films}", "data.published=null"],
         "data=conll": [f"data.source={names}", "data.published=null"],
         "data=csv": [f"data.source={reviews}"],
+        "data=mixture": [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],
     }
 
 
