@@ -94,6 +94,22 @@ def test_two_devices_count_as_one_does(run, model):
         torch.testing.assert_close(two.task.head.state_dict()[name], value, rtol=1e-3, atol=1e-3)
 
 
+def test_two_devices_mix_sources_as_one_does(run, films, corpus):
+    given = ["data=mixture", f"data.sources.imdb.source={films}", f"data.sources.wikipedia.source={corpus}"]
+    given += ["data.sources.wikipedia.splits={train: train, validation: 0.2, test: 0.2}"]
+    given += ["data.sources.imdb.weight=1", "data.sources.wikipedia.weight=2", f"data.replay.source={corpus}"]
+    one, two = run(*given), run(*given, TWO)
+    assert_alike(one, two)
+    for name in ("loss", "imdb/loss", "wikipedia/loss", "replay/loss"):
+        assert two.metrics[f"test/{name}"] == pytest.approx(one.metrics[f"test/{name}"], rel=1e-4)
+
+
+@pytest.mark.parametrize("more", [["task.finetuning.new_tokens_first=0.5"], ["model.lora.rank=2"]])
+def test_two_devices_adapt_as_one_does(run, hub_model, more):
+    given = ["experiment=adapt", f"init_from={hub_model}", "tokenizer.extend=5", "trainer.max_epochs=null", *more]
+    assert_alike(run(*given, "model.dropout=0"), run(*given, "model.dropout=0", TWO))
+
+
 def test_micro_batches_of_two_devices(run):
     one = run("mask=span")
     assert_alike(one, run("mask=span", TWO, "hardware.accumulate_grad_batches=2"))

@@ -1,5 +1,8 @@
 """What training adds to a model after its weights are loaded: rows for new tokens, and adapters."""
 
+import torch
+
+from maskwright.core import hashing
 from maskwright.core.errors import UserError
 from maskwright.models.lora import Lora, add_adapters
 from maskwright.models.new_tokens import add_tokens
@@ -36,8 +39,12 @@ def adapt(task: Task, settings: TrainSettings, tokenizer: Tokenizer) -> list[str
         )
     if (lora := lora_of(settings.model)) is not None:
         chosen: Lora = build(lora, "model.lora")
-        add_adapters(task.encoder, chosen)
-        task.finetuning.apply(task.encoder, 1.0)
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # whatever was drawn before, and without changing what is drawn next
+            torch.manual_seed(hashing.start(settings.seed, 0x6C6F7261))  # "lora"
+            add_adapters(task.encoder, chosen)
+        task.set_learning(1.0)  # before devices agree on which gradients they share
         learning = sum(own.numel() for own in task.encoder.parameters() if own.requires_grad)
         said.append(f"adapters of rank {chosen.rank}: {learning:,} weights of the encoder learn")
     return said
