@@ -79,7 +79,7 @@ def labelled(films, names, reviews, squad, hub_model) -> dict[str, list[str]]:
         "data=conll": [f"data.source={names}", "data.published=null"],
         "data=csv": [f"data.source={reviews}"],
         "data=squad": questions,
-        "experiment=squad_minilm": [*questions, f"init_from={hub_model}"],
+        "experiment=squad_minilm": ["data=squad", *questions, f"init_from={hub_model}"],
     }
 
 
@@ -343,7 +343,7 @@ def test_documented_keys_exist():
         ["data=mixture"],
     ):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
-    for task in ("classification", "tagging", "regression", "multitask", "multitask_tagging"):
+    for task in ("classification", "tagging", "regression", "question_answering", "multitask", "multitask_tagging"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # keys of options that are not the default

@@ -154,7 +154,7 @@ def _answers(value: Any, holds: str) -> tuple[tuple[str, ...] | None, tuple[int 
             raise refused
     if not isinstance(value, list):
         raise refused
-    own = [{"text": answer} if isinstance(answer, str) else answer for answer in value]
+    own: list[Any] = [{"text": answer} if isinstance(answer, str) else answer for answer in value]
     if not all(isinstance(answer, Mapping) and isinstance(answer.get("text"), str) for answer in own):
         raise refused
     begins = tuple(answer.get("answer_start") for answer in own)
