@@ -88,7 +88,7 @@ def labelled(films, names, reviews, squad, translations, hub_model, tmp_path_fac
         "data=csv": [f"data.source={reviews}"],
         "data=glue": [f"data.source={glue}"],
         "data=squad": questions,
-        "experiment=squad_minilm": [*questions, f"init_from={hub_model}"],
+        "experiment=squad_minilm": ["data=squad", *questions, f"init_from={hub_model}"],
         "data=multi30k": (pairs := [f"data.source={translations}", "data.published=null"]),
         "experiment=multi30k": pairs,
         "data=mixture": [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],

@@ -201,7 +201,8 @@ def test_an_encoder_starts_from_a_pretrained_one_and_gives_it_back(ask, run, tmp
 def test_an_export_computes_the_same(ask, hub_model, tmp_path):
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-    result = ask(f"init_from={hub_model}", "optimizer.lr=1e-2", "trainer.max_steps=8", "data.block_size=64")
+    rows_of_all = ("data.block_size=64", "data.longest_question=24")  # in one window, nothing cut
+    result = ask(f"init_from={hub_model}", "optimizer.lr=1e-2", "trainer.max_steps=8", *rows_of_all)
     folder = export(compose_command("export", f"run={result.run_dir}", f"output={tmp_path / 'hf'}"))
     model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
     assert type(model).__name__ == "BertForQuestionAnswering"

@@ -125,7 +125,8 @@ class QuestionData(RowData):
                 remarks.append(f"{lost:,} {split} answers that are not in their contexts are {kept}")
             if own.moved:
                 remarks.append(f"{own.moved:,} {split} answers were found elsewhere than the data says")
-        long = sum(int((rows.shown_of_question == self.longest_question).sum()) for rows in self.rows.values())  # type: ignore[attr-defined,misc]
+        rows: Any = self.rows
+        long = sum(int((own.shown_of_question == self.longest_question).sum()) for own in rows.values())
         if long:
             remarks.append(
                 f"{long:,} questions have data.longest_question={self.longest_question} tokens or more, and are "
