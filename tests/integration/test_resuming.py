@@ -233,3 +233,10 @@ def test_a_full_device_at_the_end_is_no_success(run, tmp_path, full):
         run(*SIX, run_dir=tmp_path)
     full()
     assert run(*SIX, "ckpt_path=auto", run_dir=tmp_path).trainer.global_step == 6
+
+
+@pytest.mark.parametrize("task", ["span_boundary", "rtd"])
+def test_options_that_leave_keys_of_their_class_out_are_resumed(run, tmp_path, task):
+    settings = (f"task={task}", "trainer.val_check_interval=2", "schedule=constant")
+    run(*settings, "trainer.max_steps=2", run_dir=tmp_path)
+    assert run(*settings, "trainer.max_steps=4", "ckpt_path=auto", run_dir=tmp_path).trainer.global_step == 4

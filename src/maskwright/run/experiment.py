@@ -12,7 +12,7 @@ from maskwright.core.renamed import with_new_names
 from maskwright.corpora.listing import at
 from maskwright.run.assemble import task_spec
 from maskwright.run.directory import CONFIG
-from maskwright.run.saved import SavedRun
+from maskwright.run.saved import SavedRun, with_younger
 from maskwright.settings.base import get
 from maskwright.settings.build import find_target
 from maskwright.settings.commands import TrainSettings
@@ -39,6 +39,7 @@ def check_unchanged(saved: SavedRun | None, settings: TrainSettings) -> list[str
     for name in settings.resume.allow:
         if get(now, name) is None and name not in dotted_keys(now):
             raise UserError(f"resume.allow: there is no key '{name}'.{nearest(name, dotted_keys(now))}")
+    now = with_younger(now)  # an option need not have all keys that its class takes
     if saved is not None:
         before, start, of = saved.config, saved.started_in, f"ckpt_path: {saved.checkpoint}"
         _check_kind(saved, now)
@@ -46,6 +47,7 @@ def check_unchanged(saved: SavedRun | None, settings: TrainSettings) -> list[str
         path = Path(settings.run_dir) / CONFIG
         try:
             before = with_new_names(yaml.safe_load(path.read_text()) or {})
+            before = with_younger(before) if before else {}
         except FileNotFoundError:
             before = {}
         start, of = None, f"run_dir={settings.run_dir}"

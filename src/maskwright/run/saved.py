@@ -155,13 +155,7 @@ class SavedRun:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The plain config of the run, with the current names of its keys."""
-        config = with_new_names(self.saved["hyper_parameters"]["config"])
-        for group, younger in _YOUNGER.items():
-            known = {key: value for key, value in younger.items() if takes(config[group], group, key)}
-            config[group] = known | config[group]
-        if finetuning := config["task"].get("finetuning"):
-            config["task"] = config["task"] | {"finetuning": {"new_tokens_first": 0.0} | finetuning}
-        return config
+        return with_younger(with_new_names(self.saved["hyper_parameters"]["config"]))
 
     @property
     def data(self) -> dict[str, Any]:
@@ -352,6 +346,17 @@ class SavedRun:
             return task.token_encoder, task.head
         encoder = self._opened(reinitialize=True)
         return encoder, self._own_head(encoder, reinitialize=True)
+
+
+def with_younger(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a plain config with the settings that older checkpoints, or options without these keys, lack."""
+    config = dict(config)
+    for group, younger in _YOUNGER.items():
+        known = {key: value for key, value in younger.items() if takes(config[group], group, key)}
+        config[group] = known | config[group]
+    if finetuning := config["task"].get("finetuning"):
+        config["task"] = config["task"] | {"finetuning": {"new_tokens_first": 0.0} | finetuning}
+    return config
 
 
 def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
