@@ -78,7 +78,7 @@ def labelled(films, names, reviews, translations, tmp_path_factory) -> dict[str,
         "data=csv": [f"data.source={reviews}"],
         "data=glue": [f"data.source={glue}"],
         "data=multi30k": (pairs := [f"data.source={translations}", "data.published=null"]),
-        "experiment=multi30k": pairs,
+        "experiment=multi30k": ["data=multi30k", *pairs],
     }
 
 
@@ -256,7 +256,8 @@ def translating_run(tmp_path_factory, labelled):
     folder = tmp_path_factory.mktemp("translating") / "run"
 
     def trained(run):
-        own = ["task=translation", "data=multi30k", *labelled["data=multi30k"], "trainer.max_steps=1"]
+        own = ["task=translation", "data=multi30k", *labelled["data=multi30k"], "data.block_size=128"]
+        own += ["trainer.max_steps=1", "trainer.val_check_interval=1"]
         return folder if folder.exists() else run(*own, run_dir=folder).run_dir
 
     return trained
@@ -360,7 +361,8 @@ def test_documented_keys_exist():
         ["data=mixture"],
     ):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
-    for task in ("classification", "multilabel", "tagging", "regression", "multitask", "multitask_tagging"):
+    labelled = ("classification", "multilabel", "tagging", "regression", "multitask", "multitask_tagging")
+    for task in (*labelled, "translation"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # keys of options that are not the default
