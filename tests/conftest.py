@@ -68,6 +68,7 @@ WITHOUT = {
     "model=ngram": (*_TRANSFORMERS, "model.layers", "model.hidden_size"),
     "model=pretrained": (*_TRANSFORMERS, "model.layers", "model.hidden_size", "tokenizer.vocabulary_size"),
     "task=classification": _PACKED,
+    "task=multilabel": _PACKED,
     "task=multitask": _PACKED,
     "task=multitask_regression": _PACKED,
     "task=multitask_tagging": _PACKED,

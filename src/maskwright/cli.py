@@ -18,7 +18,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from maskwright.core.changes import dotted_keys
 from maskwright.core.errors import Interrupted, JobsFailed, Pruned, UserError, nearest
@@ -248,6 +248,10 @@ def _explained() -> Iterator[None]:
         yield
     except (UserError, MissingMandatoryValue) as error:
         _fail(_explanation(error))
+    except InterpolationResolutionError as error:
+        if not isinstance(error.__cause__, UserError):
+            raise
+        _fail(str(error.__cause__))
     except Pruned as end:
         print(end, flush=True)
         sys.exit(PRUNED)

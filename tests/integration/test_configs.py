@@ -1,6 +1,7 @@
 """Every option of every group composes, fits its target, and trains."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hydra_plugins.optuna_search import _distribution
 from maskwright.cli import known
 from maskwright.settings.options import groups, listing
 from tests.conftest import ROOT
+from tests.integration.test_glue import write_glue
 from tests.texts import make_text
 
 CONF = ROOT / "conf"
@@ -23,6 +25,14 @@ OPTIONS = sorted(
     if path.parent != CONF and not path.stem.startswith("_") and "hydra" not in path.parts
 )
 KEY = re.compile(r"^(\s*)([\w@/]+):\s*(.*)$")
+
+
+def with_labels(folder: Path) -> Path:
+    """A file of texts with two columns that each say whether a text has a label."""
+    path = folder / "labels.jsonl"
+    rows = [{"text": make_text(seed, 1), "short": seed % 2, "odd": int(seed % 3 == 0)} for seed in range(60)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 @pytest.fixture
@@ -47,9 +57,11 @@ def needs(corpus, reviews, films, names, squad, hub_model, tmp_path, run) -> dic
         ("data", "csv"): [f"data.source={reviews}"],
         ("data", "mixture"): [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],
         ("data", "imdb"): from_films,
+        ("data", "glue"): [f"data.source={write_glue(tmp_path / 'glue', 'rte')}", "data.config=rte"],
         ("data", "conll"): [f"data.source={names}", "data.published=null", "data.block_size=16"],
         ("data/batches", "examples"): [*from_csv, "task=classification"],
         ("task", "classification"): from_csv,
+        ("task", "multilabel"): [f"data.source={with_labels(tmp_path)}", "data=csv", "data.label=[short,odd]"],
         ("task", "regression"): [*from_csv, "data.label=stars"],
         ("task", "multitask"): from_csv,
         ("task", "multitask_regression"): [*from_csv, "data.label=stars"],

@@ -28,6 +28,8 @@ from maskwright.run.serve import engine_of
 from maskwright.run.several import expanded
 from maskwright.settings.commands import ServeSettings
 from tests.conftest import ROOT, compose_command
+from tests.integration.test_configs import with_labels
+from tests.integration.test_glue import write_glue
 from tests.programs import call
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,8 +67,11 @@ INSTEAD = {
 
 
 @pytest.fixture(scope="module")
-def labelled(films, names, reviews, squad, hub_model) -> dict[str, list[str]]:
+def labelled(films, names, reviews, squad, hub_model, tmp_path_factory) -> dict[str, list[str]]:
     """Local data in place of data sets on the hub."""
+    glue = tmp_path_factory.mktemp("data") / "glue"
+    for config in ("cola", "rte", "stsb"):
+        write_glue(glue, config)
     questions = [
         f"data.source={squad}",
         "data.published=null",
@@ -78,6 +83,7 @@ def labelled(films, names, reviews, squad, hub_model) -> dict[str, list[str]]:
         "data=imdb": [f"data.source={films}", "data.published=null"],
         "data=conll": [f"data.source={names}", "data.published=null"],
         "data=csv": [f"data.source={reviews}"],
+        "data=glue": [f"data.source={glue}"],
         "data=squad": questions,
         "experiment=squad_minilm": ["data=squad", *questions, f"init_from={hub_model}"],
     }
@@ -101,13 +107,16 @@ def test_documented_training_commands_run(run, labelled, hub_model, tmp_path, co
     if "trainer.max_steps=-1" in overrides:
         overrides = [o for o in overrides if o != "trainer.max_steps=-1"]
         overrides.append("++trainer.max_steps=-1")
-    replaced = [INSTEAD.get(o.split("=")[0], o) for o in overrides]
+    kept = ["data.config"] if "data=glue" in overrides else []
+    replaced = [o if o.split("=")[0] in kept else INSTEAD.get(o.split("=")[0], o) for o in overrides]
     run_dir = tmp_path / "logs" / "mlm" / "2026-01-01" / "11-00-00"
     if "ckpt_path=last" in overrides:
         run("trainer.max_steps=1", run_dir=run_dir.with_name("10-00-00"))
     replaced += next((own for choice, own in labelled.items() if choice in overrides), [])
     if "data=csv" in overrides and "data.splits.test=test" in overrides:
         replaced[-1] = f"data.source={with_splits(labelled, tmp_path / 'reviews')}"
+    if "task=multilabel" in overrides:
+        replaced += [f"data.source={with_labels(tmp_path)}", "data.label=[short,odd]"]
     result = run("trainer.max_steps=2", *[o for o in replaced if o is not None], run_dir=run_dir)
     assert result.metrics["test/loss"] > 0
 
@@ -343,7 +352,8 @@ def test_documented_keys_exist():
         ["data=mixture"],
     ):
         keys += known(str(ROOT / "conf"), "train", choices)[1]
-    for task in ("classification", "tagging", "regression", "question_answering", "multitask", "multitask_tagging"):
+    tasks = ["classification", "multilabel", "tagging", "regression", "question_answering"]
+    for task in (*tasks, "multitask", "multitask_tagging"):
         keys += known(str(ROOT / "conf"), "train", [f"task={task}"])[1]
     keys += known(str(ROOT / "conf"), "mask", [])[1]
     for path in (ROOT / "conf" / "mask").glob("*/*.yaml"):  # keys of options that are not the default

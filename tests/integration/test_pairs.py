@@ -76,7 +76,7 @@ def test_all_formats_hold_the_same_pairs(run, pairs, ending):
 def test_a_hub_model_learns_from_pairs_and_resumes(run, pairs, hub_model, tmp_path, task):
     model = ("model=pretrained", f"model.name={hub_model}")
     overrides = (*of_pairs(pairs, task=task), *model, "mask=token", "trainer.max_steps=4")
-    overrides = (*overrides, "trainer.val_check_interval=2", "schedule=constant")
+    overrides = (*overrides, "trainer.val_check_interval=2", "schedule=constant", "schedule.warmup=0")
     whole = run(*overrides, run_dir=tmp_path / "whole")
     run(*overrides, "trainer.max_steps=2", run_dir=tmp_path / "part")
     resumed = run(*overrides, f"ckpt_path={tmp_path / 'part'}", run_dir=tmp_path / "rest")
@@ -86,6 +86,13 @@ def test_a_hub_model_learns_from_pairs_and_resumes(run, pairs, hub_model, tmp_pa
     assert found["test/loss"] == pytest.approx(whole.metrics["test/loss"], abs=1e-5)
     rows = [json.loads(line) for line in (tmp_path / "whole" / "predictions.jsonl").open()]
     assert {"text", "text_pair", "label", "predicted"} <= rows[0].keys()
+
+
+def test_micro_batches_have_the_loss_of_the_whole_step(run, pairs):
+    settings = (*of_pairs(pairs), "trainer.max_steps=2", "task.dropout=0", "mask=token")
+    whole = run(*settings)
+    cut = run(*settings, "hardware.accumulate_grad_batches=3")
+    assert cut.metrics["test/loss"] == pytest.approx(whole.metrics["test/loss"], rel=1e-4)
 
 
 def test_masks_hide_words_of_both_texts_and_no_special_token(run, pairs):
@@ -135,6 +142,14 @@ def test_predictions_are_those_of_the_report_and_of_the_exported_pipeline(bert_r
         shares = {own["label"]: own["score"] for own in scores}
         assert shares == pytest.approx(row["probabilities"], abs=1e-4)
     assert "text_pair" in (folder / "README.md").read_text()
+
+
+def test_a_run_is_evaluated_on_other_pairs(bert_run, pairs, tmp_path):
+    asked = ("data=csv", f"data.source={pairs}/pairs.jsonl", "data.column=[one,two]", f"output={tmp_path / 'out'}")
+    found = evaluate(compose_command("evaluate", f"run={bert_run.run_dir}", *asked))
+    rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").open()]
+    assert len(rows) == 120
+    assert found["test/accuracy"] == sum(row["label"] == row["predicted"] for row in rows) / 120
 
 
 def test_pairs_with_an_empty_text_are_counted_and_have_no_prediction(bert_run, run, pairs, tmp_path, capsys):
@@ -193,6 +208,8 @@ def test_what_reads_single_texts_refuses_a_run_of_pairs(bert_run, reviews, tmp_p
         predict(compose_command("predict", f"run={directory}", "text=one"))
     with pytest.raises(UserError, match="data.column names the columns of single texts"):
         predictions(directory, tmp_path / "x.jsonl", "data=csv", f"data.source={reviews}")
+    with pytest.raises(UserError, match="learned from pairs of texts"):
+        evaluate(compose_command("evaluate", f"run={directory}", "data=csv", f"data.source={reviews}"))
     with pytest.raises(UserError, match="explanations are made of single texts alone"):
         run_explain(compose_command("explain", f"run={directory}", "text=one"))
     with pytest.raises(UserError, match="format=onnx is written for single texts alone"):

@@ -225,7 +225,7 @@ def label_of(value: object, names: list[str] | None, where: str, spelling: Spell
 def labels_of(
     values: Sequence[object], columns: Sequence[str | int], where: str, spelling: Spelling = ANY
 ) -> tuple[str, ...] | None:
-    """Returns the labels of a text whose columns say of each whether the text has it; None if all are missing or -1.
+    """Returns the labels of a text whose columns say of each whether it has it; None if all are missing or -1.
 
     Args:
         values: 1 or true where it has the label, 0 or false where it has not.

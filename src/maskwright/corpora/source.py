@@ -119,16 +119,30 @@ class Source:
                 raise UserError(f"data.{key}={listed(given)} names a column twice. {wanted}.")
         if self.paired and (self.tags is not None or self.document not in ("row", files.EACH)):
             key = f"data.document={self.document}" if self.tags is None else f"data.tags={self.tags}"
-            raise UserError(f"{key} does not go with pairs of texts ({self._pair}), each of which is a row.")
-        if isinstance(self.label, tuple) and self.labels is not None:
+            raise UserError(f"{key} does not go with pairs of texts ({self._pair}).")
+        if (named := self.columns_of_labels) is not None and {*(self.labels or named)} != {*named}:
             raise UserError(
-                "data.label names several columns, which are the labels; leave data.labels at null. data.label_names "
-                "gives them other names."
+                f"data.labels={listed(self.labels or ())}, but the labels are the columns "
+                f"data.label={listed(named)}. Leave data.labels at null, or name the same in another order; "
+                "data.label_names renames them."
             )
+
+    @property
+    def columns_of_labels(self) -> tuple[str, ...] | None:
+        """The labels that several columns stand for, in their order; None where labels are in one column."""
+        if not isinstance(self.label, tuple):
+            return None
+        return tuple((self.label_names or {}).get(str(column), str(column)) for column in self.label)
 
     @property
     def _pair(self) -> str:
         return f"data.column={listed(self.column)}" if isinstance(self.column, tuple) else ""
+
+    @property
+    def _words(self) -> str | int:
+        """The column of words, of which there is one."""
+        assert not isinstance(self.column, tuple)
+        return self.column
 
     @property
     def paired(self) -> bool:
@@ -172,7 +186,7 @@ class Source:
         """
         kind, paths = self.find() if self.tags is not None else ("", [])
         if kind == "columns":
-            columns.check_alike(paths, self.column, self.tags, self.encoding)
+            columns.check_alike(paths, self._words, self.tags, self.encoding)
         if self.tags is None or self.scheme is not None:
             return self
         raw = replace(self, scheme="plain", labels=None)
@@ -204,13 +218,13 @@ class Source:
             return
         if self.paired and (here.place is not None or here.kind in ("dump", "columns")):
             raise UserError(
-                f"{self._pair}: pairs of texts are read from columns of .csv, .tsv, .jsonl, .json or .parquet, or of "
-                f"data sets of the hub, but data.source='{self}' is none of these."
+                f"{self._pair}: pairs of texts are read from columns of .csv, .tsv, .jsonl, .json or .parquet, or "
+                f"of data sets of the hub, but data.source='{self}' is none of these."
             )
         if isinstance(self.label, tuple) and here.place is not None:
             raise UserError(
-                f"data.label={listed(self.label)} names columns, but data.source='{self}' is a folder whose folders are "
-                "named by labels; a text in it has one. Set data.label=label."
+                f"data.label={listed(self.label)} names columns, but data.source='{self}' is a folder whose "
+                "folders are named by labels; a text in it has one. Set data.label=label."
             )
         if here.place is not None:
             spelling = Spelling() if self.label is None else self._spelling
@@ -238,7 +252,7 @@ class Source:
         if here.kind == "dump":
             yield from wikimedia.read(path)
         elif here.kind == "columns":
-            yield from columns.read(path, self._spelling, self.column, self.tags, self.encoding)
+            yield from columns.read(path, self._spelling, self._words, self.tags, self.encoding)
         elif self.label == file_labels.LABEL and path.suffix.lower() not in (".csv", ".jsonl", ".parquet"):
             rows = file_labels.read(path, here.files[path], form)
             yield from texts_of(rows, named, {}, self._spelling)

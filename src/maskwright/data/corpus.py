@@ -194,7 +194,7 @@ class Corpus(LightningDataModule):
         return open_table(self.documents_folder, split).column("text").to_pylist()
 
     def examples(self, split: str) -> list[dict[str, str]]:
-        """Returns the cleaned texts of a split as reports show them: `text`, and of a pair `text_pair`, the second."""
+        """Returns the cleaned texts of a split as rows of reports: a `text`, and the `text_pair` of a pair."""
         texts = self.texts(split)
         if not self.recipe.paired:
             return [{"text": text} for text in texts]

@@ -49,8 +49,8 @@ class LabelSpec:
     def baseline(self) -> float:
         """The loss of guessing by the statistics alone.
 
-        In nats, the entropy of the counts, and of `labels` the mean entropy of whether a text has each. Of values 1,
-        the mean squared error in units of their variance.
+        In nats, the entropy of the counts, or the mean entropy of whether a text has each of several `labels`; of
+        values 1, the mean squared error in units of their variance.
 
         Raises:
             ValueError: the counts are unknown.

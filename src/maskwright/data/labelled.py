@@ -8,6 +8,7 @@ import pyarrow as pa
 from maskwright.annotations.first_tokens import FirstTokens
 from maskwright.core.errors import UserError
 from maskwright.corpora.documents import open_table
+from maskwright.corpora.rows import listed
 from maskwright.corpora.splits import SPLITS
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.data.pair_rows import PairRows, cut_pairs
@@ -70,6 +71,11 @@ class LabelledData(RowData):
             )
         self.given_labels = sources[0].labels
         check_labels(self.given_labels, least=2 if target == "class" else 1)
+        if target != "labels" and (columns := sources[0].columns_of_labels) is not None:
+            raise UserError(
+                f"data.label={listed(columns)} names several columns, but this task learns one label for each "
+                "text. Choose task=multilabel, or name one column."
+            )
         if self.recipe.paired and truncate == "windows":
             raise UserError(
                 "data.truncate=windows does not go with pairs of texts, whose rows are not averaged. Set "
@@ -102,7 +108,8 @@ class LabelledData(RowData):
                     names, targets = read_tags(tables, self.given_labels, entities)
                     self.unlabelled = {split for split in SPLITS if without_tags(tables[split])}
                 elif self.target == "labels":
-                    names, targets = read_label_sets(tables, self.given_labels or self._columns_of_labels())
+                    columns = next(iter(self.recipe.sources.values())).source.columns_of_labels
+                    names, targets = read_label_sets(tables, self.given_labels or columns)
                 else:
                     names, targets = read_classes(tables, self.given_labels)
                 training = targets["train"]
@@ -122,13 +129,6 @@ class LabelledData(RowData):
         """Returns the documents of a split; of pairs, those with the first texts, which hold the labels."""
         table = open_table(self.documents_folder, split)
         return table.take(np.arange(0, len(table), 2)) if self.recipe.paired else table
-
-    def _columns_of_labels(self) -> tuple[str, ...] | None:
-        """Returns the labels that several columns stand for, in their order; None where they are in one column."""
-        source = next(iter(self.recipe.sources.values())).source
-        if not isinstance(source.label, tuple):
-            return None
-        return tuple((source.label_names or {}).get(str(column), str(column)) for column in source.label)
 
     def _have_entities(self) -> bool:
         """Returns whether tags are those of entities.

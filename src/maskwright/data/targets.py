@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -104,7 +105,7 @@ def _label_sets(table: pa.Table, split: str) -> list[list[str]]:
     Raises:
         UserError: one has none, not even an empty list, or has a single label in place of a list.
     """
-    sets = table.column("labels").to_pylist() if "labels" in table.column_names else [None] * len(table)
+    sets: list[Any] = table.column("labels").to_pylist() if "labels" in table.column_names else [None] * len(table)
     if (missing := sets.count(None)) == 0:
         return sets
     if any(label is not None for label in table.column("label").to_pylist()):
@@ -127,8 +128,8 @@ def check_single(tables: Tables) -> None:
     """Raises a UserError if texts have several labels."""
     if any(map(_has_label_sets, tables.values())):
         raise UserError(
-            "Texts have lists of labels, or data.label names several columns, but this task learns one label for "
-            "each text. Choose task=multilabel, or name one column."
+            "Texts have lists of labels (data.label), but this task learns one label for each text. Choose "
+            "task=multilabel, or another column."
         )
 
 

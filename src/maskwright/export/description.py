@@ -14,7 +14,7 @@ def describe(own: Exportable, folder: Path) -> None:
     """Writes `model.json`.
 
     It has the `kind` of what is predicted (tokens, class, labels, value or tags), the `inputs` of the graph, and
-    the `special` tokens, each with its `token` and `id`. Where they apply, it has `labels`; the `max_length` of a row;
+    the `special` tokens, each with its `token` and `id`. Where they apply, it has `labels`; `max_length`, of a row;
     `reading`, how texts were cleaned and cut into rows in training; and of taggers `words`, the regular expression
     that finds the words of a text, whether tags are of `entities`, `absent`, the tag of a word without tokens,
     and `crf`: scores of the tag at the beginning (C,) and at the end (C,) of a text, and of each tag after another

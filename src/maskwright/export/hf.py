@@ -39,7 +39,9 @@ AUTO = {  # what opens a folder, and the task of `transformers.pipeline`, by wha
     "tags": ("AutoModelForTokenClassification", "token-classification"),
     "answers": ("AutoModelForQuestionAnswering", "question-answering"),
 }
-_PROBLEMS = {"labels": "multi_label_classification"}  # what transformers cannot tell by the number of labels
+_PROBLEMS: dict[str, Any] = {
+    "labels": "multi_label_classification"
+}  # what transformers cannot tell by the number of labels
 _OWN = {Transformer: "transformer", LSTM: "lstm", CNN: "cnn", MLP: "mlp"}
 _ANSWERS = """
 import torch

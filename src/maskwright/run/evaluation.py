@@ -14,6 +14,8 @@ from maskwright.core.atomic import write_file
 from maskwright.core.distributed import is_main, one_first
 from maskwright.core.errors import UserError
 from maskwright.core.terminal import console
+from maskwright.corpora.recipe import pair_columns
+from maskwright.corpora.rows import listed
 from maskwright.data.corpus import Corpus
 from maskwright.reports.summary import plain
 from maskwright.run.assemble import (
@@ -39,6 +41,10 @@ class Tested(NamedTuple):
     task: Task
     data: Corpus
     trainer: Trainer
+
+
+def _named(columns: Sequence[str | int] | None) -> str:
+    return "single texts" if columns is None else f"pairs of texts (data.column={listed(columns)})"
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,11 @@ class Evaluation:
         chosen = any(override.startswith(key) for override in self.overrides)
         data = data_of(self.saved.data, other_data(self.given), self.asked.split, chosen)
         labels = self.saved.labels
+        if labels is not None and (pair_columns(data) is None) != (self.saved.pair_columns is None):
+            raise UserError(
+                f"run='{self.saved.name}' learned from {_named(self.saved.pair_columns)}, and data.column names "
+                f"those of {_named(pair_columns(data))}."
+            )
         return data if labels is None or not labels.names else data | {"labels": list(labels.names)}
 
     @property

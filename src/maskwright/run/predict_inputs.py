@@ -55,8 +55,8 @@ def texts_of(asked: PredictSettings, saved: SavedRun, overrides: Sequence[str] =
     if asked.text is not None:
         if pair is not None:
             raise UserError(
-                f"run='{asked.run}' learned from pairs of texts (data.column={listed(pair)}), and text gives single "
-                f"ones. Name a file with both: data=csv data.source=new.csv data.column={listed(pair)}"
+                f"run='{asked.run}' learned from pairs of texts (data.column={listed(pair)}), and text gives "
+                f"single ones. Name a file with both: data=csv data.source=new.csv data.column={listed(pair)}"
             )
         texts = given_texts(asked.text)
         if texts == [STDIN]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.classification import multilabel_average_precision
+from torchmetrics.functional.classification import binary_average_precision
 
 from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
@@ -133,14 +133,13 @@ def label_scores(outputs: np.ndarray, targets: np.ndarray) -> dict[str, list[flo
     """
     given = outputs >= THRESHOLD
     correct, named, actual = (given & (targets == 1)).sum(0), given.sum(0), (targets == 1).sum(0)
-    average = multilabel_average_precision(
-        torch.from_numpy(outputs).double(), torch.from_numpy(targets).long(), targets.shape[1], average="none"
-    )
+    pairs = zip(torch.from_numpy(outputs).T.double(), torch.from_numpy(targets).T.long(), strict=True)
+    average = [float(binary_average_precision(*own)) if own[1].any() else float("nan") for own in pairs]
     return {
         "precision": (correct / np.maximum(named, 1)).tolist(),
         "recall": (correct / np.maximum(actual, 1)).tolist(),
         "f1": (2 * correct / np.maximum(named + actual, 1)).tolist(),
-        "average_precision": np.where(actual > 0, average.numpy(), np.nan).tolist(),
+        "average_precision": average,
     }
 
 
