@@ -117,7 +117,7 @@ class QuestionData(RowData):
 
     def remarks(self) -> list[str]:
         remarks = super().remarks()
-        rows: dict[str, Any] = self.rows  # type: ignore[assignment]
+        rows: dict[str, Any] = self.rows
         for split, shown in rows.items():
             if lost := int((~shown.known).sum()):
                 kept = "not trained on" if split == "train" else "compared by their texts alone"
