@@ -123,6 +123,12 @@ def test_two_devices_learn_labels_as_one_does(run, reviews, names, name):
     assert len((two.run_dir / "predictions.jsonl").read_text().splitlines()) == two.data.tokens["test"].documents
 
 
+def test_two_devices_learn_to_translate_as_one_does(run, translations):
+    overrides = ["task=translation", "data=multi30k", f"data.source={translations}", "data.published=null"]
+    overrides += ["data.block_size=64", "data.tokens_per_batch=600", "mask=token", "task.validation_texts=5"]
+    assert_alike(run(*overrides), run(*overrides, TWO))
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
 def test_resuming_on_another_number_of_devices(run, tmp_path, before, after):
     devices = [f"hardware.devices={before}", f"hardware.devices={after}"]
