@@ -151,6 +151,12 @@ def test_two_devices_learn_labels_as_one_does(run, reviews, names, squad, name):
     assert len(predicted) == len(rows)
 
 
+def test_two_devices_learn_to_translate_as_one_does(run, translations):
+    overrides = ["task=translation", "data=multi30k", f"data.source={translations}", "data.published=null"]
+    overrides += ["data.block_size=64", "data.tokens_per_batch=600", "mask=token", "task.validation_texts=5"]
+    assert_alike(run(*overrides), run(*overrides, TWO))
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
 def test_resuming_on_another_number_of_devices(run, tmp_path, before, after):
     devices = [f"hardware.devices={before}", f"hardware.devices={after}"]
