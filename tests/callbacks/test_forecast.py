@@ -34,6 +34,11 @@ def test_a_run_that_is_limited_by_time(run, capsys):
     )
 
 
+def test_validations_by_the_clock_are_not_counted(run, capsys):
+    run("trainer.max_steps=4", "trainer.val_check_interval='00:00:01:00'", "callbacks.forecast.steps=3")
+    assert re.fullmatch(r"forecast: .* 1 steps left, .*, without validations", lines(capsys)[0])
+
+
 def test_short_runs_say_nothing(run, capsys):
     run("trainer.max_steps=3", "callbacks.forecast.steps=3")
     assert lines(capsys) == []

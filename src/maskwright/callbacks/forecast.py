@@ -99,7 +99,8 @@ class Forecast(Callback):
 
 def _every(trainer: Trainer) -> float | None:
     """Returns the steps between two validations; None if they go by the clock, or there are none."""
-    micro_batches = trainer.val_check_interval
+    # Lightning has no such attribute where validations go by the clock
+    micro_batches = getattr(trainer, "val_check_interval", None)
     if not isinstance(micro_batches, int):
         return None
     return micro_batches / trainer.accumulate_grad_batches
