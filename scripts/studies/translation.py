@@ -4,8 +4,7 @@ predict.
     python scripts/studies/translation.py training="experiment=multi30k data.source=~/multi30k" minutes=60
 
 Trains without masks on the source and with some, and translates the test split, unmasked, with several numbers of
-iterations. See `conf/study_translation.yaml` for what is compared, and `studies.py` for how parts are run and
-resumed.
+iterations. See `conf/study_translation.yaml` for what is compared, and `studies.py` for how parts run and resume.
 """
 
 import shlex

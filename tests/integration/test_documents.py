@@ -90,7 +90,7 @@ def labelled(films, names, reviews, squad, translations, hub_model, tmp_path_fac
         "data=squad": questions,
         "experiment=squad_minilm": ["data=squad", *questions, f"init_from={hub_model}"],
         "data=multi30k": (pairs := [f"data.source={translations}", "data.published=null"]),
-        "experiment=multi30k": pairs,
+        "experiment=multi30k": ["data=multi30k", *pairs],
         "data=mixture": [f"data.sources.imdb.source={films}", "data.sources.wikipedia.limit=25"],
     }
 
@@ -284,7 +284,8 @@ def translating_run(tmp_path_factory, labelled):
     folder = tmp_path_factory.mktemp("translating") / "run"
 
     def trained(run):
-        own = ["task=translation", "data=multi30k", *labelled["data=multi30k"], "trainer.max_steps=1"]
+        own = ["task=translation", "data=multi30k", *labelled["data=multi30k"], "data.block_size=128"]
+        own += ["trainer.max_steps=1", "trainer.val_check_interval=1"]
         return folder if folder.exists() else run(*own, run_dir=folder).run_dir
 
     return trained

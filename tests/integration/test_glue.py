@@ -48,6 +48,12 @@ def test_every_task_is_learned_with_its_published_metrics(run, tmp_path, config)
     assert result.data.recipe.paired == isinstance(task.column, list)
 
 
+def test_texts_of_pairs_are_documents_of_masked_language_modelling(run, tmp_path):
+    source = write_glue(tmp_path / "glue", "rte")
+    result = run("data=glue", "data.config=rte", f"data.source={source}", "trainer.max_steps=1")
+    assert sum(tokens.documents for tokens in result.data.tokens.values()) == 2 * 2 * 60
+
+
 def test_sizes_are_compared_with_those_published_on_the_hub_alone(run, tmp_path):
     rows = ("data.block_size=48", "data.tokens_per_batch=512", "trainer.max_epochs=null", "trainer.max_steps=1")
     for name, told in (("own", False), ("nyu-mll/glue", True)):

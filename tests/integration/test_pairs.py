@@ -88,6 +88,13 @@ def test_a_hub_model_learns_from_pairs_and_resumes(run, pairs, hub_model, tmp_pa
     assert {"text", "text_pair", "label", "predicted"} <= rows[0].keys()
 
 
+def test_micro_batches_have_the_loss_of_the_whole_step(run, pairs):
+    settings = (*of_pairs(pairs), "trainer.max_steps=2", "task.dropout=0", "mask=token")
+    whole = run(*settings)
+    cut = run(*settings, "hardware.accumulate_grad_batches=3")
+    assert cut.metrics["test/loss"] == pytest.approx(whole.metrics["test/loss"], rel=1e-4)
+
+
 def test_masks_hide_words_of_both_texts_and_no_special_token(run, pairs):
     result = run(*of_pairs(pairs), "mask=wholeword", "mask.ratio=0.5", "trainer.max_steps=1")
     batch = result.data.sample(32)

@@ -131,18 +131,30 @@ LABELLED = {
     ),
     "multitask": ("task=multitask", "data=csv", "mask=token"),
     "tagging": ("task=tagging", "data=conll", "data.published=null"),
+    "questions": (
+        *("task=question_answering", "data=squad", "data.published=null", "mask=wholeword", "data.block_size=48"),
+        *("data.stride=4", "data.longest_question=12", "data.splits.validation=0.2", "data.splits.test=0.2"),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", LABELLED)
-def test_two_devices_learn_labels_as_one_does(run, reviews, names, name):
-    source = names if name == "tagging" else reviews
+def test_two_devices_learn_labels_as_one_does(run, reviews, names, squad, name):
+    source = {"tagging": names, "questions": squad}.get(name, reviews)
     # few rows a step, and a number of rows in evaluations that two devices cannot share evenly
     overrides = [*LABELLED[name], f"data.source={source}", "data.tokens_per_batch=200", "task.dropout=0"]
     overrides += ["trainer.max_steps=20", "trainer.val_check_interval=10"]
     one, two = run(*overrides), run(*overrides, TWO)
     assert_alike(one, two, rel=1e-3)
-    assert len((two.run_dir / "predictions.jsonl").read_text().splitlines()) == two.data.tokens["test"].documents
+    predicted = (two.run_dir / "predictions.jsonl").read_text().splitlines()
+    rows = two.data.questions["test"] if name == "questions" else two.data.tokens["test"].ends
+    assert len(predicted) == len(rows)
+
+
+def test_two_devices_learn_to_translate_as_one_does(run, translations):
+    overrides = ["task=translation", "data=multi30k", f"data.source={translations}", "data.published=null"]
+    overrides += ["data.block_size=64", "data.tokens_per_batch=600", "mask=token", "task.validation_texts=5"]
+    assert_alike(run(*overrides), run(*overrides, TWO))
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])

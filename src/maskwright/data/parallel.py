@@ -128,8 +128,9 @@ def _with_tests(recipe: Recipe) -> tuple[Recipe, dict[str, str]]:
     sources, missing = dict(recipe.sources), {}
     for name, own in recipe.sources.items():
         test, validation = own.splits.get("test"), own.splits.get("validation")
-        present = own.source.splits() if isinstance(test, str) and isinstance(validation, str) else set()
-        if present and test not in present and "+" not in str(test):
+        if not isinstance(test, str) or not isinstance(validation, str) or "+" in test:
+            continue
+        if (present := own.source.splits()) and test not in present:
             sources[name] = replace(own, splits=own.splits | {"test": validation})
-            missing[name] = str(test)
+            missing[name] = test
     return Recipe(sources), missing

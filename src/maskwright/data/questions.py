@@ -117,16 +117,14 @@ class QuestionData(RowData):
 
     def remarks(self) -> list[str]:
         remarks = super().remarks()
-        for split, rows in self.rows.items():
-            own = self.questions[split]
-            lost = int((~rows.known).sum())  # type: ignore[attr-defined]
-            if lost:
+        rows: dict[str, Any] = self.rows
+        for split, shown in rows.items():
+            if lost := int((~shown.known).sum()):
                 kept = "not trained on" if split == "train" else "compared by their texts alone"
                 remarks.append(f"{lost:,} {split} answers that are not in their contexts are {kept}")
-            if own.moved:
-                remarks.append(f"{own.moved:,} {split} answers were found elsewhere than the data says")
-        rows: Any = self.rows
-        long = sum(int((own.shown_of_question == self.longest_question).sum()) for own in rows.values())
+            if moved := self.questions[split].moved:
+                remarks.append(f"{moved:,} {split} answers were found elsewhere than the data says")
+        long = sum(int((shown.shown_of_question == self.longest_question).sum()) for shown in rows.values())
         if long:
             remarks.append(
                 f"{long:,} questions have data.longest_question={self.longest_question} tokens or more, and are "

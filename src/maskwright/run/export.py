@@ -121,6 +121,7 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
     task: Any = None if saved.place is not None else saved.task.float()
     labels = None if task is None or head == "tokens" else saved.labels
     if labels is not None:
+        assert labels.kind != "translation"  # refused above
         module: Any = {"tags": WordLogits, "answers": SpanLogits}.get(labels.kind, TextOutputs)(task)
         crf = task.crf if labels.kind == "tags" else None
         data = saved.settings.data.arguments

@@ -58,7 +58,6 @@ class QuestionAnswering(LabelledTask):
     )
     primary = "f1"
     label_weights: ClassVar[tuple[str, ...]] = ("output.", "no_answer_threshold")
-    fixed_settings = LabelledTask.fixed_settings
     baseline_name = "guessing where the answer begins and ends, nats (all places alike)"
     no_answer_threshold: Tensor
 

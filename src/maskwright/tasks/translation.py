@@ -285,12 +285,11 @@ class Translation(Task):
         """See `Task`. FLOPs that depend on the data count as 0."""
         rows, length, positions = self._shape
         if self._polynomials is None:
-            one, two = ([self._count(size, number) for size in _SIZES] for number in (1, 2))
-            more = np.subtract(two, one)
-            self._polynomials = np.polyfit(_SIZES, one, 2), np.polyfit(_SIZES, more, 2)
-        one, more = (float(np.polyval(polynomial, length)) for polynomial in self._polynomials)
+            one, two = (np.array([self._count(size, number) for size in _SIZES]) for number in (1, 2))
+            self._polynomials = np.polyfit(_SIZES, one, 2), np.polyfit(_SIZES, two - one, 2)
+        first, further = (float(np.polyval(polynomial, length)) for polynomial in self._polynomials)
         of_head = head_flops(self.to_count("head"), rows, positions, self.encoder.hidden_size)
-        return 3 * (round(rows * (one + positions * more)) + of_head)
+        return 3 * (round(rows * (first + positions * further)) + of_head)
 
     def _count(self, length: int, positions: int) -> int:
         asked, row = torch.zeros(1, positions, dtype=torch.long), torch.zeros(1, length, dtype=torch.long)

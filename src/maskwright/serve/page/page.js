@@ -69,7 +69,7 @@ const show = {
     const shares = row.probabilities;
     const pairs = Array.isArray(shares) ? shares.map((share, place) => [about.labels[place], share])
       : typeof shares === "object" && shares ? Object.entries(shares) : [];
-    return [make("p", "Predicted: " + row.predicted), bars("Classes", pairs.sort((a, b) => b[1] - a[1]))];
+    return [make("p", "Predicted: " + ([].concat(row.predicted).join(", ") || "none")), bars("Classes", pairs.sort((a, b) => b[1] - a[1]))];
   },
   tag(row) {
     const outside = "O", kinds = [...new Set(about.labels.map(name => name.replace(/^[A-Z]-/, "")))];
