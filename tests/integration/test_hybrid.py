@@ -70,7 +70,7 @@ def test_a_run_is_asked_and_evaluated_as_it_was_trained(run, tmp_path, capsys):
     """With a shift, what commands say of a masked token comes from the position before it."""
     result = run("task=hybrid", "trainer.max_steps=3", "evaluation_masks={}", pictures=True)
     saved = SavedRun.open(result.run_dir)
-    assert isinstance(saved.encoder, Shifted)
+    assert isinstance(saved.token_encoder, Shifted)
     ids = [saved.tokenizer.cls_id, *saved.tokenizer.encode(["the old ship"])[0][0].tolist(), saved.tokenizer.sep_id]
     capsys.readouterr()
     assert run_fill(
@@ -82,7 +82,7 @@ def test_a_run_is_asked_and_evaluated_as_it_was_trained(run, tmp_path, capsys):
     with torch.no_grad():
         shares = saved.task.head(saved.task.encoder(masked)[:, -3]).softmax(-1)[0]
     assert row["masks"][0]["probabilities"][0] == pytest.approx(float(shares.max()), rel=1e-4)
-    model = MaskedModel(saved.encoder, saved.head, saved.tokenizer, saved.max_length)
+    model = MaskedModel(saved.token_encoder, saved.head, saved.tokenizer, saved.max_length)
     [scored] = score(model, ["the old ship"])
     assert scored.pll < 0
     assert len(ids) > 3
