@@ -54,5 +54,5 @@ def test_a_row_of_a_table_belongs_to_no_document(tmp_path):
     )
     reading = Reading(recipe, 1)
     [[split, [row]]] = reading
-    assert (split, *row) == ("train", "fine", "good", None, None, None)
+    assert (split, *row) == ("train", "fine", "good", None, None, None, None)
     assert reading.findings == Findings(empty=1, by_split={"train": {"texts": 2}}, cleaned=2, characters=4)
