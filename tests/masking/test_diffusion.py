@@ -114,7 +114,7 @@ def test_masks_of_a_row_do_not_depend_on_the_others():
         ({"low": 0.0}, "low=0.0 to high=1.0 is no range of ratios: 0 < low"),
         ({"low": 0.5, "high": 0.4}, "low=0.5 to high=0.4 is no range"),
         ({"schedule": "bimodal", "modes": [0.2]}, r"modes is \[0.2\]; it is two ratios"),
-        ({"schedule": "bimodal", "modes": [0.2, 1.5]}, "it is two ratios between low=0.001 and high=1.0"),
+        ({"schedule": "bimodal", "modes": [0.2, 1.5]}, "it is two ratios from 0.001 to 1.0"),
         ({"deviation": 0.0}, "deviation is 0.0; it is more than 0"),
         ({"uniform": 0.0}, "uniform is 0.0; it is more than 0, which bounds the weights"),
     ],

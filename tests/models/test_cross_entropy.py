@@ -153,7 +153,7 @@ def test_smoothed_targets_are_those_of_torch(chunk):
     gradients = [tensor.grad.clone() for tensor in tensors]
     for tensor in tensors:
         tensor.grad = None
-    loss, right = linear_cross_entropy(*tensors, targets, valid, chunk, 0.1)
+    loss, right = linear_cross_entropy(*tensors, targets, valid, chunk, smoothing=0.1)
     (2 * loss).backward()
     torch.testing.assert_close(loss, expected)
     assert torch.equal(right, logits.argmax(-1) == targets)

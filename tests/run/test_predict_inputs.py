@@ -29,7 +29,7 @@ OF_RUN = {  # settings of the data of a run, by what it predicts
 def read(kind, path, **data):
     """The words of each text, or the texts where they have none."""
     asked = SimpleNamespace(text=None, data={**data, "source": str(path)}, split=None, words="blanks")
-    saved = SimpleNamespace(config={"data": OF_RUN[kind]}, labels=SimpleNamespace(kind=kind))
+    saved = SimpleNamespace(config={"data": OF_RUN[kind]}, labels=SimpleNamespace(kind=kind), pair_columns=None)
     found = texts_of(asked, saved).read()
     return [
         text.text if text.words is None else [text.text[first:last] for first, last in text.words] for text in found

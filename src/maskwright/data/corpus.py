@@ -272,7 +272,7 @@ class Corpus(LightningDataModule):
         """Returns what a user should know about the corpus before a model is trained on it."""
         spelled = self.tokenizer.special.get("unk")
         unknown = None if spelled is None else self.tokenizer.backend.token_to_id(spelled)
-        asked = self.choice.extend if isinstance(self.choice, Pretrained) else 0
+        asked = self.choice.extend
         return [
             *remarks_on(self.recipe, self.findings, self.tokens, unknown),
             *(remarks_on_extension(self.tokenizer, asked) if asked else ()),

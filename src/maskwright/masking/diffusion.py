@@ -53,8 +53,9 @@ class Diffusion(Ratio):
             raise ValueError(f"schedule is '{schedule}'; it is one of {', '.join(_SCHEDULES)}")
         if not 0 < low < high <= 1:
             raise ValueError(f"low={low} to high={high} is no range of ratios: 0 < low < high <= 1 must hold")
-        if schedule == "bimodal" and (len(modes) != 2 or not all(low <= mode <= high for mode in modes)):
-            raise ValueError(f"modes is {list(modes)}; it is two ratios between low={low} and high={high}")
+        least, most = (low, high) if schedule == "bimodal" else (0, 1)
+        if len(modes) != 2 or not all(least <= mode <= most for mode in modes):
+            raise ValueError(f"modes is {list(modes)}; it is two ratios from {least} to {most}")
         if not deviation > 0:
             raise ValueError(f"deviation is {deviation}; it is more than 0")
         if not 0 < uniform <= 1:

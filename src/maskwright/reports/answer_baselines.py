@@ -56,8 +56,9 @@ def _after_shared(read: _Read, length: int) -> int:
 
 def _rarest(read: _Read, length: int) -> int:
     """The run of words of the sentence that are rarest and not in the question."""
-    sums = np.convolve(read.weights[read.first : read.last], np.ones(length), "valid")
-    return read.first + int(sums.argmax()) if read.last - read.first >= length else read.first
+    if read.last - read.first < length:
+        return read.first
+    return read.first + int(np.convolve(read.weights[read.first : read.last], np.ones(length), "valid").argmax())
 
 
 RULES: dict[str, Callable[[_Read, int], int]] = {

@@ -40,6 +40,7 @@ class Trained:
     """
 
     is_trained: ClassVar[bool] = True
+    extend: ClassVar[int] = 0  # words that are added to it: it has those of the texts
 
     kind: Literal["wordpiece", "bpe", "unigram"]
     vocabulary_size: int
