@@ -256,12 +256,12 @@ def test_a_column_of_labels_with_a_wrong_name_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "columns", [("premise", "hypothesis"), ("sentence1", "sentence2"), ("question", "sentence")]
 )
-def test_pairs_of_texts_are_told_to_come_later(tmp_path, columns):
+def test_columns_of_pairs_are_read_where_both_are_named(tmp_path, columns):
     (tmp_path / "a.csv").write_text(f"{','.join(columns)},label\nx,y,1\n")
-    with pytest.raises(UserError, match=rf"pairs of texts \({' and '.join(columns)}\) cannot be read yet"):
+    with pytest.raises(UserError, match=rf"data.column=\[{','.join(columns)}\]"):
         labelled(tmp_path / "a.csv")
-    with pytest.raises(UserError, match=r"names 2 columns.*pairs of texts cannot be read yet"):
-        labelled(tmp_path / "a.csv", column=columns)
+    source = Source(str(tmp_path / "a.csv"), None, columns, "row", label="label")
+    assert [*source.read("train")] == [Labelled("x", "1", "y")]
 
 
 @pytest.mark.parametrize("content", [r'{"text": "a \ud800 b", "label": "x"}', r'{"text": "a", "label": "\udc00"}'])
