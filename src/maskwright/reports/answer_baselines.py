@@ -58,7 +58,8 @@ def _rarest(read: _Read, length: int) -> int:
     """The run of words of the sentence that are rarest and not in the question."""
     if read.last - read.first < length:
         return read.first
-    return read.first + int(np.convolve(read.weights[read.first : read.last], np.ones(length), "valid").argmax())
+    sums = np.convolve(read.weights[read.first : read.last], np.ones(length), "valid")
+    return read.first + int(sums.argmax())
 
 
 RULES: dict[str, Callable[[_Read, int], int]] = {
