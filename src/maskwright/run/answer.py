@@ -18,13 +18,13 @@ from maskwright.corpora.tables import READERS
 from maskwright.data.questions import check_room
 from maskwright.inference.answer import Answerer, Question
 from maskwright.run.ask import WINDOW, checked_text, deliver, open_saved
+from maskwright.run.assemble import task_spec
 from maskwright.run.output import Row, Rows, checked_output
 from maskwright.run.predict_inputs import cleaning_of
 from maskwright.run.predictor import one_device
 from maskwright.run.saved import SavedRun
 from maskwright.run.trainer import quiet
 from maskwright.settings.commands import AnswerSettings
-from maskwright.tasks import QuestionAnswering
 
 _COLUMNS = {"data.column": "context", "data.question": "question", "data.id": "id"}
 _ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -63,7 +63,7 @@ def make_answerer(asked: AnswerSettings, saved: SavedRun) -> Answerer:
         UserError: it does not answer questions, or rows have no room for contexts.
     """
     task: Any = None if saved.place is not None else saved.task
-    if not isinstance(task, QuestionAnswering):
+    if task is None or task_spec(saved.settings.task).label_kind != "answers":
         what = "is a model of the hub" if task is None else f"was trained with {type(task).__name__}"
         raise UserError(
             f"run='{asked.run}' {what}, which does not answer questions. Name a run of task=question_answering."
