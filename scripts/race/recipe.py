@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from contestants import ROOT, Spec, add_corpus, corpus
-from race import OUR_ROWS, curves, in_turns, marks, reached
+from curves import curves, in_turns, marks, reached
+from race import OUR_ROWS
 
 _VARIANT = "model._target_=variants.Variant"
 _MODERNBERT = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
