@@ -8,14 +8,15 @@ The contestants (see `contestants.py`) are `bert`, `modernbert`, `modernbert-muo
 loss over steps, which a seed determines, and the time of a step, measured in turns with a step of ours. Wall-clock
 times are reported too.
 
-Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weight decay and beta2, one at a time, in
-runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on both
-sides. The best `--finalists` settings then run for all `--minutes`, and the best of these with each seed. Ours runs
-with each seed for `--our-share` of that time. A longer race begins its search where the shorter one ended. The
+Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weight decay and beta2, one at a
+time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on
+both sides. The best `--finalists` settings then run for all `--minutes`, and the best of these with each seed. Ours
+runs with each seed for `--our-share` of that time. A longer race begins its search where the shorter one ended. The
 results are written to race.json, race.md and race.svg.
 
-Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was stopped
-goes on where it was. As curves do not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
+Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
+stopped continues where it was. As curves do not depend on the clock, `--jobs 2` computes two at a time, each on one
+thread.
 """
 
 import argparse
