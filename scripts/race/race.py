@@ -50,11 +50,11 @@ class Race:
     folder: Path
     peers: list[str]
     seeds: list[int]
-    our_share: float
-    finalists: int
-    most: int | None
-    repeat: int
-    jobs: int
+    our_share: float = 0.25
+    finalists: int = 2
+    most: int | None = None
+    repeat: int = 15
+    jobs: int = 1
 
     @cached_property
     def our_seconds(self) -> float:
@@ -79,7 +79,7 @@ class Race:
         """Returns the losses after a run of so many minutes with each setting that was tried, see `search`."""
 
         def losses(settings: list[Setting]) -> list[float]:
-            found = self._curves([self._peer(name, setting, minutes, 3) for setting in settings])
+            found = self._curves([self.peer(name, setting, minutes, 3) for setting in settings])
             return [one["points"][-1]["loss"] for one in found]
 
         return search(begin, grid_of(begin), losses, self.most)
@@ -93,12 +93,12 @@ class Race:
             if border := at_border(found, grid_of(begin[name])):
                 print(f"{name}: {', '.join(border)} may have better values beyond those that were tried")
             first = ranked(found)[: self.finalists]
-            ends = self._curves([self._peer(name, setting, minutes, EVALUATIONS) for setting in first])
+            ends = self._curves([self.peer(name, setting, minutes, EVALUATIONS) for setting in first])
             whole = {setting: end["points"][-1]["loss"] for setting, end in zip(first, ends, strict=True)}
             best = ranked(whole)[0]
             tuned[name] = {"best": best, "short": found, "whole": whole, "border": border}
             print(name, best.name, {setting.name: round(loss, 4) for setting, loss in found.items()}, flush=True)
-            specs = [self._peer(name, best, minutes, EVALUATIONS, seed) for seed in self.seeds]
+            specs = [self.peer(name, best, minutes, EVALUATIONS, seed) for seed in self.seeds]
             lanes += [
                 {
                     "name": name,
@@ -109,8 +109,7 @@ class Race:
                 }
                 for seed, found in zip(self.seeds, self._curves(specs), strict=True)
             ]
-        steps = max(round(60 * minutes * self.our_share / self.our_seconds), 2)
-        ours = self._curves([("ours", self._ours(steps, seed)) for seed in self.seeds])
+        ours = self._curves([("ours", self.ours(minutes * self.our_share, seed)) for seed in self.seeds])
         lanes += [
             {"name": "ours", "seed": seed, "seconds": self.our_seconds, "rows": OUR_ROWS, **found}
             for seed, found in zip(self.seeds, ours, strict=True)
@@ -121,9 +120,10 @@ class Race:
         names, specs = [name for name, _ in named], [spec for _, spec in named]
         return curves(specs, names, [self.folder] * len(specs), self.jobs)
 
-    def _peer(
+    def peer(
         self, name: str, setting: Setting, minutes: float, evaluations: int, seed: int = 1
     ) -> tuple[str, Spec]:
+        """Returns what a peer trains in so many minutes, and the name of its curve."""
         steps = max(round(60 * minutes / self.seconds(name, setting)), 2)
         spec = self._spec(name, setting, steps)
         return f"{name}-{setting.name}", dataclasses.replace(spec, seed=seed, evaluate_at=marks(steps, evaluations))
@@ -131,6 +131,10 @@ class Race:
     def _spec(self, name: str, setting: Setting, steps: int) -> Spec:
         own = {key: value for key, value in dataclasses.asdict(setting).items() if value is not None}
         return Spec(name, self.data, steps, **own)
+
+    def ours(self, minutes: float, seed: int) -> Spec:
+        """Returns what ours trains in so many minutes."""
+        return self._ours(max(round(60 * minutes / self.our_seconds), 2), seed)
 
     def _ours(self, steps: int, seed: int) -> Spec:
         evaluate_at = marks(steps, EVALUATIONS)

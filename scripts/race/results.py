@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ def report(race: dict[str, Any]) -> dict[str, Any]:
         "tuned": {
             name: {
                 "best": tuned["best"].name,
+                "setting": asdict(tuned["best"]),
                 **{
                     kind: {s.name: round(loss, 4) for s, loss in tuned[kind].items()} for kind in ("short", "whole")
                 },
