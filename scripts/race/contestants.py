@@ -1,9 +1,9 @@
 """The contestants of `race.py` and `benchmarks/training.py`: the same tokens, each in a process of its own.
 
-A contestant is trained by the loop that its users run: `bert` and `modernbert` by the `Trainer` of transformers
-with `DataCollatorForLanguageModeling`, `ours` by `maskwright.run.train.train`. Each starts in a fresh process
-(`Contestant`) and prints a line of JSON after every step. With `in_turns`, it waits for a line on its standard
-input before the next step, so that steps of several contestants can be timed in turns.
+A contestant is trained by the loop that its users run: the peers by the `Trainer` of transformers with
+`DataCollatorForLanguageModeling` (`peers.py`), `ours` by `maskwright.run.train.train`. Each starts in a fresh
+process (`Contestant`) and prints a line of JSON after every step. With `in_turns`, it waits for a line on its
+standard input before the next step, so that steps of several contestants can be timed in turns.
 """
 
 import argparse
@@ -19,12 +19,12 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning import Callback
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = ("bert", "modernbert")
+PEERS = ("bert", "modernbert", "modernbert-muon")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,18 +32,22 @@ class Spec:
     """What a contestant trains, on what, and for how long.
 
     Attributes:
-        name: `bert`, `modernbert` or `ours`.
+        name: one of `PEERS`, or `ours`.
         data: overrides of `conf/train.yaml` for corpus, cache, tokenizer and block size.
         steps: the steps of the whole run, which schedules depend on.
         rows: blocks per step.
         size: `model/size` of ours, which also determines the shape of the peers.
-        lr: the learning rate of the peers, which use AdamW.
+        lr: the learning rate of a peer: of AdamW, or of Muon for the matrices of `modernbert-muon`.
+        adamw_lr: the learning rate of AdamW for the other parameters of `modernbert-muon`.
+        mask_ratio: the share of the tokens that peers mask.
+        weight_decay, beta2: of the optimizer of peers.
         seed: of weights, order and masks.
         experiment: of ours, with its own model, mask and batch size; None trains the default run.
         overrides: of `conf/train.yaml`, for ours.
         evaluate_at: steps after which the validation loss is computed.
         in_turns: whether each step waits for a line on standard input.
         environment: `NAME=value` for its process.
+        save: a folder for the trained model: in the hub's layout of a peer, a run directory of ours.
     """
 
     name: str
@@ -52,6 +56,10 @@ class Spec:
     rows: int = 32
     size: str = "mini"
     lr: float = 1e-3
+    adamw_lr: float = 4e-3
+    mask_ratio: float = 0.15
+    weight_decay: float = 0.01
+    beta2: float = 0.98
     seed: int = 1
     experiment: str | None = None
     overrides: tuple[str, ...] = ()
@@ -60,6 +68,7 @@ class Spec:
     environment: tuple[str, ...] = ()
     device: str = "cpu"
     compile: bool = False
+    save: str | None = None
 
 
 def add_corpus(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +147,9 @@ class Contestant:
             if line.startswith("@"):
                 return json.loads(line[1:])
         self.process.wait()
+        self._fail()
+
+    def _fail(self) -> NoReturn:
         self.log.seek(0)
         raise SystemExit(f"{self.spec.name} stopped:\n{self.log.read()[-4000:]}")
 
@@ -149,6 +161,18 @@ class Contestant:
                 self.process.stdin.write("go\n")
                 self.process.stdin.flush()
         return self._hear()
+
+    def finish(self) -> None:
+        """Waits until the contestant has ended by itself, after its last step.
+
+        Raises:
+            SystemExit: it failed.
+        """
+        assert self.process.stdout is not None
+        for _ in self.process.stdout:
+            pass
+        if self.process.wait():
+            self._fail()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -218,137 +242,6 @@ def mean_loss(batches: Any, masker: Any, logits_at: Callable[[Any, Any], Any]) -
     return total / count
 
 
-def peer_model(spec: Spec, data: Any) -> Any:
-    """Returns a BertForMaskedLM or ModernBertForMaskedLM without dropout, with about as many parameters as ours."""
-    import transformers
-
-    shape = config_of(spec, "run_dir=none").model
-    ids = {f"{name}_token_id": getattr(data.tokenizer, f"{name}_id") for name in ("pad", "cls", "sep")}
-    common = {
-        "vocab_size": len(data.tokenizer),
-        "hidden_size": shape.hidden_size,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "max_position_embeddings": data.block_size,
-        "attn_implementation": "sdpa",
-        "pad_token_id": ids["pad_token_id"],
-    }
-    if spec.name == "bert":
-        return transformers.BertForMaskedLM(
-            transformers.BertConfig(
-                **common,
-                intermediate_size=4 * shape.hidden_size,
-                hidden_dropout_prob=0.0,
-                attention_probs_dropout_prob=0.0,
-            )
-        )
-    return transformers.ModernBertForMaskedLM(
-        transformers.ModernBertConfig(
-            **common,
-            **{key: value for key, value in ids.items() if key != "pad_token_id"},
-            intermediate_size=shape.intermediate_size,
-            layer_types=["full_attention"] * shape.layers,
-            rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": shape.rotary_base}},
-            reference_compile=False,
-        )
-    )
-
-
-class Rows:
-    """The blocks of the training split, as a data set for the Trainer of transformers."""
-
-    def __init__(self, blocks: Any):
-        self.blocks = blocks
-
-    def __len__(self) -> int:
-        return len(self.blocks) - 1  # the last one is padded
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        import numpy as np
-
-        return {"input_ids": self.blocks.read(np.array([index]))["input_ids"][0]}
-
-
-def run_peer(spec: Spec) -> None:
-    import torch
-    import transformers
-    from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer
-
-    from maskwright.models.flops import forward_flops
-    from maskwright.models.layers.gather import gather
-
-    data, masker = open_data(spec)
-    before = peak_memory(spec)
-    transformers.set_seed(spec.seed)
-    model = peer_model(spec, data)
-    say({"parameters": sum(p.numel() for p in model.parameters()), "before": before})
-    flops = 3 * forward_flops(model, torch.zeros(spec.rows, data.block_size, dtype=torch.long))
-    if spec.name == "bert":
-        body, head = model.bert, model.cls
-    else:
-        body, head = model.model, torch.nn.Sequential(model.head, model.decoder)
-    validation = list(data.val_dataloader()) if spec.evaluate_at else []
-
-    def logits_at(batch: Any, masked: Any) -> Any:
-        hidden = body(input_ids=masked.input_ids, attention_mask=batch.get("attention_mask"))[0]
-        return head(gather(hidden, masked.positions))
-
-    def evaluate() -> float:
-        model.eval()
-        loss = mean_loss(validation, masker, logits_at)
-        model.train()
-        return loss
-
-    laps = Laps(spec, evaluate, lambda: flops)
-
-    class Watch(transformers.TrainerCallback):
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            laps.start()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            laps.stop(state.global_step)
-
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = AutoTokenizer.from_pretrained(data.tokenizer_folder)
-        trainer = Trainer(
-            model,
-            peer_arguments(spec, folder),
-            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15),
-            train_dataset=Rows(data.blocks["train"]),  # type: ignore[arg-type]
-            callbacks=[Watch()],
-        )
-        trainer.train()
-
-
-def peer_arguments(spec: Spec, folder: str) -> Any:
-    """Returns the `TrainingArguments` of a peer."""
-    from transformers import TrainingArguments
-
-    cuda = spec.device == "cuda"
-    return TrainingArguments(
-        folder,
-        max_steps=spec.steps,
-        per_device_train_batch_size=spec.rows,
-        learning_rate=spec.lr,
-        lr_scheduler_type="linear",
-        warmup_steps=max(round(0.06 * spec.steps), 1),
-        weight_decay=0.01,
-        adam_beta2=0.98,
-        adam_epsilon=1e-6,
-        optim="adamw_torch_fused",
-        seed=spec.seed,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not cuda,
-        bf16=cuda,
-        torch_compile=spec.compile,
-        dataloader_pin_memory=cuda,
-        dataloader_num_workers=2 if cuda else 0,
-    )
-
-
 class OurLaps(Callback):
     """`Laps` for Lightning's trainer."""
 
@@ -379,8 +272,9 @@ def run_ours(spec: Spec) -> None:
     from maskwright.run.train import train
 
     OurLaps.spec = spec
-    with tempfile.TemporaryDirectory() as folder:
-        config = config_of(spec, *spec.overrides, f"run_dir={folder}")
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = [f"run_dir={temporary}"] if spec.save is None else [f"run_dir={spec.save}", "callbacks=default"]
+        config = config_of(spec, *spec.overrides, *kept)
         with open_dict(config):
             config.callbacks.laps = {"_target_": "contestants.OurLaps"}
         train(config)
@@ -404,7 +298,12 @@ def main() -> None:
     spec = contestants.Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
     warnings.filterwarnings("ignore")
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    (contestants.run_ours if spec.name == "ours" else contestants.run_peer)(spec)
+    if spec.name == "ours":
+        contestants.run_ours(spec)
+    else:
+        import peers
+
+        peers.run_peer(spec)
 
 
 if __name__ == "__main__":

@@ -1,269 +1,144 @@
 """Measures how much sooner a recipe reaches the loss of its peers, on the same tokens and the same machine.
 
     python scripts/race/race.py --source ../shared/data/wikimedia/wikipedia
+    python scripts/race/race.py --source ../shared/data/wikimedia/wikipedia --vocabularies 8192 --minutes 15 60
 
-The contestants (see `contestants.py`) are `bert`, `modernbert` and `ours`, which is `experiment=fast_mini`. Times
-are computed from two quantities that do not depend on the load of the machine: the loss over steps, which a seed
-determines, and the median time of a step, measured in turns. Wall-clock times are reported too. For each
-vocabulary, the steps of all contestants are timed. The peers are tuned in short runs, over four learning rates and
-then two batch sizes. Each peer then runs once for the whole time, ours runs with three seeds for a part of it and,
-with `--whole`, once as long as the peers. The results are written to race.json, race.md and race.svg.
+The contestants (see `contestants.py`) are `bert`, `modernbert`, `modernbert-muon`, and `ours`, which is
+`experiment=fast_mini`. Times are computed from two quantities that do not depend on the load of the machine: the
+loss over steps, which a seed determines, and the time of a step, measured in turns with a step of ours. Wall-clock
+times are reported too.
 
-Every curve is a JSON file of its own, named after its contestant. To repeat a run, delete its file. As curves do
-not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
+Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weight decay and beta2, one at a
+time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on
+both sides. The best `--finalists` settings then run for all `--minutes`, and the best of these with each seed. Ours
+runs with each seed for `--our-share` of that time. A longer race begins its search where the shorter one ended. The
+results are written to race.json, race.md and race.svg.
+
+Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
+stopped continues where it was. As curves do not depend on the clock, `--jobs 2` computes two at a time, each on one
+thread.
 """
 
 import argparse
 import dataclasses
-import itertools
 import json
 import platform
-import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from contestants import PEERS, ROOT, Contestant, Spec, add_corpus, corpus, start
+from contestants import PEERS, ROOT, Spec, add_corpus, corpus
+from curves import curves, in_turns, marks
+from results import draw, report, table
+from tuning import START, Setting, at_border, grid_of, ranked, search
 
-SHORT = 1 / 6  # of the race: the length of a tuning run
 EVALUATIONS = 30
 BLOCK = 128
 OUR_ROWS = 16  # of experiment=fast_mini
 
 
-def curve(spec: Spec, folder: Path) -> dict[str, Any]:
-    """Returns the loss curve of a contestant, from its file if that exists."""
-    name = f"{spec.name}-rows{spec.rows}" + (f"-lr{spec.lr:g}" if spec.name in PEERS else "")
-    path = folder / f"{name}-steps{spec.steps}-seed{spec.seed}.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    print(f"{path} ...", flush=True)
-    contestant = Contestant(spec)
-    points, clock = [], 0.0
-    for _ in range(spec.steps):
-        lap = contestant.step()
-        clock += lap["seconds"]
-        if "loss" in lap:
-            points.append({"step": lap["step"], "loss": lap["loss"], "clock": clock})
-            print(f"  step {lap['step']:5}  {clock:6.0f} s  {lap['loss']:.4f}", flush=True)
-    contestant.close()
-    found = {"spec": dataclasses.asdict(spec), **contestant.model, "points": points}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1))
-    return found
-
-
-def curves(specs: list[Spec], folders: list[Path], jobs: int) -> list[dict[str, Any]]:
-    """Returns the curves of several contestants, `jobs` at a time; each on one thread if that is more than one."""
-    if jobs > 1:
-        specs = [dataclasses.replace(spec, environment=("OMP_NUM_THREADS=1",)) for spec in specs]
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(curve, specs, folders))
-
-
-def reached(points: list[dict[str, Any]], loss: float) -> float:
-    """Returns the step at which a curve reaches a loss, by linear interpolation; infinity if it never does."""
-    for before, after in itertools.pairwise(points):
-        if after["loss"] <= loss < before["loss"]:
-            share = (before["loss"] - loss) / (before["loss"] - after["loss"])
-            return before["step"] + share * (after["step"] - before["step"])
-    return points[0]["step"] if points[0]["loss"] <= loss else float("inf")
-
-
-def loss_at(points: list[dict[str, Any]], step: float) -> float:
-    """Returns the loss of a curve after a step, by linear interpolation."""
-    return float(np.interp(step, [point["step"] for point in points], [point["loss"] for point in points]))
-
-
-def marks(steps: int, number: int) -> tuple[int, ...]:
-    """Returns the steps after which to evaluate, evenly spread, including the last one."""
-    return tuple(sorted({max(round(steps * i / number), 1) for i in range(1, number + 1)}))
-
-
 @dataclasses.dataclass
 class Race:
-    """A race with one vocabulary: what its contestants train on, and where its files are."""
+    """A race with one vocabulary: what its contestants train on, and where its files are.
+
+    Args:
+        most: the number of settings of a peer that are tried at most; None for as many as the search asks for.
+    """
 
     data: tuple[str, ...]
     folder: Path
-    minutes: float
-    short_minutes: float
+    peers: list[str]
     seeds: list[int]
-    rates: list[float]
-    rows: list[int]
-    repeat: int
-    jobs: int
-    whole: bool
+    our_share: float = 0.25
+    finalists: int = 2
+    most: int | None = None
+    repeat: int = 15
+    jobs: int = 1
 
-    def time(self, again: bool = False) -> dict[str, float]:
-        """Returns the median seconds of a step of each contestant, measured in turns.
+    @cached_property
+    def our_seconds(self) -> float:
+        """The median seconds of a step of ours, to which the steps of the peers are compared."""
+        return self._timed("ours", {"ours": self._ours(1000, 1)})["ours"]
 
-        The first measurement also becomes the plan, which determines how many steps a run has.
-        """
-        path, plan = self.folder / "time.json", self.folder / "plan.json"
-        if path.exists() and plan.exists() and not again:
-            return json.loads(path.read_text())["seconds"]
-        specs = {f"{name}-rows{rows}": Spec(name, self.data, 1000, rows) for name in PEERS for rows in self.rows}
-        specs["ours"] = self._ours(1000, 1)
-        seconds, laps = in_turns(specs, self.repeat)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"seconds": seconds, "laps": laps}, indent=1))
-        if not plan.exists():
-            plan.write_text(json.dumps(seconds, indent=1))
-        return seconds
+    def seconds(self, name: str, setting: Setting) -> float:
+        """Returns the seconds of a step of a peer: relative to that of ours in the same turns."""
+        key = f"{name}-rows{setting.rows}-ratio{setting.mask_ratio:g}"
+        timed = self._timed(key, {"peer": self._spec(name, setting, 1000), "ours": self._ours(1000, 1)})
+        return self.our_seconds * timed["peer"] / timed["ours"]
 
-    def steps(self, name: str, minutes: float) -> int:
-        """Returns how many steps a contestant takes in this time."""
-        self.time()
-        return max(round(60 * minutes / json.loads((self.folder / "plan.json").read_text())[name]), 2)
+    def _timed(self, key: str, specs: dict[str, Spec]) -> dict[str, float]:
+        path = self.folder / "times" / f"{key}.json"
+        if not path.exists():
+            seconds, laps = in_turns(specs, self.repeat)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"seconds": seconds, "laps": laps}, indent=1))
+        return json.loads(path.read_text())["seconds"]
 
-    def tune(self) -> dict[str, tuple[float, int]]:
-        """Returns for each peer the learning rate and rows per step with the lowest final loss in a short run."""
-        ends: dict[str, dict[tuple[float, int], float]] = {name: {} for name in PEERS}
+    def tune(self, name: str, begin: Setting, minutes: float) -> dict[Setting, float]:
+        """Returns the losses after a run of so many minutes with each setting that was tried, see `search`."""
 
-        def best(name: str) -> tuple[float, int]:
-            return min(ends[name], key=lambda setting: ends[name][setting])
+        def losses(settings: list[Setting]) -> list[float]:
+            found = self._curves([self.peer(name, setting, minutes, 3) for setting in settings])
+            return [one["points"][-1]["loss"] for one in found]
 
-        def try_out(settings: list[tuple[str, float, int]]) -> None:
-            specs = [self._peer(*setting, minutes=self.minutes * SHORT, evaluations=3) for setting in settings]
-            for (name, rate, rows), found in zip(settings, self._curves(specs), strict=True):
-                ends[name][rate, rows] = found["points"][-1]["loss"]
+        return search(begin, grid_of(begin), losses, self.most)
 
-        first, *others = self.rows
-        try_out([(name, rate, first) for name in PEERS for rate in self.rates])
-        try_out([(name, best(name)[0], rows) for name in PEERS for rows in others])
-        for name, found in ends.items():
-            losses = {f"{rate:g}, {rows} blocks": round(loss, 4) for (rate, rows), loss in found.items()}
-            print(name, losses, flush=True)
-        return {name: best(name) for name in PEERS}
+    def run(self, begin: dict[str, Setting], minutes: float, short: float) -> dict[str, Any]:
+        """Returns the curves of all contestants, `lanes`, and how each peer was tuned, `tuned`."""
+        lanes: list[dict[str, Any]] = []
+        tuned = {}
+        for name in self.peers:
+            found = self.tune(name, begin[name], short)
+            if border := at_border(found, grid_of(begin[name])):
+                print(f"{name}: {', '.join(border)} may have better values beyond those that were tried")
+            first = ranked(found)[: self.finalists]
+            ends = self._curves([self.peer(name, setting, minutes, EVALUATIONS) for setting in first])
+            whole = {setting: end["points"][-1]["loss"] for setting, end in zip(first, ends, strict=True)}
+            best = ranked(whole)[0]
+            tuned[name] = {"best": best, "short": found, "whole": whole, "border": border}
+            print(name, best.name, {setting.name: round(loss, 4) for setting, loss in found.items()}, flush=True)
+            specs = [self.peer(name, best, minutes, EVALUATIONS, seed) for seed in self.seeds]
+            lanes += [
+                {
+                    "name": name,
+                    "seed": seed,
+                    "seconds": self.seconds(name, best),
+                    **dataclasses.asdict(best),
+                    **found,
+                }
+                for seed, found in zip(self.seeds, self._curves(specs), strict=True)
+            ]
+        ours = self._curves([("ours", self.ours(minutes * self.our_share, seed)) for seed in self.seeds])
+        lanes += [
+            {"name": "ours", "seed": seed, "seconds": self.our_seconds, "rows": OUR_ROWS, **found}
+            for seed, found in zip(self.seeds, ours, strict=True)
+        ]
+        return {"lanes": lanes, "tuned": tuned}
 
-    def run(self) -> list[dict[str, Any]]:
-        """Returns the curves of all contestants, with their names, seconds per step, and points."""
-        seconds = self.time()
-        lanes, specs = [], []
-        for name, (rate, rows) in self.tune().items():
-            lanes.append({"name": name, "seconds": seconds[f"{name}-rows{rows}"], "rate": rate, "rows": rows})
-            specs.append(self._peer(name, rate, rows, self.minutes, EVALUATIONS))
-        if self.whole:
-            lanes.append({"name": "ours, as long as the peers", "seconds": seconds["ours"]})
-            specs.append(self._ours(self.steps("ours", self.minutes), self.seeds[0]))
-        for seed in self.seeds:
-            lanes.append({"name": f"ours, seed {seed}", "seconds": seconds["ours"]})
-            specs.append(self._ours(self.steps("ours", self.short_minutes), seed))
-        return [lane | found for lane, found in zip(lanes, self._curves(specs), strict=True)]
+    def _curves(self, named: list[tuple[str, Spec]]) -> list[dict[str, Any]]:
+        names, specs = [name for name, _ in named], [spec for _, spec in named]
+        return curves(specs, names, [self.folder] * len(specs), self.jobs)
 
-    def _curves(self, specs: list[Spec]) -> list[dict[str, Any]]:
-        return curves(specs, [self.folder] * len(specs), self.jobs)
+    def peer(
+        self, name: str, setting: Setting, minutes: float, evaluations: int, seed: int = 1
+    ) -> tuple[str, Spec]:
+        """Returns what a peer trains in so many minutes, and the name of its curve."""
+        steps = max(round(60 * minutes / self.seconds(name, setting)), 2)
+        spec = self._spec(name, setting, steps)
+        return f"{name}-{setting.name}", dataclasses.replace(spec, seed=seed, evaluate_at=marks(steps, evaluations))
 
-    def _peer(self, name: str, rate: float, rows: int, minutes: float, evaluations: int) -> Spec:
-        steps = self.steps(f"{name}-rows{rows}", minutes)
-        return Spec(name, self.data, steps, rows, lr=rate, evaluate_at=marks(steps, evaluations))
+    def _spec(self, name: str, setting: Setting, steps: int) -> Spec:
+        own = {key: value for key, value in dataclasses.asdict(setting).items() if value is not None}
+        return Spec(name, self.data, steps, **own)
+
+    def ours(self, minutes: float, seed: int) -> Spec:
+        """Returns what ours trains in so many minutes."""
+        return self._ours(max(round(60 * minutes / self.our_seconds), 2), seed)
 
     def _ours(self, steps: int, seed: int) -> Spec:
         evaluate_at = marks(steps, EVALUATIONS)
         return Spec("ours", self.data, steps, rows=0, experiment="fast_mini", seed=seed, evaluate_at=evaluate_at)
-
-
-def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Returns the median seconds of a step of each contestant, and all seconds. In a turn, each takes one step."""
-    contestants = start(
-        {name: dataclasses.replace(spec, in_turns=True, evaluate_at=()) for name, spec in specs.items()}
-    )
-    laps: dict[str, list[float]] = {name: [] for name in specs}
-    for _ in range(repeat + 2):
-        for name, contestant in contestants.items():
-            laps[name].append(contestant.step()["seconds"])
-    for contestant in contestants.values():
-        contestant.close()
-    return {name: statistics.median(found[2:]) for name, found in laps.items()}, laps
-
-
-def report(lanes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the figures of a race with one vocabulary."""
-    ours = [lane for lane in lanes if lane["name"].startswith("ours, seed")]
-    whole = next((lane for lane in lanes if lane["name"] == "ours, as long as the peers"), None)
-    figures: dict[str, Any] = {"contestants": [], "beside": {}}
-    for lane in lanes:
-        end = lane["points"][-1]
-        figures["contestants"].append(
-            {key: lane[key] for key in ("name", "parameters", "rate", "rows") if key in lane}
-            | {
-                "milliseconds of a step": round(lane["seconds"] * 1000),
-                "steps": end["step"],
-                "minutes": round(end["step"] * lane["seconds"] / 60, 2),
-                "minutes on the clock": round(end["clock"] / 60, 1),
-                "loss": round(end["loss"], 4),
-            }
-        )
-    for peer in (lane for lane in lanes if lane["name"] in PEERS):
-        loss = min(point["loss"] for point in peer["points"])
-        theirs = peer["points"][-1]["step"] * peer["seconds"]
-        our_steps = [reached(lane["points"], loss) for lane in ours]
-        mine = [steps * lane["seconds"] for steps, lane in zip(our_steps, ours, strict=True)]
-        tokens = peer["points"][-1]["step"] * peer["rows"]
-        our_end = ours[0]["points"][-1]["step"] * ours[0]["seconds"]
-        figures["beside"][peer["name"]] = {
-            "its loss": round(loss, 4),
-            "its seconds": round(theirs),
-            "our seconds, by seed": [round(seconds, 1) for seconds in mine],
-            "times sooner, by seed": [round(theirs / seconds, 1) for seconds in mine],
-            "times sooner, median": round(theirs / statistics.median(mine), 1),
-            "times fewer tokens, median": round(tokens / (statistics.median(our_steps) * OUR_ROWS), 1),
-            "its loss in our time": round(loss_at(peer["points"], our_end / peer["seconds"]), 4),
-            "our loss in its time": None if whole is None else round(whole["points"][-1]["loss"], 4),
-        }
-    return figures
-
-
-def table(races: dict[int, dict[str, Any]]) -> str:
-    """The figures as Markdown."""
-    lines = []
-    for vocabulary, figures in races.items():
-        lines += [f"Vocabulary of {vocabulary:,}:", ""]
-        lines += ["| | parameters | learning rate | blocks a step | ms a step | steps | minutes | loss |"]
-        lines += ["|---|---|---|---|---|---|---|---|"]
-        for row in figures["contestants"]:
-            lines.append(
-                f"| {row['name']} | {row['parameters']:,} | {row.get('rate', '')} | {row.get('rows', OUR_ROWS)} "
-                f"| {row['milliseconds of a step']} | {row['steps']:,} | {row['minutes']} | {row['loss']} |"
-            )
-        lines += ["", "| peer | its loss | its seconds | our seconds | times sooner | its loss in our time |"]
-        lines += ["|---|---|---|---|---|---|"]
-        for name, row in figures["beside"].items():
-            seconds = ", ".join(str(found) for found in row["our seconds, by seed"])
-            ratios = ", ".join(str(found) for found in row["times sooner, by seed"])
-            lines.append(
-                f"| {name} | {row['its loss']} | {row['its seconds']} | {seconds} "
-                f"| {row['times sooner, median']} ({ratios}) | {row['its loss in our time']} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
-
-
-def draw(races: dict[int, list[dict[str, Any]]], path: Path) -> None:
-    """Draws loss over seconds and over tokens, one row for each vocabulary."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 3.6 * len(races)), layout="constrained")
-    panels = figure.subplots(len(races), 2, squeeze=False, sharey="row")
-    colours = {"bert": "tab:red", "modernbert": "tab:orange", "ours": "tab:blue"}
-    for (vocabulary, lanes), (by_time, by_tokens) in zip(races.items(), panels, strict=True):
-        for lane in lanes:
-            kind = lane["name"].split(",")[0]
-            steps, losses = zip(*((point["step"], point["loss"]) for point in lane["points"]), strict=True)
-            style = {"color": colours[kind], "alpha": 0.5 if "seed" in lane["name"] else 1.0, "label": lane["name"]}
-            by_time.plot([step * lane["seconds"] for step in steps], losses, **style)
-            by_tokens.plot([step * lane.get("rows", OUR_ROWS) * BLOCK / 1e6 for step in steps], losses, **style)
-        by_time.set(
-            xlabel="seconds (steps x median of a step)", ylabel=f"validation loss, vocabulary {vocabulary:,}"
-        )
-        by_tokens.set(xlabel="million tokens")
-        by_time.legend()
-        for panel in (by_time, by_tokens):
-            panel.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
@@ -271,48 +146,43 @@ def main() -> None:
     add_corpus(parser)
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "race", help="where curves and report go")
     parser.add_argument("--vocabularies", nargs="*", type=int, default=[8192, 30522])
-    parser.add_argument("--minutes", type=float, default=15, help="how long a peer trains")
-    parser.add_argument("--short-minutes", type=float, default=3, help="how long our runs in the race are")
-    parser.add_argument("--whole", action="store_true", help="also run ours as long as the peers")
+    parser.add_argument("--minutes", nargs="*", type=float, default=[15], help="how long a peer trains; rising")
+    parser.add_argument("--short-minutes", nargs="*", type=float, help="of tuning; by default a third of --minutes")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--our-share", type=float, default=0.25, help="the share of --minutes that ours trains")
+    parser.add_argument("--finalists", type=int, default=2, help="settings of a peer that run for all --minutes")
+    parser.add_argument("--most", type=int, help="settings of a peer that are tried at most")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--repeat", type=int, default=15, help="steps of each that are timed")
-    parser.add_argument("--rates", nargs="*", type=float, default=[3e-4, 5e-4, 1e-3, 2e-3], help="of the peers")
-    parser.add_argument(
-        "--rows", nargs="*", type=int, default=[16, 32], help="of the peers; rates are tuned with the first"
-    )
     parser.add_argument("--jobs", type=int, default=1, help="curves computed at a time")
-    parser.add_argument(
-        "--time-again", action="store_true", help="measure the time of steps again, and keep the curves"
-    )
     arguments = parser.parse_args()
-    races, figures = {}, {}
+    shorts = arguments.short_minutes or [minutes / 3 for minutes in arguments.minutes]
+    if len(shorts) != len(arguments.minutes):
+        parser.error(f"--short-minutes has {len(shorts)} values, but --minutes has {len(arguments.minutes)}")
+    races: dict[str, dict[str, Any]] = {}
     for vocabulary in arguments.vocabularies:
-        data = (
-            *corpus(arguments),
-            f"data.block_size={BLOCK}",
-            f"tokenizer.vocabulary_size={vocabulary}",
-        )
-        folder = arguments.folder / str(vocabulary)
-        race = Race(
-            data,
-            folder,
-            arguments.minutes,
-            arguments.short_minutes,
-            arguments.seeds,
-            arguments.rates,
-            arguments.rows,
-            arguments.repeat,
-            arguments.jobs,
-            arguments.whole,
-        )
-        race.time(arguments.time_again)
-        races[vocabulary] = race.run()
-        figures[vocabulary] = report(races[vocabulary])
+        data = (*corpus(arguments), f"data.block_size={BLOCK}", f"tokenizer.vocabulary_size={vocabulary}")
+        own = {
+            key: getattr(arguments, key)
+            for key in ("peers", "seeds", "our_share", "finalists", "most", "repeat", "jobs")
+        }
+        race = Race(data, arguments.folder / str(vocabulary), **own)
+        begin = START
+        for minutes, short in zip(arguments.minutes, shorts, strict=True):
+            title = f"vocabulary of {vocabulary:,}, {minutes:g} minutes"
+            races[title] = race.run(begin, minutes, short)
+            begin = begin | {name: found["best"] for name, found in races[title]["tuned"].items()}
+            write(arguments.folder, races)
+    print((arguments.folder / "race.md").read_text())
+
+
+def write(folder: Path, races: dict[str, dict[str, Any]]) -> None:
+    """Writes race.json, race.md and race.svg about the races so far."""
+    figures = {title: report(race) for title, race in races.items()}
     machine = {"machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d")}
-    (arguments.folder / "race.json").write_text(json.dumps(machine | {"races": figures}, indent=1))
-    (arguments.folder / "race.md").write_text(table(figures))
-    draw(races, arguments.folder / "race.svg")
-    print(table(figures))
+    (folder / "race.json").write_text(json.dumps(machine | {"races": figures}, indent=1))
+    (folder / "race.md").write_text(table(figures))
+    draw(races, folder / "race.svg")
 
 
 if __name__ == "__main__":

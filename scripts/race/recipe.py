@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from contestants import ROOT, Spec, add_corpus, corpus
-from race import OUR_ROWS, curves, in_turns, marks, reached
+from curves import curves, in_turns, marks, reached
+from race import OUR_ROWS
 
 _VARIANT = "model._target_=variants.Variant"
 _MODERNBERT = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
@@ -115,7 +116,8 @@ def main() -> None:
         if overrides is not None:
             steps = round(recipe.steps * OUR_ROWS / rows_of(changed))  # of as many tokens
             runs[name] = dataclasses.replace(changed, steps=steps, evaluate_at=marks(steps, 10)), folder
-    found = dict(zip(runs, curves(*map(list, zip(*runs.values(), strict=True)), arguments.jobs), strict=True))
+    specs, folders = map(list, zip(*runs.values(), strict=True))
+    found = dict(zip(runs, curves(specs, ["ours"] * len(specs), folders, arguments.jobs), strict=True))
     for row in rows:
         if row["change"] in found:
             row |= gain(found["recipe"], found[row["change"]], *row["seconds"])

@@ -1,5 +1,7 @@
 """The arithmetic of the race and of the study of its recipe, on artificial curves."""
 
+import math
+import statistics
 import sys
 
 import pytest
@@ -7,8 +9,10 @@ import pytest
 from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "race"))
-import race
+import curves
 import recipe
+import results
+import tuning
 
 
 def points(*losses, every=10):
@@ -20,34 +24,89 @@ def points(*losses, every=10):
     [(7.5, 10), (7.0, 10), (6.5, 15), (6.0, 20), (5.5, 45), (4.0, float("inf"))],
 )
 def test_a_loss_is_reached_between_two_points(loss, step):
-    assert race.reached(points(7.0, 6.0, 6.2, 6.0, 5.0), loss) == pytest.approx(step)
+    assert curves.reached(points(7.0, 6.0, 6.2, 6.0, 5.0), loss) == pytest.approx(step)
 
 
 @pytest.mark.parametrize(("steps", "number"), [(100, 10), (7, 3), (2, 30)])
 def test_a_run_is_evaluated_evenly_and_at_its_end(steps, number):
-    marks = race.marks(steps, number)
+    marks = curves.marks(steps, number)
     assert marks[-1] == steps
     assert len(marks) == min(steps, number)
     assert marks[0] >= 1
 
 
-def test_the_report_compares_seconds_made_of_steps():
+def lane(name, seed, *losses, seconds=1.0, rows=16):
+    return {
+        "name": name,
+        "seed": seed,
+        "seconds": seconds,
+        "rows": rows,
+        "parameters": 5,
+        "points": points(*losses),
+    }
+
+
+def test_the_report_compares_seconds_made_of_steps(tmp_path):
+    best = tuning.START["bert"]
     lanes = [
-        {"name": "bert", "rows": 32, "rate": 1e-3, "seconds": 2.0, "parameters": 5, "points": points(7, 6.5, 6.6)},
-        {"name": "ours, seed 1", "seconds": 0.5, "parameters": 5, "points": points(7, 6, 5)},
-        {"name": "ours, seed 2", "seconds": 0.5, "parameters": 5, "points": points(7, 6.4, 5)},
-        {"name": "ours, as long as the peers", "seconds": 0.5, "parameters": 5, "points": points(7, 6, 4)},
+        lane("bert", 1, 7, 6.5, 6.4, seconds=2.0, rows=8),
+        lane("bert", 2, 7, 6.7, 6.6, seconds=2.0, rows=8),
+        lane("ours", 1, 7, 6, 5, seconds=0.5),
+        lane("ours", 2, 7, 6.4, 5, seconds=0.5),
     ]
-    figures = race.report(lanes)
+    tuned = {"bert": {"best": best, "short": {best: 6.9}, "whole": {best: 6.4}, "border": []}}
+    made = {"a race": {"lanes": lanes, "tuned": tuned}}
+    figures = results.report(made["a race"])
     beside = figures["beside"]["bert"]
-    assert beside["its loss"] == 6.5  # the best, not the last
+    assert beside["its mean loss"] == 6.5
     assert beside["its seconds"] == 60
     assert beside["our seconds, by seed"] == [7.5, pytest.approx(9.2, abs=0.05)]
-    assert beside["times sooner, by seed"] == [8.0, pytest.approx(6.5, abs=0.1)]
-    assert beside["our loss in its time"] == 4
-    assert beside["its loss in our time"] == 7  # its first step takes longer
-    assert figures["contestants"][0]["minutes"] == 1.0
-    assert "| bert | 6.5 | 60 |" in race.table({8192: figures})
+    assert beside["times sooner"] == pytest.approx(60 / statistics.median([7.5, 9.1667]), abs=0.01)
+    pairs = [60 / (0.5 * step) for step in (14, 16, 10 + 20 / 3, 20)]  # each seed of ours, each loss of bert
+    assert beside["times sooner, pairs of seeds"] == [round(min(pairs), 2), round(max(pairs), 2)]
+    assert beside["its mean loss in our time"] == 7  # its first step takes longer
+    assert figures["contestants"][0]["loss, by seed"] == [6.4, 6.6]
+    assert "| `bert` | 6.5 | 60 |" in results.table({"a race": figures})
+    results.draw(made, tmp_path / "race.svg")
+    assert "bert" in (tmp_path / "race.svg").read_text()
+
+
+def test_the_search_ends_inside_the_grid():
+    best = tuning.Setting(lr=8e-3, rows=4, mask_ratio=0.4, weight_decay=0.1, beta2=0.95)
+    tried = []
+
+    def losses(settings):
+        tried.extend(settings)
+        return [
+            abs(math.log2(s.lr / best.lr))
+            + abs(math.log2(s.rows / best.rows))
+            + sum(getattr(s, key) != getattr(best, key) for key in ("mask_ratio", "weight_decay", "beta2"))
+            for s in settings
+        ]
+
+    begin = tuning.START["modernbert"]
+    grid = tuning.grid_of(begin)
+    found = tuning.search(begin, grid, losses)
+    assert tuning.ranked(found)[0] == best
+    assert tuning.at_border(found, grid) == []
+    assert len(tried) == len(set(tried)) == len(found) < 20
+    few = tuning.search(begin, grid, losses, most=2)
+    assert len(few) == 2
+    assert tuning.at_border(few, grid) == ["lr", "rows"]
+
+
+def test_a_setting_that_diverges_is_the_worst():
+    begin = tuning.START["bert"]
+    found = tuning.search(
+        begin, {"lr": tuning.DOUBLED}, lambda s: [math.nan if one.lr > 6e-4 else one.lr for one in s]
+    )
+    assert math.isinf(max(found.values()))
+    assert tuning.ranked(found)[0].lr < 6e-4
+
+
+def test_a_block_cannot_be_halved():
+    one = tuning.Setting(lr=1e-3, rows=1, mask_ratio=0.3, weight_decay=0.01, beta2=0.98)
+    assert [near.rows for near in tuning.neighbours(one, "rows", tuning.DOUBLED)] == [2]
 
 
 def test_the_gain_of_a_change_is_measured_at_the_loss_that_both_reach():

@@ -1,0 +1,76 @@
+"""Loss curves of contestants, which are kept in files, and the times of their steps."""
+
+import dataclasses
+import itertools
+import json
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from contestants import Contestant, Spec, start
+
+
+def curve(spec: Spec, name: str, folder: Path) -> dict[str, Any]:
+    """Returns the loss curve of a contestant, from its file if that exists."""
+    path = folder / f"{name}-steps{spec.steps}-seed{spec.seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    print(f"{path} ...", flush=True)
+    contestant = Contestant(spec)
+    points, clock = [], 0.0
+    for _ in range(spec.steps):
+        lap = contestant.step()
+        clock += lap["seconds"]
+        if "loss" in lap:
+            points.append({"step": lap["step"], "loss": lap["loss"], "clock": clock})
+            print(f"  step {lap['step']:5}  {clock:6.0f} s  {lap['loss']:.4f}", flush=True)
+    if spec.save is not None:
+        contestant.finish()
+    contestant.close()
+    found = {"spec": dataclasses.asdict(spec), **contestant.model, "points": points}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1))
+    return found
+
+
+def curves(specs: list[Spec], names: list[str], folders: list[Path], jobs: int) -> list[dict[str, Any]]:
+    """Returns the curves of several contestants, `jobs` at a time; each on one thread if that is more than one."""
+    if jobs > 1:
+        specs = [dataclasses.replace(spec, environment=("OMP_NUM_THREADS=1",)) for spec in specs]
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(curve, specs, names, folders))
+
+
+def reached(points: list[dict[str, Any]], loss: float) -> float:
+    """Returns the step at which a curve reaches a loss, by linear interpolation; infinity if it never does."""
+    for before, after in itertools.pairwise(points):
+        if after["loss"] <= loss < before["loss"]:
+            share = (before["loss"] - loss) / (before["loss"] - after["loss"])
+            return before["step"] + share * (after["step"] - before["step"])
+    return points[0]["step"] if points[0]["loss"] <= loss else float("inf")
+
+
+def loss_at(points: list[dict[str, Any]], step: float) -> float:
+    """Returns the loss of a curve after a step, by linear interpolation."""
+    return float(np.interp(step, [point["step"] for point in points], [point["loss"] for point in points]))
+
+
+def marks(steps: int, number: int) -> tuple[int, ...]:
+    """Returns the steps after which to evaluate, evenly spread, including the last one."""
+    return tuple(sorted({max(round(steps * i / number), 1) for i in range(1, number + 1)}))
+
+
+def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Returns the median seconds of a step of each contestant, and all seconds. In a turn, each takes one step."""
+    contestants = start(
+        {name: dataclasses.replace(spec, in_turns=True, evaluate_at=()) for name, spec in specs.items()}
+    )
+    laps: dict[str, list[float]] = {name: [] for name in specs}
+    for _ in range(repeat + 2):
+        for name, contestant in contestants.items():
+            laps[name].append(contestant.step()["seconds"])
+    for contestant in contestants.values():
+        contestant.close()
+    return {name: statistics.median(found[2:]) for name, found in laps.items()}, laps

@@ -1,0 +1,164 @@
+"""The peers of the race: models of transformers, trained by its `Trainer`."""
+
+import tempfile
+from typing import Any
+
+import torch
+import transformers
+from contestants import Laps, Spec, config_of, mean_loss, open_data, peak_memory, say
+from torch import nn
+from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+from maskwright.models.flops import forward_flops
+from maskwright.models.layers.gather import gather
+
+
+def peer_model(spec: Spec, data: Any) -> Any:
+    """Returns a BertForMaskedLM or ModernBertForMaskedLM without dropout, with about as many parameters as ours."""
+    shape = config_of(spec, "run_dir=none").model
+    ids = {f"{name}_token_id": getattr(data.tokenizer, f"{name}_id") for name in ("pad", "cls", "sep")}
+    common = {
+        "vocab_size": len(data.tokenizer),
+        "hidden_size": shape.hidden_size,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "max_position_embeddings": data.block_size,
+        "attn_implementation": "sdpa",
+        "pad_token_id": ids["pad_token_id"],
+    }
+    if spec.name == "bert":
+        return transformers.BertForMaskedLM(
+            transformers.BertConfig(
+                **common,
+                intermediate_size=4 * shape.hidden_size,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+            )
+        )
+    return transformers.ModernBertForMaskedLM(
+        transformers.ModernBertConfig(
+            **common,
+            sparse_prediction=True,  # logits of masked tokens alone: the same loss, sooner
+            **{key: value for key, value in ids.items() if key != "pad_token_id"},
+            intermediate_size=shape.intermediate_size,
+            layer_types=["full_attention"] * shape.layers,
+            rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": shape.rotary_base}},
+            reference_compile=False,
+        )
+    )
+
+
+class Rows:
+    """The blocks of the training split, as a data set for the Trainer of transformers."""
+
+    def __init__(self, blocks: Any):
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks) - 1  # the last one is padded
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        import numpy as np
+
+        return {"input_ids": self.blocks.read(np.array([index]))["input_ids"][0]}
+
+
+def run_peer(spec: Spec) -> None:
+    data, masker = open_data(spec)
+    before = peak_memory(spec)
+    transformers.set_seed(spec.seed)
+    model = peer_model(spec, data)
+    say({"parameters": sum(p.numel() for p in model.parameters()), "before": before})
+    flops = 3 * forward_flops(model, torch.zeros(spec.rows, data.block_size, dtype=torch.long))
+    if spec.name == "bert":
+        body, head = model.bert, model.cls
+    else:
+        body, head = model.model, nn.Sequential(model.head, model.decoder)
+    validation = list(data.val_dataloader()) if spec.evaluate_at else []
+
+    def logits_at(batch: Any, masked: Any) -> Any:
+        hidden = body(input_ids=masked.input_ids, attention_mask=batch.get("attention_mask"))[0]
+        return head(gather(hidden, masked.positions))
+
+    def evaluate() -> float:
+        model.eval()
+        loss = mean_loss(validation, masker, logits_at)
+        model.train()
+        return loss
+
+    laps = Laps(spec, evaluate, lambda: flops)
+
+    class Watch(transformers.TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            laps.start()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            laps.stop(state.global_step)
+
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = AutoTokenizer.from_pretrained(data.tokenizer_folder)
+        trainer = Trainer(
+            model,
+            peer_arguments(spec, folder),
+            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=spec.mask_ratio),
+            train_dataset=Rows(data.blocks["train"]),  # type: ignore[arg-type]
+            callbacks=[Watch()],
+            optimizers=(MuonAndAdamW(model, spec) if spec.name == "modernbert-muon" else None, None),
+        )
+        trainer.train()
+    if spec.save is not None:
+        model.save_pretrained(spec.save)
+        tokenizer.save_pretrained(spec.save)
+
+
+class MuonAndAdamW(torch.optim.Optimizer):
+    """`torch.optim.Muon` for the matrices inside a model, AdamW for its embeddings, norms and biases."""
+
+    def __init__(self, model: nn.Module, spec: Spec):
+        shared = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+        inside = [p for p in model.parameters() if p.ndim == 2 and id(p) not in shared]
+        others = [p for p in model.parameters() if p.ndim != 2 or id(p) in shared]
+        self.parts = [
+            torch.optim.Muon(inside, lr=spec.lr, weight_decay=spec.weight_decay),
+            torch.optim.AdamW(
+                others,
+                lr=spec.adamw_lr,
+                betas=(0.9, spec.beta2),
+                eps=1e-6,
+                weight_decay=spec.weight_decay,
+                fused=True,
+            ),
+        ]
+        super().__init__([*inside, *others], {})
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    def step(self, closure: Any = None) -> None:
+        for part in self.parts:
+            part.step()
+
+
+def peer_arguments(spec: Spec, folder: str) -> Any:
+    """Returns the `TrainingArguments` of a peer."""
+    cuda = spec.device == "cuda"
+    return TrainingArguments(
+        folder,
+        max_steps=spec.steps,
+        per_device_train_batch_size=spec.rows,
+        learning_rate=spec.lr,
+        lr_scheduler_type="linear",
+        warmup_steps=max(round(0.06 * spec.steps), 1),
+        weight_decay=spec.weight_decay,
+        adam_beta2=spec.beta2,
+        adam_epsilon=1e-6,
+        optim="adamw_torch_fused",
+        seed=spec.seed,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not cuda,
+        bf16=cuda,
+        torch_compile=spec.compile,
+        dataloader_pin_memory=cuda,
+        dataloader_num_workers=2 if cuda else 0,
+    )
