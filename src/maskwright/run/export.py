@@ -147,7 +147,7 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
             + (", only labels. Set head=labels." * (task is not None))
         )
     encoder = saved.token_encoder
-    if [*encoder.layers_in_order()] != [*saved.encoder.layers_in_order()]:
+    if task is not None and task.another_predicts_tokens:
         raise UserError(
             f"run='{saved.name}' predicts masked tokens by an encoder that only helps its own to learn, and is not "
             "exported. Fine-tune its own (init_from), and export that run."

@@ -68,7 +68,7 @@ class Start:
         return lines
 
     def _loaded_by_its_library(self, task: Task) -> list[str]:
-        with_head = task.token_encoder is task.encoder and task.encoder.own_head() is not None
+        with_head = not task.another_predicts_tokens and task.encoder.own_head() is not None
         brought = ("encoder.", *(["head."] if with_head else []))
         new = [name for name in _own_weights(task) if not name.startswith((*brought, *MASKERS))]
         added = getattr(task.encoder, "added_tokens", 0)

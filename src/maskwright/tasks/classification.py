@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
-from maskwright.data.predicted import per_text, row_of_class
+from maskwright.data.predicted import row_of_class
 from maskwright.loggers import picture
 from maskwright.reports import confusion, predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh
@@ -62,13 +62,6 @@ class Classification(TextTask):
 
     def outputs(self, batch: dict[str, Tensor]) -> Tensor:
         return self.forward(batch).float().softmax(dim=1)
-
-    def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return batch["texts"], self.outputs(batch), batch["targets"]
-
-    def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
-        texts, outputs, targets = seen
-        return per_text(texts, outputs, targets.astype(np.int64))
 
     def shown(self, predicted: dict[str, np.ndarray]) -> list[dict[str, Any]]:
         return [row_of_class(self.labels.names, outputs) for outputs in predicted["outputs"]]

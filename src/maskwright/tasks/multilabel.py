@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import binary_average_precision
 
 from maskwright.core.types import Share
 from maskwright.data.corpus import Corpus
-from maskwright.data.predicted import THRESHOLD, per_text, row_of_labels
+from maskwright.data.predicted import THRESHOLD, row_of_labels
 from maskwright.reports import predictions
 from maskwright.tasks.class_weights import ClassWeights, weigh_given
 from maskwright.tasks.spec import Metric
@@ -63,13 +63,6 @@ class MultiLabel(TextTask):
 
     def outputs(self, batch: dict[str, Tensor]) -> Tensor:
         return self.forward(batch).float().sigmoid()
-
-    def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return batch["texts"], self.outputs(batch), batch["targets"]
-
-    def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
-        texts, outputs, targets = seen
-        return per_text(texts, outputs, targets.astype(np.int64))
 
     def shown(self, predicted: dict[str, np.ndarray]) -> list[dict[str, Any]]:
         return [row_of_labels(self.labels.names, outputs) for outputs in predicted["outputs"]]

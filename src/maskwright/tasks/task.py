@@ -186,6 +186,11 @@ class Task(LightningModule):
         """The encoder whose hidden states `head` takes: at each position is what predicts the token there."""
         return self.encoder
 
+    @property
+    def another_predicts_tokens(self) -> bool:
+        """Whether `token_encoder` is another encoder, and not the same one read in another way."""
+        return [*self.token_encoder.layers_in_order()] != [*self.encoder.layers_in_order()]
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         number = self._micro_batch() % self.trainer.accumulate_grad_batches
         if number == 0:

@@ -2,10 +2,12 @@
 
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from maskwright.core.types import Share
+from maskwright.data.predicted import per_text
 from maskwright.models.encoder import types_of
 from maskwright.models.layers.linear import ReadoutLinear
 from maskwright.models.layers.pooling import Pool, Pooling
@@ -46,3 +48,10 @@ class TextTask(LabelledTask):
         if self.pool.kind == "cls":
             return torch.eye(seen.shape[1], device=seen.device)[0].expand_as(seen)
         return seen / seen.sum(1, keepdim=True)
+
+    def predict_batch(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return batch["texts"], self.outputs(batch), batch["targets"]
+
+    def collect(self, seen: list[np.ndarray]) -> dict[str, np.ndarray]:
+        texts, outputs, targets = seen
+        return per_text(texts, outputs, targets.astype(np.int64))
