@@ -87,7 +87,7 @@ class Translation(Task):
     primary = "bleu"
     averaged = MEANS
     label_weights: ClassVar[tuple[str, ...]] = ("length.",)
-    fixed_settings = ("length_range",)
+    fixed_settings = (*Task.fixed_settings, "length_range")
     head: nn.Module
     masker: Masker
     labels: LabelSpec
