@@ -146,9 +146,8 @@ def check_room(block_size: int, stride: int, longest_question: int) -> None:
     Raises:
         UserError: it does not.
     """
-    room = (
-        block_size - _SPECIAL - 1 - longest_question
-    )  # with a spare one: RoBERTa has two tokens between the texts
+    # with a spare one: RoBERTa has two tokens between the texts
+    room = block_size - _SPECIAL - 1 - longest_question
     if stride >= room:
         raise UserError(
             f"data.block_size={block_size} leaves {max(room, 0)} tokens for the context after a question of "

@@ -12,7 +12,7 @@ from torch import Tensor
 from maskwright.core.terminal import console
 from maskwright.core.types import PositiveCount
 from maskwright.data.corpus import Corpus
-from maskwright.masking import Diffusion, Draws, Masked
+from maskwright.masking import Diffusion, Draws, Masked, Masker
 from maskwright.tasks.means import Means
 from maskwright.tasks.mlm import MaskedLanguageModeling
 from maskwright.tasks.spec import Metric, TaskSpec
@@ -80,9 +80,9 @@ class MaskedDiffusion(MaskedLanguageModeling):
     def step_totals(self, step: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"tokens": (step["words"] >= 0).sum(), "masked": super().step_totals(step)["tokens"]}
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        super().validation_step(batch, batch_idx)
-        if self.evaluation_masker is not None and self._counts(batch):
+    def _validate(self, batch: dict[str, Tensor], masker: Masker) -> None:
+        super()._validate(batch, masker)
+        if self._counts(batch):
             self._add_bound(batch)
 
     def _add_bound(self, batch: dict[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from maskwright.core import hashing
 from maskwright.core.terminal import console
 from maskwright.data.corpus import Corpus
-from maskwright.masking import Draws, Masked
+from maskwright.masking import Draws, Masked, Masker
 from maskwright.models import Encoder, Shifted
 from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.gather import gather
@@ -168,9 +168,9 @@ class Hybrid(MaskedLanguageModeling):
             "rows": torch.full((), length, device=device),
         }
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        super().validation_step(batch, batch_idx)
-        if self.causal_means is not None and self.evaluation_masker is not None and self._counts(batch):
+    def _validate(self, batch: dict[str, Tensor], masker: Masker) -> None:
+        super()._validate(batch, masker)
+        if self.causal_means is not None and self._counts(batch):
             loss, _, count = self._next_token_loss(batch)
             self.causal_means.update({"loss": loss}, count)
 

@@ -99,9 +99,13 @@ class MaskedLanguageModeling(Task):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         if self.evaluation_masker is not None:
-            super().validation_step(batch, batch_idx)
+            self._validate(batch, self.evaluation_masker)
         if self.evaluation_masks is not None and self._counts(batch):
             self.evaluation_masks.update(batch, self._token_loss)
+
+    def _validate(self, batch: dict[str, Tensor], masker: Masker) -> None:
+        """Adds an evaluation batch to the metrics under `evaluation_mask`."""
+        self._update(batch, *self.evaluate(batch))
 
     def source_metrics(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
         return token_metrics(means)

@@ -168,18 +168,15 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         loss = losses.where(counted, 0.0).sum() / counted.sum().clamp(min=1)
         return Detected(loss, logits, replaced, counted)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        if (masker := self.evaluation_masker) is not None:
-            masked = masker(batch)
-            hidden = self._hidden(batch, masked)
-            loss, right, count = token_loss(self.head, hidden, masked)
-            self._update(batch, {"loss": loss, "accuracy": share(right, count)}, count)
-            if self._counts(batch):
-                found = self._detect(batch, masked, hidden, masker)
-                self.detection_means.update({"loss": found.loss}, found.number)
-                self.detection.update(found.logits, found.replaced, found.counted)
-        if self.evaluation_masks is not None and self._counts(batch):
-            self.evaluation_masks.update(batch, self._token_loss)
+    def _validate(self, batch: dict[str, Tensor], masker: Masker) -> None:
+        masked = masker(batch)
+        hidden = self._hidden(batch, masked)
+        loss, right, count = token_loss(self.head, hidden, masked)
+        self._update(batch, {"loss": loss, "accuracy": share(right, count)}, count)
+        if self._counts(batch):
+            found = self._detect(batch, masked, hidden, masker)
+            self.detection_means.update({"loss": found.loss}, found.number)
+            self.detection.update(found.logits, found.replaced, found.counted)
 
     def evaluation_metrics(self, split: str) -> dict[str, Tensor]:
         metrics = {} if self.evaluation_masks is None else self.evaluation_masks.compute()

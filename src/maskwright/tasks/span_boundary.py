@@ -14,7 +14,7 @@ from torch import Tensor
 from maskwright.core.terminal import console
 from maskwright.core.types import PositiveCount, Rate
 from maskwright.data.corpus import Corpus
-from maskwright.masking import Masked
+from maskwright.masking import Masked, Masker
 from maskwright.models import SpanBoundaryHead
 from maskwright.tasks.means import Means
 from maskwright.tasks.mlm import MaskedLanguageModeling
@@ -113,17 +113,14 @@ class SpanBoundary(MaskedLanguageModeling):
         ]
         return found[0], found[1]
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        if self.evaluation_masker is not None:
-            of_tokens, of_spans = (
-                ({"loss": loss, "accuracy": share(right, count)}, count)
-                for loss, right, count in self._losses(batch, self.evaluation_masker(batch))
-            )
-            self._update(batch, *of_tokens)
-            if self._counts(batch):
-                self.boundary_means.update(*of_spans)
-        if self.evaluation_masks is not None and self._counts(batch):
-            self.evaluation_masks.update(batch, self._token_loss)
+    def _validate(self, batch: dict[str, Tensor], masker: Masker) -> None:
+        of_tokens, of_spans = (
+            ({"loss": loss, "accuracy": share(right, count)}, count)
+            for loss, right, count in self._losses(batch, masker(batch))
+        )
+        self._update(batch, *of_tokens)
+        if self._counts(batch):
+            self.boundary_means.update(*of_spans)
 
     def evaluation_metrics(self, split: str) -> dict[str, Tensor]:
         metrics = super().evaluation_metrics(split)
