@@ -3,11 +3,11 @@
 from maskwright.inference.generate.conditionals import Conditionals, Energy
 from maskwright.inference.generate.diversity import Diversity, diversity
 from maskwright.inference.generate.markov import Chains, Plan, Sampler, Target, run_chains
-from maskwright.inference.generate.mask_predict import Decay, mask_predict, still_masked
+from maskwright.inference.generate.mask_predict import Decay, mask_predict, masked_share, still_masked
 from maskwright.inference.generate.proposals import Proposals, draw
 from maskwright.inference.generate.randomness import Randomness
 from maskwright.inference.generate.template import template_of
-from maskwright.inference.generate.unmask import Unmasking, masked_share, unmask
+from maskwright.inference.generate.unmask import Unmasking, unmask
 from maskwright.inference.generate.writing import CHAINS, Method, Recipe, Written, write
 
 __all__ = [

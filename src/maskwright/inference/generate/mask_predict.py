@@ -16,17 +16,22 @@ from maskwright.inference.generate.randomness import Randomness
 Decay = Literal["linear", "cosine"]
 
 
-def still_masked(number: int, done: int, passes: int, decay: Decay) -> int:
-    """Returns how many of `number` tokens are masked again after `done` of `passes` passes, rounded down.
+def masked_share(done: int, passes: int, decay: Decay) -> float:
+    """Returns the share of the tokens that is masked after `done` of `passes` passes.
 
     `linear` is that of Ghazvininejad et al. (2019); `cosine`, which changes few tokens at first, that of MaskGIT
     (Chang et al., 2022).
     """
     if done >= passes:
-        return 0
-    if decay == "linear":
-        return number * (passes - done) // passes
-    return int(number * math.cos(math.pi / 2 * done / passes))
+        return 0.0
+    return 1 - done / passes if decay == "linear" else math.cos(math.pi / 2 * done / passes)
+
+
+def still_masked(number: int, done: int, passes: int, decay: Decay) -> int:
+    """Returns how many of `number` tokens are masked again after `done` of `passes` passes, rounded down."""
+    if decay == "linear":  # exact
+        return number * max(passes - done, 0) // passes
+    return int(number * masked_share(done, passes, decay))
 
 
 def mask_predict(

@@ -9,7 +9,6 @@
 Shapes: C chains, T positions, N of them to be written, V vocabulary.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from maskwright.inference.generate.conditionals import Conditionals
-from maskwright.inference.generate.mask_predict import Decay, still_masked
+from maskwright.inference.generate.mask_predict import Decay, masked_share, still_masked
 from maskwright.inference.generate.proposals import Proposals, draw
 from maskwright.inference.generate.randomness import Randomness
 
@@ -55,13 +54,6 @@ class Unmasking:
         found = [ordered[first : first + size] for first in range(0, len(free), size)]
         ends = [number * self.passes // len(found) for number in range(len(found) + 1)]
         return [(own, max(end - begin, 1)) for own, begin, end in zip(found, ends, ends[1:], strict=False)]
-
-
-def masked_share(done: int, passes: int, decay: Decay) -> float:
-    """Returns the share of the tokens that is masked after `done` of `passes` passes."""
-    if done >= passes:
-        return 0.0
-    return 1 - done / passes if decay == "linear" else math.cos(math.pi / 2 * done / passes)
 
 
 def unmask(
