@@ -8,7 +8,7 @@ from maskwright.settings.build import verify
 SHAPE = {"layers": 2, "hidden_size": 16, "heads": 2, "intermediate_size": 24}
 TRANSFORMER = {"_target_": "maskwright.models.Transformer", **SHAPE}
 MUON = {"_target_": "maskwright.optim.muon", "_partial_": True, "lr": 0.1, "adamw_lr": 0.1, "momentum": 0.9}
-MUON |= {"ns_steps": 3, "betas": [0.9, 0.98], "eps": 1e-6, "weight_decay": 0.0}
+MUON |= {"ns_steps": 3, "ns_dtype": "auto", "betas": [0.9, 0.98], "eps": 1e-6, "weight_decay": 0.0}
 
 
 @pytest.mark.parametrize("key", SHAPE)

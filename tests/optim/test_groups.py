@@ -15,7 +15,15 @@ ATTENTION = "attention.self.query attention.self.key attention.self.value attent
 
 def optimizer(module):
     return muon(
-        module, lr=1.0, adamw_lr=0.5, momentum=0.9, ns_steps=3, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.1
+        module,
+        lr=1.0,
+        adamw_lr=0.5,
+        momentum=0.9,
+        ns_steps=3,
+        ns_dtype="auto",
+        betas=(0.9, 0.99),
+        eps=1e-8,
+        weight_decay=0.1,
     )
 
 

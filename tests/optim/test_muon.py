@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -5,9 +7,10 @@ from torch import nn
 from maskwright.models import MaskedLMHead, Transformer
 from maskwright.models.layers.linear import StackedLinear
 from maskwright.optim import muon
-from maskwright.optim.muon import orthogonalize
+from maskwright.optim.muon import Muon, orthogonalize
 
 SETTINGS = {"lr": 0.02, "adamw_lr": 0.01, "momentum": 0.95, "betas": [0.9, 0.98], "eps": 1e-6, "weight_decay": 0.1}
+SETTINGS |= {"ns_dtype": "float32"}
 
 
 def polar(matrix):
@@ -38,6 +41,24 @@ def test_half_precision_does_not_enlarge_steps(ns_steps, rank):
     matrices = torch.randn(2, 64, rank) @ torch.randn(2, rank, 160) / torch.arange(1, 161)
     found = orthogonalize(matrices.bfloat16(), ns_steps).float()
     assert torch.linalg.svdvals(found).max() < 1.3
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_products_are_in_bfloat16_where_the_cpu_has_it(monkeypatch, native):
+    monkeypatch.setattr(sys.modules[Muon.__module__], "has_bfloat16", lambda _: native)
+    gradient = torch.randn(16, 64)
+
+    def step(ns_dtype):
+        layer = nn.Linear(64, 16, bias=False)
+        nn.init.zeros_(layer.weight)
+        layer.weight.grad = gradient.clone()
+        muon(layer, ns_steps=5, **(SETTINGS | {"ns_dtype": ns_dtype})).step()
+        return layer.weight.detach()
+
+    exact, half, chosen = map(step, ("float32", "bfloat16", "auto"))
+    assert not torch.equal(exact, half)
+    assert (exact - half).abs().max() < 0.02 * exact.abs().max()
+    assert torch.equal(chosen, half if native else exact)
 
 
 def test_a_shared_matrix_is_updated_once():

@@ -93,7 +93,7 @@ def test_learning_rates_decay_towards_lower_layers_and_the_head_has_its_own(enco
     if kind == "adamw":
         optimizer = adamw(module, lr=1.0, **common)
     else:
-        optimizer = muon(module, lr=1.0, adamw_lr=1.0, momentum=0.9, ns_steps=3, **common)
+        optimizer = muon(module, lr=1.0, adamw_lr=1.0, momentum=0.9, ns_steps=3, ns_dtype="auto", **common)
     before = {id(p) for group in optimizer.param_groups for p in group["params"]}
     FineTuning(layer_decay=0.5, head_lr=7.0, head_weight_decay=0.3).regroup(optimizer, encoder)
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}

@@ -1,13 +1,14 @@
 """Muon (Jordan et al., 2024): momentum whose matrices are orthogonalised before they are applied."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW
 
+from maskwright.core.bfloat16 import has_bfloat16
 from maskwright.core.sharding import local
 from maskwright.optim.shards import by_matrix
 
@@ -66,17 +67,27 @@ class Muon(AdamW):
             (Nesterov) mean of the gradients, and `ns_steps`, the number of steps of the orthogonalisation, from 1
             to 5.
         lr, betas, eps: of AdamW.
+        ns_dtype: of the products of the orthogonalisation; `auto` is bfloat16 on devices that multiply in it, else
+            float32.
     Raises:
         ValueError: `ns_steps` is not between 1 and 5.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float):
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        ns_dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    ):
         for group in groups:
             group.setdefault("stacked", 0)
             if group["stacked"] and not 1 <= group["ns_steps"] <= len(_POLYNOMIALS):
                 raise ValueError(f"ns_steps is {group['ns_steps']}; it lies between 1 and {len(_POLYNOMIALS)}")
         super().__init__(groups, lr=lr, betas=betas, eps=eps, fused=True)
         self._step_supports_amp_scaling = False  # gradients are to be unscaled before
+        self._ns_dtype = ns_dtype
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Also loads states in which `ns_steps` has its former name."""
@@ -118,7 +129,8 @@ class Muon(AdamW):
             updates.append(gradient.lerp(mean, group["momentum"]))
         height, columns = parameters[0].shape
         stacked, ns_steps = group["stacked"], group["ns_steps"]
-        dtype = torch.bfloat16 if updates[0].is_cuda else torch.float32
+        half = has_bfloat16(updates[0].device) if self._ns_dtype == "auto" else self._ns_dtype == "bfloat16"
+        dtype = torch.bfloat16 if half else torch.float32
 
         def orthogonal(updates: Tensor) -> Tensor:
             return orthogonalize(updates.unflatten(1, (stacked, -1)).flatten(0, 1), ns_steps).reshape(updates.shape)

@@ -4,7 +4,7 @@ Each function takes the module and returns a torch optimizer. Vectors (norms, bi
 decayed: shrinking them regularises nothing, and changes the scale of the model.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from torch import Tensor, nn
@@ -51,6 +51,7 @@ def muon(
     adamw_lr: PositiveRate,
     momentum: Share,
     ns_steps: Annotated[int, Ge(1), Le(5)],
+    ns_dtype: Literal["auto", "float32", "bfloat16"],
     betas: tuple[Share, Share],
     eps: Rate,
     weight_decay: Rate,
@@ -65,6 +66,7 @@ def muon(
         lr: of the matrices.
         momentum: of the matrices, see `Muon`.
         ns_steps: of the orthogonalisation, see `orthogonalize`; named as in `torch.optim.Muon`.
+        ns_dtype: of its products, see `Muon`.
         adamw_lr, betas, eps: of the rest.
     """
     matrices: dict[tuple[int, ...], list[Tensor]] = {}
@@ -78,4 +80,4 @@ def muon(
     ]
     for group in parameter_groups(module, weight_decay):
         groups.append(group | {"params": [p for p in group["params"] if id(p) not in chosen]})
-    return Muon(groups, adamw_lr, (betas[0], betas[1]), eps)
+    return Muon(groups, adamw_lr, (betas[0], betas[1]), eps, ns_dtype)
