@@ -57,7 +57,7 @@ def test_products_are_in_bfloat16_where_the_cpu_has_it(monkeypatch, native):
 
     exact, half, chosen = map(step, ("float32", "bfloat16", "auto"))
     assert not torch.equal(exact, half)
-    assert (exact - half).abs().max() < 0.02 * exact.abs().max()
+    assert nn.functional.cosine_similarity(exact.flatten(), half.flatten(), dim=0) > 0.97
     assert torch.equal(chosen, half if native else exact)
 
 
