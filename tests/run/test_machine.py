@@ -43,5 +43,12 @@ def test_a_run_dir_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_precision_that_the_cpu_computes_slowly_is_remarked_on(monkeypatch, fast, precision, device):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: fast)
-    remark = machine.remark_on_precision(precision, torch.device(device))
+    remark = machine.remark_on_precision(precision, precision, torch.device(device))
     assert (remark is not None) == (not fast and device == "cpu" and precision != "32-true")
+
+
+def test_the_precision_that_was_chosen_for_a_cpu_is_remarked_on(monkeypatch):
+    monkeypatch.setattr(machine, "bfloat16_gain", lambda: 4.321)
+    assert "4.3 times as fast in bfloat16" in machine.remark_on_precision("auto", "bf16-mixed", torch.device("cpu"))
+    assert machine.remark_on_precision("auto", "32-true", torch.device("cpu")) is None
+    assert machine.remark_on_precision("auto", "bf16-mixed", torch.device("cuda")) is None

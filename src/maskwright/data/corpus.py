@@ -205,6 +205,14 @@ class Corpus(LightningDataModule):
         """The cleaned documents, memory-mapped, with the column `text`."""
         return open_documents(self.documents_folder)
 
+    def training_ids(self, most: int) -> Iterator[Tensor]:
+        """Yields ids of the training split (B, T), -1 at padding, in rows spread evenly over it.
+
+        Args:
+            most: about as many positions, if there are more.
+        """
+        raise NotImplementedError
+
     def training_rows(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the ids of the training split (B, T), -1 at padding, and which may be masked (B, T), once each."""
         raise NotImplementedError

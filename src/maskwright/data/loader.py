@@ -43,6 +43,15 @@ class TimedLoader(DataLoader):
             yield batch
 
 
+def ids_in_parts(
+    read: Callable[[np.ndarray], dict[str, np.ndarray]], rows: np.ndarray, at_once: int = 4096
+) -> Iterator[Tensor]:
+    """Yields the ids of rows (B, T), -1 at padding, as many at once as given."""
+    for first in range(0, len(rows), at_once):
+        batch = read(rows[first : first + at_once])
+        yield torch.from_numpy(np.where(batch["documents"] < 0, -1, batch["input_ids"]))
+
+
 def make_loader(
     read: Batched, batches: Iterable[Any], workers: int, pin_memory: bool, collate: Collate | None = None
 ) -> TimedLoader:

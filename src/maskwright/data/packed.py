@@ -16,7 +16,7 @@ from maskwright.corpora.splits import SPLITS
 from maskwright.data import shuffling
 from maskwright.data.batching import STEP
 from maskwright.data.corpus import BlockSize, Corpus
-from maskwright.data.loader import Batched, Collate, to_tensors
+from maskwright.data.loader import Batched, Collate, ids_in_parts, to_tensors
 from maskwright.data.mixing import Mixture
 from maskwright.models.layers.varlen_attention import sequence_ends
 from maskwright.text.packing import PackedBlocks
@@ -95,6 +95,11 @@ class TextData(Corpus):
         blocks = self.blocks["train"]
         number = min(number, len(blocks))
         return to_tensors(_InOrder(blocks).__getitems__(np.arange(number) * len(blocks) // number))
+
+    def training_ids(self, most: int) -> Iterator[Tensor]:
+        blocks = self.blocks["train"]
+        number = min(len(blocks), max(most // self.block_size, 1))
+        return ids_in_parts(blocks.read, np.arange(number) * len(blocks) // number)
 
     def training_rows(self) -> Iterator[tuple[Tensor, Tensor]]:
         blocks = self.blocks["train"]

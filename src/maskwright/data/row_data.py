@@ -1,6 +1,7 @@
 """The base class of data modules whose examples are rows of different lengths."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from maskwright.core.errors import UserError
 from maskwright.core.types import PositiveCount
 from maskwright.data.batching import EndlessMicroBatches, MicroBatch, Plan, RowReader, cut_by_budget
 from maskwright.data.corpus import BlockSize, Corpus
-from maskwright.data.loader import to_tensors
+from maskwright.data.loader import ids_in_parts, to_tensors
 from maskwright.data.rows import Rows
 
 
@@ -49,6 +50,12 @@ class RowData(Corpus):
         number = min(number, len(rows))
         chosen = np.arange(number) * len(rows) // number
         return to_tensors(rows.read(chosen, np.zeros_like(chosen)))
+
+    def training_ids(self, most: int) -> Iterator[Tensor]:
+        rows = self.rows["train"]
+        number = min(len(rows), max(most * len(rows) // int(rows.lengths.sum()), 1))
+        chosen = np.arange(number) * len(rows) // number
+        return ids_in_parts(lambda part: rows.read(part, np.zeros_like(part)), chosen)
 
     def steps(self, epochs: float) -> int:
         whole, part = int(epochs), epochs % 1

@@ -48,7 +48,7 @@ def sgd(module: nn.Module, lr: PositiveRate, momentum: Share, nesterov: bool, we
 def muon(
     module: nn.Module,
     lr: PositiveRate,
-    adamw_lr: PositiveRate,
+    adamw_lr: PositiveRate | None,
     momentum: Share,
     ns_steps: Annotated[int, Ge(1), Le(5)],
     ns_dtype: Literal["auto", "float32", "bfloat16"],
@@ -67,8 +67,13 @@ def muon(
         momentum: of the matrices, see `Muon`.
         ns_steps: of the orthogonalisation, see `orthogonalize`; named as in `torch.optim.Muon`.
         ns_dtype: of its products, see `Muon`.
-        adamw_lr, betas, eps: of the rest.
+        adamw_lr: of the rest; None is 2e-3 for an encoder whose embeddings begin with counts, so that less is left
+            to learn, and 2e-2 for others.
+        betas, eps: of the rest.
     """
+    if adamw_lr is None:
+        counted = any(getattr(part, "initial_embeddings", "random") == "cooccurrence" for part in module.modules())
+        adamw_lr = 2e-3 if counted else 2e-2
     matrices: dict[tuple[int, ...], list[Tensor]] = {}
     for weight, role in roles_of(module).items():
         if role.kind == "matrix" and weight.requires_grad:

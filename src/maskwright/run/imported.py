@@ -70,6 +70,7 @@ def _transformer(config: dict[str, Any]) -> Component | None:
         "query_key_norm": False,
         "value_residual": False,
         "late_masks": 0,
+        "initial_embeddings": "random",
     }
     return Component("maskwright.models.Transformer", settings)
 

@@ -49,6 +49,7 @@ _YOUNGER: dict[str, dict[str, Any]] = {
         "query_key_norm": False,
         "value_residual": False,
         "late_masks": 0,
+        "initial_embeddings": "random",
         "trust_remote_code": False,
     },
     "task": {

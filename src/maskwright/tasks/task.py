@@ -1,5 +1,6 @@
 """The base class of all tasks: masks, evaluation, progress, dropout, the optimizer and its schedule."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cached_property
@@ -24,7 +25,8 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
-from maskwright.models import Encoder, complete
+from maskwright.models import Encoder, MaskedLMHead, Transformer, complete
+from maskwright.models.cooccurrence import MOST_TOKENS, neighbour_counts, start_from_counts
 from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import documents_apart
 from maskwright.models.layers.causal import Bidirectional
@@ -53,6 +55,7 @@ class Task(LightningModule):
         can_be_sharded: whether it learns with weights that are sharded over devices (FSDP2).
         head: the head for masked tokens; None if the task does not predict them.
         labels: the labels that the task learns from; None if it learns from text alone.
+        counting: the seconds that `start_from_counts` took.
     Args:
         encoder: see `Encoder`; `complete` adds what it lacks.
         optimizer: a function from a module to its optimizer.
@@ -76,6 +79,7 @@ class Task(LightningModule):
 
     head: nn.Module | None
     labels: LabelSpec | None
+    counting = 0.0
 
     def __init__(
         self,
@@ -163,6 +167,22 @@ class Task(LightningModule):
 
     def count(self, data: Corpus) -> None:
         """Counts the training split before the first step of a new run, for a model of counts."""
+
+    def start_from_counts(self, data: Corpus) -> str | None:
+        """Begins a new encoder with what neighbours in the training split say of each other, if it is to.
+
+        Returns:
+            What was counted, in a line; None if nothing was.
+        """
+        encoder = self.encoder
+        if not isinstance(encoder, Transformer) or encoder.initial_embeddings == "random":
+            return None
+        began = time.perf_counter()
+        counts = neighbour_counts(data.training_ids(MOST_TOKENS), len(encoder.embedding.weight))
+        head = self.head if type(self.head) is MaskedLMHead and self.token_encoder is encoder else None
+        start_from_counts(encoder, head, counts)
+        self.counting = time.perf_counter() - began
+        return f"from {counts.sum():,.0f} pairs of neighbours in the training split, {self.counting:.1f} s"
 
     # Sharding
 

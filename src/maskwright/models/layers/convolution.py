@@ -25,6 +25,10 @@ class Convolution(nn.Module):
         self.reach = reach
         self.weights = nn.ParameterList(torch.zeros(hidden_size) for _ in range(2 * reach))
 
+    def neighbour(self, offset: int) -> Tensor:
+        """The weights (H,) of the position that is `offset` after another, from -reach to reach without 0."""
+        return self.weights[self.reach + offset - (offset > 0)]
+
     def forward(self, hidden_BTH: Tensor, attention_mask: AttentionMask, unseen: Tensor | None = None) -> Tensor:
         """Returns (B, T, H), where each position is mixed with the neighbours that the mask lets it attend to.
 

@@ -6,7 +6,7 @@ Shapes: B examples, T positions, H hidden size, N heads, D = H / N, F intermedia
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ class Transformer(BaseEncoder):
         late_masks: the number of layers, the last ones, that read mask tokens; see `late_masks`. None, 0, or all
             layers: every layer reads them.
         mask_id: the id of the mask token, which `late_masks` needs.
+        initial_embeddings: whether `cooccurrence.start_from_counts` is to be called before the first step.
         token_types: how many types of tokens have an embedding of their own, such as the two texts of a pair; 0 has
             none, as ModernBERT.
         restart_positions: whether positions are counted anew where the type of the tokens changes, so that the
@@ -74,11 +75,12 @@ class Transformer(BaseEncoder):
         restart_positions: bool = False,
         late_masks: Count | None = None,
         mask_id: int = -1,
+        initial_embeddings: Literal["cooccurrence", "random"] = "random",
     ):
         self.check_settings(hidden_size=hidden_size, heads=heads, layers=layers, late_masks=late_masks)
         super().__init__()
         self.late_masks = 0 if late_masks == layers else late_masks or 0
-        self.mask_id = mask_id
+        self.mask_id, self.initial_embeddings = mask_id, initial_embeddings
         self.hidden_size = hidden_size
         self.heads, self.head_size = heads, hidden_size // heads
         self.rotary_base, self.restart_positions = rotary_base, restart_positions
