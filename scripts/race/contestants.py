@@ -125,7 +125,8 @@ class Contestant:
     """A contestant in a process of its own.
 
     Attributes:
-        model: what it reported about its model: its number of `parameters`, and the peak memory `before` building.
+        model: what it reported about its model: its number of `parameters`, the peak memory `before` building and,
+            of ours, the seconds of `counting` that its first weights took.
     """
 
     def __init__(self, spec: Spec):
@@ -257,8 +258,8 @@ class OurLaps(Callback):
             pl_module.train()
             return loss
 
-        before = peak_memory(self.spec)
-        say({"parameters": sum(p.numel() for p in pl_module.parameters()), "before": before})
+        parameters = sum(p.numel() for p in pl_module.parameters())
+        say({"parameters": parameters, "before": peak_memory(self.spec), "counting": pl_module.counting})
         self.laps = Laps(self.spec, evaluate, pl_module.training_flops)
         self.laps.start()
 

@@ -46,7 +46,7 @@ def _contestant(name: str, lanes: list[dict[str, Any]]) -> dict[str, Any]:
         **setting,
         "milliseconds of a step": round(first["seconds"] * 1000),
         "steps": end["step"],
-        "seconds": round(end["step"] * first["seconds"]),
+        "seconds": round(_seconds(first, end["step"])),
         "minutes on the clock": round(end["clock"] / 60, 1),
         "loss, by seed": [round(lane["points"][-1]["loss"], 4) for lane in lanes],
     }
@@ -54,14 +54,14 @@ def _contestant(name: str, lanes: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _beside(peers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, Any]:
     """How much sooner each seed of ours reaches the final loss of each seed of a peer."""
-    theirs = peers[0]["points"][-1]["step"] * peers[0]["seconds"]
+    theirs = _seconds(peers[0], peers[0]["points"][-1]["step"])
     losses = [lane["points"][-1]["loss"] for lane in peers]
     mean = statistics.mean(losses)
-    times = [reached(lane["points"], mean) * lane["seconds"] for lane in ours]
+    times = [_seconds(lane, reached(lane["points"], mean)) for lane in ours]
     ratios = [
-        theirs / (reached(lane["points"], loss) * lane["seconds"]) for lane, loss in itertools.product(ours, losses)
+        theirs / _seconds(lane, reached(lane["points"], loss)) for lane, loss in itertools.product(ours, losses)
     ]
-    our_end = ours[0]["points"][-1]["step"] * ours[0]["seconds"]
+    our_end = _seconds(ours[0], ours[0]["points"][-1]["step"])
     steps = our_end / peers[0]["seconds"]
     return {
         "its mean loss": round(mean, 4),
@@ -71,6 +71,11 @@ def _beside(peers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str
         "times sooner, pairs of seeds": [round(min(ratios), 2), round(max(ratios), 2)],
         "its mean loss in our time": round(statistics.mean(loss_at(lane["points"], steps) for lane in peers), 4),
     }
+
+
+def _seconds(lane: dict[str, Any], steps: float) -> float:
+    """Returns the seconds until after so many steps, those of counting before the first one included."""
+    return lane.get("counting", 0.0) + steps * lane["seconds"]
 
 
 def table(races: dict[str, dict[str, Any]]) -> str:
@@ -127,7 +132,7 @@ def draw(races: dict[str, dict[str, Any]], path: Path) -> None:
             steps, losses = zip(*((point["step"], point["loss"]) for point in lane["points"]), strict=True)
             label = lane["name"] if lane["seed"] == race["lanes"][0]["seed"] else None
             style = {"color": COLOURS[lane["name"]], "alpha": 0.6, "label": label}
-            by_time.plot([step * lane["seconds"] for step in steps], losses, **style)
+            by_time.plot([_seconds(lane, step) for step in steps], losses, **style)
             by_tokens.plot([step * lane["rows"] * BLOCK / 1e6 for step in steps], losses, **style)
         by_time.set(xlabel="seconds (steps x median of a step)", ylabel="validation loss", title=title)
         by_tokens.set(xlabel="million tokens")

@@ -88,4 +88,5 @@ def test_a_small_vocabulary_leaves_channels_empty_and_finite():
     head = MaskedLMHead(encoder.embedding)
     start_from_counts(encoder, head, neighbour_counts([chain(50, 30)], VOCABULARY))
     assert encoder.embedding.weight[:, 45:64].eq(0).all()
+    assert encoder.embedding.weight.abs().amax(1).gt(0).all()
     assert head(encoder(chain(2, 8))).isfinite().all()

@@ -61,6 +61,14 @@ def test_products_are_in_bfloat16_where_the_cpu_has_it(monkeypatch, native):
     assert torch.equal(chosen, half if native else exact)
 
 
+@pytest.mark.parametrize(("initial_embeddings", "expected"), [("cooccurrence", 2e-3), ("random", 2e-2)])
+def test_the_rate_of_the_rest_depends_on_how_embeddings_begin(initial_embeddings, expected):
+    shape = {"layers": 1, "hidden_size": 8, "heads": 2, "intermediate_size": 8}
+    encoder = Transformer(9, **shape, initial_embeddings=initial_embeddings)
+    optimizer = muon(nn.ModuleDict({"encoder": encoder}), ns_steps=3, **(SETTINGS | {"adamw_lr": None}))
+    assert {group["lr"] for group in optimizer.param_groups if not group["stacked"]} == {expected}
+
+
 def test_a_shared_matrix_is_updated_once():
     first, second = nn.Linear(8, 8), nn.Linear(8, 8)
     second.weight = first.weight

@@ -66,6 +66,9 @@ def test_the_report_compares_seconds_made_of_steps(tmp_path):
     assert beside["times sooner, pairs of seeds"] == [round(min(pairs), 2), round(max(pairs), 2)]
     assert beside["its mean loss in our time"] == 7  # its first step takes longer
     assert figures["contestants"][0]["loss, by seed"] == [6.4, 6.6]
+    counted = results.report({"lanes": [own | {"counting": 3.0} for own in lanes[2:]] + lanes[:2], "tuned": tuned})
+    assert counted["beside"]["bert"]["our seconds, by seed"] == [10.5, pytest.approx(12.2, abs=0.05)]
+    assert counted["contestants"][0]["seconds"] == 18
     assert "| `bert` | 6.5 | 60 |" in results.table({"a race": figures})
     results.draw(made, tmp_path / "race.svg")
     assert "bert" in (tmp_path / "race.svg").read_text()

@@ -1,12 +1,12 @@
 """Weights from counts: which tokens stand next to each other, before any gradient.
 
-A token between two others is predicted by the product of what each neighbour says about it. The log of how much
-more often than by chance a token r follows a token l is a matrix (V, V), whose best approximation of rank R is a
-product of two factors: what l says of its right neighbour, and what r is told by its left one (Levy and Goldberg, 2014,
-on skip-grams). An embedding of 2 R channels holds both. With a convolution that takes the first half from the left
-neighbour and the second half from the right one, and a head that exchanges the halves, the product of the two is the
-logits of an output layer that shares the embedding: the encoder begins near the loss of neighbours instead of that of
-single tokens.
+A token between two others is predicted by the product of what each neighbour says of it. The log of how much more
+often than by chance a token r follows a token l is a matrix (V, V), whose best approximation of rank R is a product
+of two factors: what l says of its right neighbour, and what r is told by its left one (Levy and Goldberg, 2014, on
+skip-grams). An embedding of 2 R channels holds both. With a convolution that takes the first half from the left
+neighbour and the second half from the right one, and a head that exchanges the halves, the product of the two is
+the logits of an output layer that shares the embedding: the encoder begins near the loss of neighbours instead of
+that of single tokens.
 
 Shapes: V vocabulary, H hidden size, R rank, B rows of T tokens.
 """
@@ -78,10 +78,12 @@ def factors(counts: sparse.csr_matrix, rank: int) -> tuple[Tensor, Tensor]:
     for _ in range(_PASSES):
         basis = np.linalg.qr(times(transposed_times(basis)))[0]
     left, values, right = np.linalg.svd(transposed_times(basis).T, full_matrices=False)
-    scale = np.sqrt(values[:rank]) / weight[:, None]
+    left = basis @ left
+    sign = np.sign(left[np.abs(left).argmax(0), np.arange(left.shape[1])])  # else it is up to the library
+    scale = sign[:rank] * np.sqrt(values[:rank]) / weight[:, None]
     known = ((first > 0) | (second > 0))[:, None]
     return (
-        torch.from_numpy((basis @ left)[:, :rank] * scale * known),
+        torch.from_numpy(left[:, :rank] * scale * known),
         torch.from_numpy(right[:rank].T * scale * known),
     )
 
@@ -104,7 +106,10 @@ def start_from_counts(encoder: Transformer, head: MaskedLMHead | None, counts: s
     weight[:, :rank], weight[:, half : half + rank] = factors(counts, rank)
     # the hidden state after a layer norm has a norm of sqrt(H), instead of that of the neighbours' rows
     often = torch.from_numpy(np.asarray(counts.sum(0)).ravel())
-    weight *= (weight.square().sum(1) @ often / often.sum()).sqrt() / size**0.5
+    share = often / often.sum()
+    weight *= (weight.square().sum(1) @ share).sqrt() / size**0.5
+    # the mask token among them; behind a layer norm, the gradient of zeros would be hundreds of times that of others
+    weight[weight.eq(0).all(1)] = share @ weight
     if encoder.convolution is not None:
         before, after = encoder.convolution.neighbour(-1), encoder.convolution.neighbour(1)
         before[:half], before[half:] = 1.0, 0.0
