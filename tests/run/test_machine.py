@@ -52,3 +52,13 @@ def test_the_precision_that_was_chosen_for_a_cpu_is_remarked_on(monkeypatch):
     assert "4.3 times as fast in bfloat16" in machine.remark_on_precision("auto", "bf16-mixed", torch.device("cpu"))
     assert machine.remark_on_precision("auto", "32-true", torch.device("cpu")) is None
     assert machine.remark_on_precision("auto", "bf16-mixed", torch.device("cuda")) is None
+
+
+@pytest.mark.parametrize(
+    ("native", "gain", "expected"), [(True, 3.0, "bf16-mixed"), (True, 1.1, "32-true"), (False, 3.0, "32-true")]
+)
+def test_the_precision_of_a_cpu_is_chosen_by_a_measurement(monkeypatch, native, gain, expected):
+    monkeypatch.setattr(machine, "has_bfloat16", lambda _: native)
+    monkeypatch.setattr(machine, "bfloat16_gain", lambda: gain)
+    assert machine.precision_of(settings("hardware.precision=auto").hardware) == expected
+    assert machine.precision_of(settings("hardware.precision=bf16-true").hardware) == "bf16-true"

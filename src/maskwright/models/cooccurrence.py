@@ -108,7 +108,7 @@ def start_from_counts(encoder: Transformer, head: MaskedLMHead | None, counts: s
     often = torch.from_numpy(np.asarray(counts.sum(0)).ravel())
     share = often / often.sum()
     weight *= (weight.square().sum(1) @ share).sqrt() / size**0.5
-    # the mask token among them; behind a layer norm, the gradient of zeros would be hundreds of times that of others
+    # the mask token among them; behind a layer norm, the gradient of zeros would be hundreds of times as large
     weight[weight.eq(0).all(1)] = share @ weight
     if encoder.convolution is not None:
         before, after = encoder.convolution.neighbour(-1), encoder.convolution.neighbour(1)

@@ -17,6 +17,7 @@ from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Masker, Vocabulary
 from maskwright.masking.protocols import declared_by
 from maskwright.models import Encoder, complete, masked_lm_head
+from maskwright.run.machine import on_gpu, precision_of
 from maskwright.settings.build import build, check_type, find_target, takes, verify
 from maskwright.settings.commands import EVALUATION_MASKS, PreviewSettings, TrainSettings
 from maskwright.settings.component import Component
@@ -235,6 +236,14 @@ def make_encoder(settings: TrainSettings, tokenizer: Tokenizer) -> Encoder:
     return encoder
 
 
+def _optimizer(settings: TrainSettings) -> Component:
+    """Returns the optimizer; on a CPU, Muon multiplies in bfloat16 only where the run does."""
+    own, hardware = settings.optimizer, settings.hardware
+    if own.get("ns_dtype") != "auto" or on_gpu(hardware) or precision_of(hardware).startswith("bf16"):
+        return own
+    return own.replace(ns_dtype="float32")
+
+
 def _smaller_encoder(settings: TrainSettings, tokenizer: Tokenizer, share: float) -> Encoder:
     """Returns a new encoder of the kind of a config, whose widths are a share of those there."""
     narrowed = find_target(settings.model, "model").narrowed(share, **settings.model.arguments)
@@ -297,7 +306,7 @@ def make_task(
         "evaluation_masks": _further(maskers, tokenizer) if spec.predicts_tokens else None,
         "byte_lengths": torch.from_numpy(tokenizer.byte_lengths),
         "labels": labels,
-        "optimizer": build(settings.optimizer, "optimizer"),
+        "optimizer": build(_optimizer(settings), "optimizer"),
         "schedule": build(settings.schedule, "schedule"),
         "seed": settings.seed,
         "cross_document_attention": settings.data.get("cross_document_attention", True),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
@@ -20,9 +19,8 @@ from maskwright.callbacks import (
     ValidateBetweenSteps,
     WholeCheckpoints,
 )
-from maskwright.core.bfloat16 import bfloat16_gain, has_bfloat16
 from maskwright.core.paths import CHECKPOINTS, LAST
-from maskwright.run.machine import on_gpu
+from maskwright.run.machine import on_gpu, precision_of
 from maskwright.run.ranks import ALONE, Place, Ranks
 from maskwright.run.strategies import make_strategy
 from maskwright.settings.build import build
@@ -63,7 +61,7 @@ def make_trainer(
         devices=hardware.devices,
         num_nodes=hardware.nodes,
         strategy=make_strategy(hardware),
-        precision=precision(hardware.precision, gpu),
+        precision=precision_of(hardware),
         accumulate_grad_batches=hardware.accumulate_grad_batches,
         max_epochs=-1,
         callbacks=callbacks,
@@ -82,18 +80,6 @@ def make_trainer(
 
 def _build_all(nodes: Mapping[str, Component | None], group: str) -> list[Any]:
     return [build(node, f"{group}.{name}") for name, node in nodes.items() if node is not None]
-
-
-def precision(choice: str, gpu: bool) -> str:
-    """Resolves `auto` for this machine: bf16-mixed on a GPU that supports it and a CPU that it makes faster.
-
-    A CPU is measured: one with instructions for bfloat16 is two to seven times as fast, far enough from a tie for a
-    resumed run to find the same.
-    """
-    if choice != "auto":
-        return choice
-    faster = has_bfloat16(torch.device("cuda" if gpu else "cpu")) and (gpu or bfloat16_gain() > 1.2)
-    return "bf16-mixed" if faster else "32-true"
 
 
 def quiet() -> None:
