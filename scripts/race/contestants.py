@@ -83,7 +83,7 @@ def corpus(arguments: argparse.Namespace) -> tuple[str, ...]:
     return (
         *([f"data.source={arguments.source}"] if arguments.source else []),
         *([f"data.limit={arguments.limit}"] if arguments.limit else []),
-        f"data.cache_dir={arguments.cache}",
+        f"data.cache_dir={Path(arguments.cache).expanduser()}",
         "data.evaluation_limit=512",
     )
 

@@ -29,6 +29,7 @@ def patch(what: str, until: float = 0.3) -> tuple[str, ...]:
 # these change the loss, and may change the time of a step
 CHANGES: dict[str, tuple[str, ...]] = {
     # parts of the recipe, taken away
+    "embeddings begin at random": ("model.initial_embeddings=random",),
     "no convolution of the embeddings": ("model.convolution=0",),
     "no query-key norm": ("model.query_key_norm=false",),
     "no value residuals": ("model.value_residual=false",),
@@ -62,8 +63,8 @@ SAME_TIME: dict[str, tuple[str, ...]] = {
     "linear cool-down": ("schedule.shape=linear",),
     "learning rate of Muon halved": ("optimizer.lr=2.5e-3",),
     "learning rate of Muon doubled": ("optimizer.lr=1e-2",),
-    "learning rate of AdamW a fourth": ("optimizer.adamw_lr=5e-3",),
-    "learning rate of AdamW doubled": ("optimizer.adamw_lr=4e-2",),
+    "learning rate of AdamW a fourth": ("optimizer.adamw_lr=5e-4",),
+    "learning rate of AdamW doubled": ("optimizer.adamw_lr=4e-3",),
     "embeddings times 4": (_VARIANT, "+model.embedding_scale=4"),
     "weights start at half the standard deviation": ("model.initial_std=0.01",),
     "residual projections start at zero": (_VARIANT, "+model.zero_output=true"),
@@ -108,7 +109,7 @@ def main() -> None:
         change = SAME_LOSS[name] if overrides is None else {"overrides": overrides}
         both = (*recipe.overrides, *change.get("overrides", ()))
         changed = dataclasses.replace(recipe, **change | {"overrides": both})
-        row: dict[str, Any] = {"change": name, "seconds": [1, 1], "tokens per second": 1}
+        row: dict[str, Any] = {"change": name, "seconds": None, "tokens per second": 1}
         if name not in SAME_TIME:
             row |= speed(recipe, changed, folder, arguments.repeat, *RAMPS.get(name, (1.0, 1.0)))
         rows.append(row)
@@ -120,7 +121,7 @@ def main() -> None:
     found = dict(zip(runs, curves(specs, ["ours"] * len(specs), folders, arguments.jobs), strict=True))
     for row in rows:
         if row["change"] in found:
-            row |= gain(found["recipe"], found[row["change"]], *row["seconds"])
+            row |= gain(found["recipe"], found[row["change"]], row["seconds"])
     (arguments.folder / "speed.json").write_text(json.dumps(rows, indent=1))
     (arguments.folder / "speed.md").write_text(table(rows))
     print(table(rows))
@@ -150,11 +151,19 @@ def rows_of(spec: Spec) -> int:
     return next((int(o.split("=")[1]) for o in spec.overrides if "batch_size" in o), OUR_ROWS)
 
 
-def gain(recipe: dict[str, Any], changed: dict[str, Any], seconds: float, changed_seconds: float) -> dict[str, Any]:
-    """Returns how many times sooner the changed run reaches the final loss of the worse of both runs."""
+def gain(recipe: dict[str, Any], changed: dict[str, Any], seconds: list[float] | None) -> dict[str, Any]:
+    """Returns how many times sooner the changed run reaches the final loss of the worse of both runs.
+
+    Args:
+        seconds: those of a step of both, by which those of counting before the first step are added; None compares
+            steps.
+    """
     ends = [found["points"][-1]["loss"] for found in (recipe, changed)]
     loss = max(ends)
-    times = [reached(recipe["points"], loss) * seconds, reached(changed["points"], loss) * changed_seconds]
+    times = [
+        reached(found["points"], loss) * step + (found.get("counting", 0.0) if seconds else 0.0)
+        for found, step in zip((recipe, changed), seconds or (1.0, 1.0), strict=True)
+    ]
     return {"ends": ends, "time to loss": round(times[0] / times[1], 3)}
 
 

@@ -1,14 +1,17 @@
 """The arithmetic of the race and of the study of its recipe, on artificial curves."""
 
+import argparse
 import math
 import statistics
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts" / "race"))
+import contestants
 import curves
 import recipe
 import results
@@ -25,6 +28,13 @@ def points(*losses, every=10):
 )
 def test_a_loss_is_reached_between_two_points(loss, step):
     assert curves.reached(points(7.0, 6.0, 6.2, 6.0, 5.0), loss) == pytest.approx(step)
+
+
+def test_the_default_corpus_is_a_config():
+    parser = argparse.ArgumentParser()
+    contestants.add_corpus(parser)
+    spec = contestants.Spec("ours", contestants.corpus(parser.parse_args([])), 2, experiment="fast_mini")
+    assert Path(contestants.config_of(spec, "run_dir=x").data.cache_dir) == Path.home() / ".cache" / "maskwright"
 
 
 @pytest.mark.parametrize(("steps", "number"), [(100, 10), (7, 3), (2, 30)])
@@ -114,6 +124,9 @@ def test_a_block_cannot_be_halved():
 
 def test_the_gain_of_a_change_is_measured_at_the_loss_that_both_reach():
     own, better, worse = ({"points": points(*losses)} for losses in ((7, 6, 5), (6, 5, 4), (7, 6.5, 6)))
-    assert recipe.gain(own, better, 1.0, 1.0)["time to loss"] == pytest.approx(30 / 20)
-    assert recipe.gain(own, worse, 1.0, 1.0)["time to loss"] == pytest.approx(20 / 30, abs=1e-3)
-    assert recipe.gain(own, better, 1.0, 3.0)["time to loss"] == pytest.approx(30 / 60)
+    assert recipe.gain(own, better, None)["time to loss"] == pytest.approx(30 / 20)
+    assert recipe.gain(own, worse, None)["time to loss"] == pytest.approx(20 / 30, abs=1e-3)
+    assert recipe.gain(own, better, [1.0, 3.0])["time to loss"] == pytest.approx(30 / 60)
+    counted = own | {"counting": 15.0}  # seconds before the first step
+    assert recipe.gain(counted, better, [1.0, 3.0])["time to loss"] == pytest.approx(45 / 60)
+    assert recipe.gain(counted, better, None)["time to loss"] == pytest.approx(30 / 20)

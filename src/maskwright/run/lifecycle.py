@@ -94,8 +94,8 @@ class Run:
         out.print(f"{'model':>10}: {type(self.task.encoder).__name__}, {size}")
         device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
         out.print(f"{'device':>10}: {device}, precision {precision}")
-        if remark := remark_on_precision(self.settings.hardware.precision, precision, device):
-            out.print(f"{'note':>10}: {remark}")
+        if said := remark_on_precision(self.settings.hardware.precision, precision, device):
+            out.print(f"{'note':>10}: {said}")
         if self.checkpoint is not None:
             out.print(f"{'resuming':>10}: {self.checkpoint.checkpoint}")
         for line in begins_with:
