@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -70,6 +71,13 @@ def test_a_new_encoder_predicts_from_neighbours_before_its_first_step(convolutio
     assert unigram > 3.3  # of at most log 39
     assert loss < 0.6 * unigram
     assert loss > math.log(3) / 2
+
+
+def test_special_tokens_are_as_unlikely_as_those_that_were_not_counted():
+    encoder = Transformer(VOCABULARY, layers=1, hidden_size=16, heads=2, intermediate_size=32, convolution=1)
+    head, special = MaskedLMHead(encoder.embedding), np.arange(VOCABULARY) == 3
+    start_from_counts(encoder, head, neighbour_counts([chain(50, 30)], VOCABULARY), special)
+    assert head.decoder.bias[3] == head.decoder.bias[MASK] < head.decoder.bias[4]
 
 
 def test_the_same_counts_make_the_same_weights():

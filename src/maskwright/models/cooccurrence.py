@@ -89,12 +89,15 @@ def factors(counts: sparse.csr_matrix, rank: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def start_from_counts(encoder: Transformer, head: MaskedLMHead | None, counts: sparse.csr_matrix) -> None:
+def start_from_counts(
+    encoder: Transformer, head: MaskedLMHead | None, counts: sparse.csr_matrix, special: np.ndarray | None = None
+) -> None:
     """Sets the embeddings, the convolution and the head of a new encoder so that it predicts from neighbours.
 
     Args:
         head: for masked tokens, on the hidden states of the encoder; None if there is none.
         counts: (V, V), see `neighbour_counts`; if there are none, the weights stay as they are.
+        special: (V,) bool, tokens that are never predicted, such as [SEP]; None for none.
     """
     if not counts.nnz:
         return
@@ -116,5 +119,5 @@ def start_from_counts(encoder: Transformer, head: MaskedLMHead | None, counts: s
         after[:half], after[half:] = 0.0, 1.0
     if head is not None:
         head.dense.weight.copy_(_EXCHANGE * torch.eye(size).roll(half, 0))
-        logs = (often + 1).log()
+        logs = ((often if special is None else often * torch.from_numpy(~special)) + 1).log()
         head.decoder.bias.copy_(logs - logs.mean())

@@ -180,7 +180,7 @@ class Task(LightningModule):
         began = time.perf_counter()
         counts = neighbour_counts(data.training_ids(MOST_TOKENS), len(encoder.embedding.weight))
         head = self.head if type(self.head) is MaskedLMHead and self.token_encoder is encoder else None
-        start_from_counts(encoder, head, counts)
+        start_from_counts(encoder, head, counts, data.tokenizer.is_special)
         self.counting = time.perf_counter() - began
         return f"from {counts.sum():,.0f} pairs of neighbours in the training split, {self.counting:.1f} s"
 
