@@ -12,12 +12,14 @@ Shapes: V vocabulary, H hidden size, R rank, B rows of T tokens.
 """
 
 from collections.abc import Iterable
+from typing import TypeGuard
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
+from maskwright.models.encoder import Encoder
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.transformer.model import Transformer
 
@@ -29,6 +31,11 @@ _PRIOR = 1000.0
 _SPARE, _PASSES = 16, 2
 # of the exchange of halves in the head, so that most of it passes through GELU as through a line
 _EXCHANGE = 0.5
+
+
+def begins_with_counts(encoder: Encoder) -> TypeGuard[Transformer]:
+    """Whether `start_from_counts` is to be called for an encoder."""
+    return isinstance(encoder, Transformer) and encoder.initial_embeddings == "cooccurrence"
 
 
 def neighbour_counts(rows: Iterable[Tensor], vocabulary_size: int) -> sparse.csr_matrix:

@@ -25,8 +25,8 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
-from maskwright.models import Encoder, MaskedLMHead, Transformer, complete
-from maskwright.models.cooccurrence import MOST_TOKENS, neighbour_counts, start_from_counts
+from maskwright.models import Encoder, MaskedLMHead, complete
+from maskwright.models.cooccurrence import MOST_TOKENS, begins_with_counts, neighbour_counts, start_from_counts
 from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import documents_apart
 from maskwright.models.layers.causal import Bidirectional
@@ -175,7 +175,7 @@ class Task(LightningModule):
             What was counted, in a line; None if nothing was.
         """
         encoder = self.encoder
-        if not isinstance(encoder, Transformer) or encoder.initial_embeddings == "random":
+        if not begins_with_counts(encoder):
             return None
         began = time.perf_counter()
         counts = neighbour_counts(data.training_ids(MOST_TOKENS), len(encoder.embedding.weight))
