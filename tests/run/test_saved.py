@@ -82,6 +82,7 @@ def with_old_names(path):
     for (group, key), old in OLD.items():
         if key in config[group]:
             config[group][old] = config[group].pop(key)
+    config["optimizer"].pop("ns_dtype", None)
     if (labels := known["labels"]) is not None:
         config["task"]["finetuning"]["thaw"] = config["task"]["finetuning"].pop("gradual_unfreezing")
         known["labels"], known["values"] = labels["names"], [labels["mean"], labels["std"]]

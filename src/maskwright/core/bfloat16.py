@@ -23,7 +23,7 @@ def has_bfloat16(device: torch.device) -> bool:
 @functools.cache
 def bfloat16_gain() -> float:
     """How many times as fast this CPU multiplies matrices of float32 where autocast turns them to bfloat16."""
-    rows, weights = torch.randn(2048, 256), torch.randn(1024, 256)
+    rows, weights = torch.ones(2048, 256), torch.ones(1024, 256)  # random numbers would move on the seed of the run
 
     def seconds(half: bool) -> float:
         began = time.perf_counter()

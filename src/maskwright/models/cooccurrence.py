@@ -53,9 +53,8 @@ def neighbour_counts(rows: Iterable[Tensor], vocabulary_size: int) -> sparse.csr
     where = torch.cat(pairs).numpy()
     values = torch.cat(counts).numpy().astype(np.float32)
     size = (vocabulary_size, vocabulary_size)
-    return sparse.csr_matrix(
-        (values, (where // vocabulary_size, where % vocabulary_size)), size
-    )  # adds equal pairs
+    places = (where // vocabulary_size, where % vocabulary_size)
+    return sparse.csr_matrix((values, places), size)  # adds up equal pairs
 
 
 def factors(counts: sparse.csr_matrix, rank: int) -> tuple[Tensor, Tensor]:

@@ -52,6 +52,7 @@ _YOUNGER: dict[str, dict[str, Any]] = {
         "initial_embeddings": "random",
         "trust_remote_code": False,
     },
+    "optimizer": {"ns_dtype": "auto"},
     "task": {
         "case": False,
         "mlm_weight": None,
