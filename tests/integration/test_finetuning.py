@@ -145,7 +145,9 @@ def test_regression_learns_and_reports(tune, capsys):
     assert result.metrics["test/rmse"] == pytest.approx(result.metrics["test/loss"] ** 0.5, rel=1e-3)
     row = json.loads((result.run_dir / "predictions.jsonl").open().readline())
     assert row["label"] in (1.5, 3.5)
-    assert "The largest errors" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "The largest errors" in shown
+    assert "pairs of neighbours in the training split" in shown  # what its embeddings begin with
 
 
 @pytest.mark.parametrize("model", ["lstm", "cnn", "mlp"])
