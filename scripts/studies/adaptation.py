@@ -15,7 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures import Metric, Study
-from studies import ROOT, check_settings, collect, for_minutes, keep_settings, run, write_report
+from studies import (
+    ROOT,
+    check_settings,
+    collect,
+    ends_with_an_error,
+    for_minutes,
+    keep_settings,
+    run,
+    write_report,
+)
 
 ADAPTED, PLAIN, REPLAYED = "adapted", "not_adapted", "adapted_with_replay"
 # reviews without labels; the splits for evaluation are cut from them, so that no review of the test split is read
@@ -79,4 +88,5 @@ def study(folder: Path, arms: Sequence[str]) -> Study:
 
 
 if __name__ == "__main__":
-    main()
+    with ends_with_an_error():
+        main()

@@ -21,10 +21,11 @@ from typing import Any
 
 from filelock import FileLock
 from hydra import compose, initialize_config_dir
-from studies import ROOT, check_settings, finished, for_minutes, keep_settings, run
+from studies import ROOT, check_settings, ends_with_an_error, finished, for_minutes, keep_settings, run
 
 from maskwright.core.atomic import write_file
 from maskwright.core.errors import UserError
+from maskwright.optim import ADAMW_LR
 
 # the options of `model`, and the keys whose values are multiplied by powers of two
 _RATES = ("optimizer.lr", "optimizer.adamw_lr")
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "studies" / "architectures")
     parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: data.source=…")
     arguments = parser.parse_args()
-    try:
+    with ends_with_an_error():
         for name in arguments.models:
             search(name, arguments)
             write(arguments.folder)
@@ -52,9 +53,6 @@ def main() -> None:
             raise UserError(
                 f"No run of {', '.join(missing)} in {arguments.folder} has finished with a finite loss."
             )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     print((arguments.folder / "architectures.md").read_text(encoding="utf-8"))
 
 
@@ -95,6 +93,8 @@ def search(name: str, arguments: argparse.Namespace) -> None:
 def values_of(name: str, keys: tuple[str, ...]) -> dict[str, float]:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("train", [f"model={name}"])
+    if config.optimizer.get("adamw_lr", 0) is None:
+        config.optimizer.adamw_lr = ADAMW_LR[config.model.get("initial_embeddings", "random")]
     return {key: config[key.split(".")[0]][key.split(".")[1]] for key in keys}
 
 

@@ -21,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from studies import ROOT, check_settings, keep_settings, run
+from studies import ROOT, check_settings, ends_with_an_error, keep_settings, run
 
 from maskwright.core.atomic import write_file
 from maskwright.core.errors import UserError
@@ -67,14 +67,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "studies" / "glue")
     parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: data.tokens_per_batch=…")
     arguments = parser.parse_args()
-    try:
+    with ends_with_an_error():
         tasks = arguments.tasks or tasks_in(arguments.data)
         for name in tasks:
             learn(name, arguments)
             write(arguments.folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     print((arguments.folder / "glue.md").read_text(encoding="utf-8"))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from studies import ROOT, call, run
+from studies import ROOT, call, ends_with_an_error, run
 
 from maskwright.core.atomic import write_file
 
@@ -78,4 +78,5 @@ def _line(rows: Sequence[Row]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with ends_with_an_error():
+        main()

@@ -11,7 +11,8 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ from maskwright.core.errors import UserError
 from maskwright.run.jobs import Job, run_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def ends_with_an_error() -> Iterator[None]:
+    """Ends the program with a line and status 2 where settings are refused, as the commands of `src/` do."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
 
 
 def settings_of(arms: dict[str, str], name: str) -> list[str]:

@@ -16,6 +16,21 @@ def _forked(monkeypatch):
     monkeypatch.setattr(jobs, "Popen", programs.Forked)
 
 
+@pytest.mark.parametrize("name", ["adaptation", "grammar"])
+def test_refused_settings_end_in_a_line(tmp_path, name):
+    given = (
+        ["--model", str(tmp_path / "none")]
+        if name == "adaptation"
+        else ["--pairs", str(tmp_path), "--overrides", "no.such=key"]
+    )
+    script = SCRIPT.with_name(f"{name}.py")
+    done = programs.call(
+        script, *given, "--folder", str(tmp_path / "x"), cwd=ROOT, limit=100, PYTHONPATH=str(SCRIPT.parent)
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+
+
 def test_adapted_and_plain_encoders_are_compared(films, corpus, hub_model, cache, tmp_path):
     shared = [
         "data.published=null",

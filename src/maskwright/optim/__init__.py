@@ -1,7 +1,7 @@
 """Optimizers and schedules. Plain torch."""
 
 from maskwright.optim.em import em
-from maskwright.optim.optimizers import adam, adamw, muon, sgd
+from maskwright.optim.optimizers import ADAMW_LR, adam, adamw, muon, sgd
 from maskwright.optim.schedules import Constant, Cosine, Linear, WarmupStableDecay
 
-__all__ = ["Constant", "Cosine", "Linear", "WarmupStableDecay", "adam", "adamw", "em", "muon", "sgd"]
+__all__ = ["ADAMW_LR", "Constant", "Cosine", "Linear", "WarmupStableDecay", "adam", "adamw", "em", "muon", "sgd"]

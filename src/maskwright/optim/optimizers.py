@@ -14,6 +14,9 @@ from maskwright.core.roles import roles_of
 from maskwright.core.types import PositiveRate, Rate, Share
 from maskwright.optim.muon import Muon
 
+# the learning rate of Muon's AdamW, where none is given, by what embeddings begin with: counts leave less to learn
+ADAMW_LR = {"cooccurrence": 2e-3, "random": 2e-2}
+
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Two groups of the module's trainable parameters: matrices, decayed, and the rest, not decayed."""
@@ -67,13 +70,12 @@ def muon(
         momentum: of the matrices, see `Muon`.
         ns_steps: of the orthogonalisation, see `orthogonalize`; named as in `torch.optim.Muon`.
         ns_dtype: of its products, see `Muon`.
-        adamw_lr: of the rest; None is 2e-3 for an encoder whose embeddings begin with counts, so that less is left
-            to learn, and 2e-2 for others.
+        adamw_lr: of the rest; None takes that of `ADAMW_LR`.
         betas, eps: of the rest.
     """
     if adamw_lr is None:
-        counted = any(getattr(part, "initial_embeddings", "random") == "cooccurrence" for part in module.modules())
-        adamw_lr = 2e-3 if counted else 2e-2
+        begins = (getattr(part, "initial_embeddings", "random") for part in module.modules())
+        adamw_lr = min(ADAMW_LR[kind] for kind in begins)
     matrices: dict[tuple[int, ...], list[Tensor]] = {}
     for weight, role in roles_of(module).items():
         if role.kind == "matrix" and weight.requires_grad:
