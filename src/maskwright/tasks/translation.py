@@ -17,6 +17,7 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
 from maskwright.masking import Corruption, Masked, Masker, Sampled, Tokens, Uniform, Vocabulary
 from maskwright.masking.protocols import Ratio
+from maskwright.models.cooccurrence import begins_with_counts
 from maskwright.models.encoder import types_of
 from maskwright.models.flops import forward_flops
 from maskwright.models.layers.attention_mask import source_first
@@ -109,6 +110,10 @@ class Translation(Task):
         **task: Any,
     ):
         super().__init__(masker=masker, **task)
+        if begins_with_counts(
+            self.encoder
+        ):  # but the neighbours of a hidden token of a target are mostly hidden too
+            self.encoder.initial_embeddings = "random"
         if not self.encoder.keeps_documents_apart:
             raise ValueError(
                 f"{type(self.encoder).__name__} cannot hide the target from the source in its row; take "
