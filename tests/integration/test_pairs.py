@@ -82,7 +82,7 @@ def test_a_hub_model_learns_from_pairs_and_resumes(run, pairs, hub_model, tmp_pa
     resumed = run(*overrides, f"ckpt_path={tmp_path / 'part'}", run_dir=tmp_path / "rest")
     assert resumed.metrics == whole.metrics
     assert whole.task.encoder.token_types == 2
-    found = evaluate(compose_command("evaluate", f"run={tmp_path / 'whole'}"))
+    found = evaluate(compose_command("evaluate", f"run={tmp_path / 'whole'}", "hardware=cpu"))
     assert found["test/loss"] == pytest.approx(whole.metrics["test/loss"], abs=1e-5)
     rows = [json.loads(line) for line in (tmp_path / "whole" / "predictions.jsonl").open()]
     assert {"text", "text_pair", "label", "predicted"} <= rows[0].keys()
