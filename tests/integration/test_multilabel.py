@@ -80,7 +80,7 @@ def test_a_run_learns_resumes_and_is_evaluated(run, texts, tmp_path):
     assert resumed.metrics == whole.metrics
     assert whole.metrics["test/f1_micro"] > 0.5
     assert {"test/f1/kind", "test/average_precision", "test/subset_accuracy"} <= whole.metrics.keys()
-    found = evaluate(compose_command("evaluate", f"run={tmp_path / 'whole'}"))
+    found = evaluate(compose_command("evaluate", f"run={tmp_path / 'whole'}", "hardware=cpu"))
     assert found["test/f1_micro"] == whole.metrics["test/f1_micro"]
     rows = [json.loads(line) for line in (tmp_path / "whole" / "predictions.jsonl").open()]
     for row in rows:
