@@ -1,5 +1,6 @@
 """The base class of all data modules: a corpus on disk, prepared once, opened for training and evaluation."""
 
+import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -205,16 +206,12 @@ class Corpus(LightningDataModule):
         """The cleaned documents, memory-mapped, with the column `text`."""
         return open_documents(self.documents_folder)
 
-    def training_ids(self, most: int) -> Iterator[Tensor]:
-        """Yields ids of the training split (B, T), -1 at padding, in rows spread evenly over it.
+    def training_rows(self, most: float = math.inf) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the ids of the training split (B, T), -1 at padding, and which may be masked (B, T), once each.
 
         Args:
-            most: about as many positions, if there are more.
+            most: about as many positions, if there are more, in rows spread evenly over the split.
         """
-        raise NotImplementedError
-
-    def training_rows(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields the ids of the training split (B, T), -1 at padding, and which may be masked (B, T), once each."""
         raise NotImplementedError
 
     def texts(self, split: str) -> list[str]:

@@ -43,13 +43,19 @@ class TimedLoader(DataLoader):
             yield batch
 
 
+def spread(number: float, rows: int) -> np.ndarray:
+    """Returns at most `number` of so many rows, evenly spread."""
+    number = int(min(number, rows))
+    return np.arange(number) * rows // number
+
+
 def ids_in_parts(
     read: Callable[[np.ndarray], dict[str, np.ndarray]], rows: np.ndarray, at_once: int = 4096
-) -> Iterator[Tensor]:
-    """Yields the ids of rows (B, T), -1 at padding, as many at once as given."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields the ids of rows (B, T), -1 at padding, and which may be masked (B, T), as many at once as given."""
     for first in range(0, len(rows), at_once):
-        batch = read(rows[first : first + at_once])
-        yield torch.from_numpy(np.where(batch["documents"] < 0, -1, batch["input_ids"]))
+        batch = to_tensors(read(rows[first : first + at_once]))
+        yield batch["input_ids"].masked_fill(batch["documents"] < 0, -1), batch["words"] >= 0
 
 
 def make_loader(

@@ -16,7 +16,7 @@ from maskwright.corpora.splits import SPLITS
 from maskwright.data import shuffling
 from maskwright.data.batching import STEP
 from maskwright.data.corpus import BlockSize, Corpus
-from maskwright.data.loader import Batched, Collate, ids_in_parts, to_tensors
+from maskwright.data.loader import Batched, Collate, ids_in_parts, spread, to_tensors
 from maskwright.data.mixing import Mixture
 from maskwright.models.layers.varlen_attention import sequence_ends
 from maskwright.text.packing import PackedBlocks
@@ -24,7 +24,7 @@ from maskwright.text.packing import PackedBlocks
 # the epochs and the examples at positions of a stream
 Order = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-_AHEAD = 1024  # positions of the shuffled stream that are computed at once, or blocks that are read
+_AHEAD = 1024  # positions of the shuffled stream that are computed at once
 
 
 class TextData(Corpus):
@@ -93,19 +93,11 @@ class TextData(Corpus):
     def sample(self, number: int) -> dict[str, Tensor]:
         """Returns at most `number` blocks, spread over the training split, as a batch of the first epoch."""
         blocks = self.blocks["train"]
-        number = min(number, len(blocks))
-        return to_tensors(_InOrder(blocks).__getitems__(np.arange(number) * len(blocks) // number))
+        return to_tensors(_InOrder(blocks).__getitems__(spread(number, len(blocks))))
 
-    def training_ids(self, most: int) -> Iterator[Tensor]:
+    def training_rows(self, most: float = math.inf) -> Iterator[tuple[Tensor, Tensor]]:
         blocks = self.blocks["train"]
-        number = min(len(blocks), max(most // self.block_size, 1))
-        return ids_in_parts(blocks.read, np.arange(number) * len(blocks) // number)
-
-    def training_rows(self) -> Iterator[tuple[Tensor, Tensor]]:
-        blocks = self.blocks["train"]
-        for first in range(0, len(blocks), _AHEAD):
-            read = to_tensors(blocks.read(np.arange(first, min(first + _AHEAD, len(blocks)))))
-            yield read["input_ids"].masked_fill(read["documents"] < 0, -1), read["words"] >= 0
+        return ids_in_parts(blocks.read, spread(max(most / self.block_size, 1), len(blocks)))
 
     def steps(self, epochs: float) -> int:
         """See `Corpus`. Text that is replayed comes on top: an epoch shows as many other blocks as there are."""

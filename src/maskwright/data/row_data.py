@@ -12,7 +12,7 @@ from maskwright.core.errors import UserError
 from maskwright.core.types import PositiveCount
 from maskwright.data.batching import EndlessMicroBatches, MicroBatch, Plan, RowReader, cut_by_budget
 from maskwright.data.corpus import BlockSize, Corpus
-from maskwright.data.loader import ids_in_parts, to_tensors
+from maskwright.data.loader import ids_in_parts, spread, to_tensors
 from maskwright.data.rows import Rows
 
 
@@ -47,14 +47,12 @@ class RowData(Corpus):
 
     def sample(self, number: int) -> dict[str, Tensor]:
         rows = self.rows["train"]
-        number = min(number, len(rows))
-        chosen = np.arange(number) * len(rows) // number
+        chosen = spread(number, len(rows))
         return to_tensors(rows.read(chosen, np.zeros_like(chosen)))
 
-    def training_ids(self, most: int) -> Iterator[Tensor]:
+    def training_rows(self, most: float = math.inf) -> Iterator[tuple[Tensor, Tensor]]:
         rows = self.rows["train"]
-        number = min(len(rows), max(most * len(rows) // int(rows.lengths.sum()), 1))
-        chosen = np.arange(number) * len(rows) // number
+        chosen = spread(max(most / rows.lengths.mean(), 1), len(rows))
         return ids_in_parts(lambda part: rows.read(part, np.zeros_like(part)), chosen)
 
     def steps(self, epochs: float) -> int:

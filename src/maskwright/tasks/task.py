@@ -178,7 +178,8 @@ class Task(LightningModule):
         if not begins_with_counts(encoder):
             return None
         began = time.perf_counter()
-        counts = neighbour_counts(data.training_ids(MOST_TOKENS), len(encoder.embedding.weight))
+        rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
+        counts = neighbour_counts(rows, len(encoder.embedding.weight))
         head = self.head if type(self.head) is MaskedLMHead and self.token_encoder is encoder else None
         start_from_counts(encoder, head, counts, data.tokenizer.is_special)
         self.counting = time.perf_counter() - began

@@ -110,9 +110,8 @@ class Translation(Task):
         **task: Any,
     ):
         super().__init__(masker=masker, **task)
-        if begins_with_counts(
-            self.encoder
-        ):  # but the neighbours of a hidden token of a target are mostly hidden too
+        if begins_with_counts(self.encoder):
+            # the neighbours of a hidden token of a target are mostly hidden too
             self.encoder.initial_embeddings = "random"
         if not self.encoder.keeps_documents_apart:
             raise ValueError(
