@@ -1,10 +1,9 @@
 """Compare runs and sweeps in one page. See `python src/report.py --help`."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from maskwright.core.errors import UserError
+from maskwright.core.errors import ends_with_an_error
 from maskwright.reports.comparison import FORMATS, report
 
 
@@ -19,11 +18,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="the file to write; report.html or report.md by default")
     parser.add_argument("--metric", help="the quality to compare by; test/loss where runs have it")
     arguments = parser.parse_args()
-    try:
+    with ends_with_an_error():
         path, count = report(arguments.folders, arguments.format, arguments.output, arguments.metric)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     print(f"{count} run{'s' * (count != 1)} in {path}")
 
 

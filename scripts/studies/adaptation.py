@@ -19,12 +19,13 @@ from studies import (
     ROOT,
     check_settings,
     collect,
-    ends_with_an_error,
     for_minutes,
     keep_settings,
     run,
     write_report,
 )
+
+from maskwright.core.errors import ends_with_an_error
 
 ADAPTED, PLAIN, REPLAYED = "adapted", "not_adapted", "adapted_with_replay"
 # reviews without labels; the splits for evaluation are cut from them, so that no review of the test split is read

@@ -21,10 +21,10 @@ from typing import Any
 
 from filelock import FileLock
 from hydra import compose, initialize_config_dir
-from studies import ROOT, check_settings, ends_with_an_error, finished, for_minutes, keep_settings, run
+from studies import ROOT, check_settings, finished, for_minutes, keep_settings, run
 
 from maskwright.core.atomic import write_file
-from maskwright.core.errors import UserError
+from maskwright.core.errors import UserError, ends_with_an_error
 from maskwright.optim import ADAMW_LR
 
 # the options of `model`, and the keys whose values are multiplied by powers of two

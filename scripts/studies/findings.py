@@ -36,32 +36,34 @@ class Finding:
 
 
 def findings(study: Study) -> tuple[list[Finding], list[str]]:
-    """Returns all comparisons with the baseline, and sentences about those that cannot be made.
+    """Returns all comparisons with the baseline, and a sentence for each reason why some cannot be made.
 
     Arms are compared over the seeds that both have. The comparisons of all main metrics are one family.
     """
     made: list[tuple[Metric, str, Comparison]] = []
-    problems = []
+    problems: dict[tuple[str, str], list[str]] = {}  # arms, by metric and reason
     for metric, values in study.values.items():
         baseline = values.get(study.baseline, {})
         for arm in study.arms()[1:] if metric.main and baseline else []:
             own = values.get(arm, {})
             shared = own.keys() & baseline.keys()
             if not shared:
-                problems.append(f"`{arm}`, {metric.title}: it has no seed in common with `{study.baseline}`.")
+                reason = f"there is no seed in common with `{study.baseline}`."
+                problems.setdefault((metric.title, reason), []).append(f"`{arm}`")
                 continue
             pair = [{seed: side[seed] for seed in shared} for side in (own, baseline)]
             try:
                 made.append((metric, arm, compare(*pair, metric.margin)))
             except ValueError as error:
-                problems.append(f"`{arm}`, {metric.title}: {error}.".replace("?.", "?"))
+                reason = f"{error}.".replace("?.", "?")
+                problems.setdefault((metric.title, reason), []).append(f"`{arm}`")
     corrected = holm([found.p for _, _, found in made])
     equivalent = [found.p_equivalence for _, _, found in made if found.p_equivalence is not None]
     p_equivalence = iter(holm(equivalent))
     return [
         Finding(metric, arm, found, p, None if found.p_equivalence is None else next(p_equivalence))
         for (metric, arm, found), p in zip(made, corrected, strict=True)
-    ], problems
+    ], [f"{', '.join(arms)}, {title}: {reason}" for (title, reason), arms in problems.items()]
 
 
 def describe(study: Study) -> str:

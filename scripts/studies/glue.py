@@ -21,10 +21,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from studies import ROOT, check_settings, ends_with_an_error, keep_settings, run
+from studies import ROOT, check_settings, keep_settings, run
 
 from maskwright.core.atomic import write_file
-from maskwright.core.errors import UserError
+from maskwright.core.errors import UserError, ends_with_an_error
 from maskwright.corpora.glue import TASKS
 
 HUB = "nyu-mll/glue"

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from studies import ROOT, call, ends_with_an_error, run
+from studies import ROOT, call, run
 
 from maskwright.core.atomic import write_file
+from maskwright.core.errors import ends_with_an_error
 
 Row = dict[str, Any]
 

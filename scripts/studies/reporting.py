@@ -10,14 +10,13 @@ between them is replaced.
 import argparse
 import re
 import statistics
-import sys
 from pathlib import Path
 
 from figures import Study, read
 from findings import describe
 
 from maskwright.core.atomic import write_file
-from maskwright.core.errors import UserError
+from maskwright.core.errors import ends_with_an_error
 
 BLOCK = re.compile(r"(<!-- study -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -26,12 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path, help="the study.json of studies")
     arguments = parser.parse_args()
-    try:
+    with ends_with_an_error():
         for path in arguments.files:
             write(path, read(path))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def write(path: Path, study: Study) -> None:

@@ -11,8 +11,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,11 @@ import yaml
 from figures import Study, Values
 from filelock import FileLock
 
-from maskwright.cli import USER_ERROR
 from maskwright.core.atomic import write_file
-from maskwright.core.errors import UserError
+from maskwright.core.errors import USER_ERROR, UserError
 from maskwright.run.jobs import Job, run_jobs
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@contextmanager
-def ends_with_an_error() -> Iterator[None]:
-    """Ends the program with a line and status 2 where settings are refused, as the commands of `src/` do."""
-    try:
-        yield
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
 
 
 def settings_of(arms: dict[str, str], name: str) -> list[str]:

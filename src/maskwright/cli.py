@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from maskwright.core.changes import dotted_keys
-from maskwright.core.errors import Interrupted, JobsFailed, Pruned, UserError, nearest
+from maskwright.core.errors import USER_ERROR, Interrupted, JobsFailed, Pruned, UserError, nearest
 from maskwright.core.job_output import JobOutput, remove_empty
 from maskwright.core.renamed import new_key
 from maskwright.core.signals import ENDING, of_submitit
@@ -32,7 +32,6 @@ from maskwright.run.requeue import requeue
 from maskwright.run.several import expanded
 from maskwright.settings.options import listing
 
-USER_ERROR = 2  # exit status, as argparse has it
 SIGNALLED = 128  # and the signal's number added, as shells have it
 _HELP = {"--help", "-h", "--hydra-help", "--version"}
 

@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from maskwright.callbacks import Checkpoints, NonFiniteLossError
 from maskwright.core.errors import Interrupted, UserError
+from maskwright.models.layers.bfloat16_attention import _Attention
 from maskwright.tasks import MaskedLanguageModeling
 
 
@@ -351,6 +352,22 @@ def test_lower_precision_trains_on_the_same_masks(run, tmp_path, precision):
     plain = run(run_dir=tmp_path / "a")
     low = run(f"hardware.precision={precision}", run_dir=tmp_path / "b")
     assert low.metrics["test/loss"] == pytest.approx(plain.metrics["test/loss"], abs=0.1)
+
+
+@pytest.mark.parametrize("of_hub", [False, True])
+def test_models_of_the_hub_too_take_products_for_the_gradients_of_attention_in_bfloat16(
+    run, hub_model, monkeypatch, of_hub
+):
+    calls = []
+    backward = _Attention.backward
+    monkeypatch.setattr(
+        _Attention, "backward", staticmethod(lambda *inputs: [calls.append(1), backward(*inputs)][1])
+    )
+    chosen = [f"init_from={hub_model}", "model=pretrained", f"model.name={hub_model}"] if of_hub else []
+    for precision, expected in (("32-true", 0), ("bf16-mixed", 2)):
+        calls.clear()
+        run("hardware=cpu", f"hardware.precision={precision}", "trainer.max_steps=1", "model.dropout=0", *chosen)
+        assert len(calls) == expected, precision  # one a layer
 
 
 def test_evaluation_masks_do_not_depend_on_training_masks(run, tmp_path):

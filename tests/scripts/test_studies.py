@@ -207,8 +207,16 @@ def test_arms_are_compared_over_the_seeds_they_share():
     assert problems == [
         "`c`, loss: there is one seed, which says nothing about how seeds vary; at least two are needed.",
         "`d`, loss: all 2 differences are 0.5, so that nothing is known of how seeds vary. Do the runs follow the seed?",
-        "`e`, loss: it has no seed in common with `b`.",
+        "`e`, loss: there is no seed in common with `b`.",
     ]
+
+
+def test_arms_that_cannot_be_compared_for_one_reason_are_named_together():
+    arms = {name: {1: 0.5 + place / 10} for place, name in enumerate("bcde")}
+    found, problems = findings(Study("Arms", "b", {ACCURACY: arms}))
+    assert not found
+    assert len(problems) == 1
+    assert problems[0].startswith("`c`, `d`, `e`, accuracy: there is one seed, which says nothing")
 
 
 def test_the_report_says_what_is_found_and_what_is_open():

@@ -2,7 +2,11 @@
 
 import difflib
 import errno
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+USER_ERROR = 2  # the exit status of a command, as argparse has it
 
 
 class UserError(Exception):
@@ -32,6 +36,16 @@ class JobsFailed(Exception):
 
 class Pruned(Exception):
     """A search has ended a run that does worse than others."""
+
+
+@contextmanager
+def ends_with_an_error() -> Iterator[None]:
+    """Ends a program without Hydra as commands end: a `UserError` becomes a line and the status `USER_ERROR`."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(USER_ERROR)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

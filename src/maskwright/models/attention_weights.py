@@ -1,6 +1,5 @@
 """Attention weights, which the fused attention of PyTorch computes but does not return."""
 
-import math
 from typing import Any
 
 import torch
@@ -39,18 +38,31 @@ def _weights(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Returns the weights by the definition in the documentation of `F.scaled_dot_product_attention`."""
+    """The weights of a call of `F.scaled_dot_product_attention`, without dropout."""
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
-    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    return attention_weights(query, key, attn_mask, is_causal, scale)
+
+
+def attention_weights(
+    query: Tensor, key: Tensor, mask: Tensor | None = None, is_causal: bool = False, scale: float | None = None
+) -> Tensor:
+    """Returns the weights by the definition in the documentation of `F.scaled_dot_product_attention`.
+
+    Where a position sees no other, they are 0.
+
+    Args:
+        query, key: (B, N, T, D) and (B, N, S, D).
+        mask: True where a position sees another, or what is added to the scores; broadcasts to (B, N, T, S).
+    """
+    scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
     if is_causal:
-        allowed = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill(~allowed, float("-inf"))
-    if attn_mask is not None:
-        scores = (
-            scores.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else scores + attn_mask
-        )
-    return scores.softmax(-1)
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is None:
+        return scores.softmax(-1)
+    if mask.dtype != torch.bool:
+        return (scores + mask).softmax(-1)
+    return scores.masked_fill(~mask, float("-inf")).softmax(-1).masked_fill(~mask, 0.0)
 
 
 def recorded_attention(encoder: Any, input_ids: Tensor) -> list[Tensor]:
