@@ -7,8 +7,8 @@
 `--data` is a name on the hub, or a folder with a folder for each task; all tasks found there are learned. Each task
 is trained with the first seed at all rates and numbers of epochs. The best of them, by the first published metric
 on a tenth of the training data, is trained with the other seeds too. All are evaluated on the published validation
-split. A run that has finished is not made again, and one that was stopped is resumed. Writes glue.json and glue.md
-into the folder whenever a task is done.
+split. A run that has finished is not made again, and one that was stopped is resumed: with more rates or seeds, the
+same command goes on. Writes glue.json and glue.md into the folder whenever a task is done.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def learn(name: str, arguments: argparse.Namespace) -> None:
         UserError: its settings are refused, all its runs fail, or the folder holds runs with other settings.
     """
     folder: Path = arguments.folder
-    shared = {key: getattr(arguments, key) for key in ("init_from", "rates", "epochs", "seeds", "overrides")}
+    shared = {key: getattr(arguments, key) for key in ("init_from", "overrides")}
     check_settings(folder, shared)
     metric = TASKS[name].metrics[0]
     tried = []
@@ -165,8 +165,25 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         "",
         "Here: on the published validation split, which took no part in the choice of settings. The models beside "
         "it: on the hidden test split, as published (arXiv 1908.08962 and 1810.04805). They are other texts.",
+        *(
+            f"\nThe best rate for {name} is the {end} one tried: there may be a better one."
+            for name, end in ends(found)
+        ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def ends(found: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Returns the tasks whose best rate is at an end of those that were tried, with `lowest` or `highest`."""
+    at = []
+    for name, own in found.items():
+        rates = sorted({one["rate"] for one in own["tried"]})
+        at += [
+            (name, end)
+            for end, rate in (("lowest", rates[0]), ("highest", rates[-1]))
+            if rate == own["best"]["rate"]
+        ]
+    return at
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from maskwright.models import MaskedLMHead
-from maskwright.models.layers.cross_entropy import linear_cross_entropy
+from maskwright.models.layers.cross_entropy import _argmax, linear_cross_entropy
 
 
 def inputs(rows=37, hidden=8, vocabulary=19, dtype=torch.float64):
@@ -159,3 +159,11 @@ def test_smoothed_targets_are_those_of_torch(chunk):
     assert torch.equal(right, logits.argmax(-1) == targets)
     for tensor, gradient in zip(tensors, gradients, strict=True):
         torch.testing.assert_close(tensor.grad, gradient)
+
+
+@pytest.mark.parametrize("vocabulary_size", [5, 128, 300, 1024])
+def test_the_largest_logit_is_the_first_one_of_equal_ones(vocabulary_size):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randint(20, (200, vocabulary_size), generator=generator).float()  # most have equals
+    logits[0] = float("-inf")
+    torch.testing.assert_close(_argmax(logits), logits.argmax(-1))

@@ -5,8 +5,8 @@ import torch
 
 from maskwright.models import Transformer
 from maskwright.models.layers.attention_mask import documents_apart
+from maskwright.models.layers.rotary import rotate
 from maskwright.models.layers.varlen_attention import Sequences, sequence_ends
-from maskwright.models.transformer.layers import rotate
 
 MASK, ADDITIONS = 3, {"convolution": 2, "query_key_norm": True, "value_residual": True}
 

@@ -12,7 +12,7 @@ from maskwright.models.layers.cross_entropy import linear_cross_entropy
 from maskwright.models.layers.linear import ReadoutLinear
 
 # positions whose logits exist at the same time: on a CPU they stay in its caches
-_CHUNK_CPU, _CHUNK_GPU = 128, 4096
+_CHUNK_CPU, _CHUNK_GPU = 256, 4096
 
 
 @runtime_checkable

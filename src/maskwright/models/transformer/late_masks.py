@@ -17,10 +17,8 @@ from torch import Tensor
 
 from maskwright.models.layers.causal import Bidirectional
 from maskwright.models.layers.gather import gather
+from maskwright.models.layers.rotary import Rotary, rotary_at
 from maskwright.models.layers.varlen_attention import Sequences
-from maskwright.models.transformer.layers import rotary_at
-
-Rotary = tuple[Tensor, Tensor]  # cosines and sines (T, 1, D / 2)
 
 
 def read_packed(

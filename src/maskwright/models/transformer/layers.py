@@ -14,6 +14,7 @@ from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.causal import Causal
 from maskwright.models.layers.gather import gather
 from maskwright.models.layers.linear import StackedLinear
+from maskwright.models.layers.rotary import rotary_at, turned
 from maskwright.models.layers.varlen_attention import Sequences
 
 
@@ -80,18 +81,15 @@ class Attention(nn.Module):
             mixed_BTH, value_BTND = self(hidden_BTH, rotary, attention_mask, first_value)
             return gather(mixed_BTH, positions), value_BTND
         query_BQND, key_BTND, value_BTND = self._project(hidden_BTH, positions)
-        if self.query_key_norm:
-            query_BQND = F.rms_norm(query_BQND, query_BQND.shape[-1:])
-            key_BTND = F.rms_norm(key_BTND, key_BTND.shape[-1:])
         if self.first_share is not None and first_value is not None:
             value_BTND = value_BTND.lerp(first_value, self.first_share.to(value_BTND.dtype))
-        key_BTND, query_rotary = rotate(key_BTND, rotary), rotary
+        key_BTND, query_rotary = turned(key_BTND, rotary, self.query_key_norm), rotary
         if positions is not None:
             query_rotary = rotary_at(rotary, positions)
             if isinstance(attention_mask, Tensor) and attention_mask.shape[2] > 1:
                 index = positions[:, None, :, None].expand(-1, -1, -1, attention_mask.shape[3])
                 attention_mask = attention_mask.gather(2, index)
-        query_BQND = rotate(query_BQND, query_rotary)
+        query_BQND = turned(query_BQND, query_rotary, self.query_key_norm)
         causal = isinstance(attention_mask, Causal)
         if isinstance(attention_mask, Causal):
             attention_mask = attention_mask.within
@@ -124,23 +122,6 @@ class Attention(nn.Module):
         query = F.linear(gather(hidden_BTH, positions), for_query).unflatten(-1, (self.heads, -1))
         key, value = F.linear(hidden_BTH, for_others).unflatten(-1, (2, self.heads, -1)).unbind(2)
         return query, key, value
-
-
-def rotary_at(rotary: tuple[Tensor, Tensor], positions: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, K, 1, D / 2) at positions (B, K) of (T, 1, D / 2), the same for all rows, or of (B, T, 1, D / 2)."""
-    cosine, sine = rotary
-    if cosine.ndim == 3:
-        return cosine[positions], sine[positions]
-    index = positions[:, :, None, None].expand(-1, -1, *cosine.shape[2:])
-    return cosine.gather(1, index), sine.gather(1, index)
-
-
-def rotate(x_BTND: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Turns each pair (d, d + D/2) by the angle of its position."""
-    cosine, sine = rotary
-    first, second = x_BTND.chunk(2, dim=-1)
-    turned = (first * cosine - second * sine, second * cosine + first * sine)
-    return torch.stack(turned, dim=-2).flatten(-2).to(x_BTND.dtype)
 
 
 class FeedForward(nn.Module):
