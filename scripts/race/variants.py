@@ -1,5 +1,6 @@
 """Changes to the fast recipe that may help, for `recipe.py`; those that do are in `src/maskwright`."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,14 @@ from lightning import Callback
 from torch import Tensor, nn
 
 from maskwright.data.packed import TextData
+from maskwright.models.layers import cross_entropy, rotary
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.convolution import Convolution
 from maskwright.models.layers.gather import gather
+from maskwright.models.transformer import layers as layers_of_transformer
 from maskwright.models.transformer.layers import Attention, FeedForward
 from maskwright.models.transformer.model import Transformer
+from maskwright.tasks import task
 
 
 class Variant(Transformer):
@@ -152,6 +156,11 @@ def three_products(layer: Attention, hidden: Tensor, positions: Tensor | None) -
     )
 
 
+def plain_rotary(x: Tensor, angles: rotary.Rotary, normalise: bool) -> Tensor:
+    """`rotary.turned` without gradients of its own."""
+    return rotary.rotate(F.rms_norm(x, x.shape[-1:]) if normalise else x, angles)
+
+
 class Patch(Callback):
     """A change of the training step.
 
@@ -162,8 +171,10 @@ class Patch(Callback):
             blocks of a step, or blocks cut in two), `not_fused` (AdamW of separate operations), or `average`
             (validation sees a moving average of the weights, over about one in `until` of the steps done so
             far), `log_frequencies` (the decoder's bias starts at them), `flush_denormals`,
-            `three_products` (queries, keys and values by a product each), or `onednn` (forward products and
-            gradients of inputs by oneDNN instead of MKL).
+            `three_products` (queries, keys and values by a product each), `onednn` (forward products and
+            gradients of inputs by oneDNN instead of MKL), `plain_rotary` (gradients of queries and keys by those of
+            each operation), `plain_attention` (PyTorch's gradients of attention, which differ in bfloat16), or
+            `plain_argmax` (PyTorch's argmax of the logits).
     """
 
     def __init__(self, what: str, until: float = 0.3):
@@ -199,6 +210,12 @@ class Patch(Callback):
             pl_module.encoder.forward = whole_last_layer
         if self.what in ("plain_loss", "softcap"):
             head.loss = loss
+        if self.what == "plain_rotary":
+            layers_of_transformer.turned = plain_rotary
+        if self.what == "plain_attention":
+            task.Bfloat16Attention = nullcontext
+        if self.what == "plain_argmax":
+            cross_entropy._argmax = lambda logits: logits.argmax(-1)
         for layer in pl_module.encoder.modules():
             if self.what == "onednn" and isinstance(layer, nn.Linear):
                 layer.forward = lambda x, weight=layer.weight: OneDNN.apply(x.flatten(0, -2), weight).view(

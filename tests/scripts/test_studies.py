@@ -286,9 +286,9 @@ def test_a_report_is_written_again_from_its_values_and_into_a_document(tmp_path)
         figures.read(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("name", ["masking", "finetuning_mask"])
+@pytest.mark.parametrize("name", ["adaptation", "finetuning_mask", "masking", "questions"])
 def test_documents_have_the_report_of_their_values(name):
-    """`python scripts/studies/reporting.py docs/studies/masking.json docs/studies/finetuning_mask.json` writes it."""
+    """`python scripts/studies/reporting.py docs/studies/<name>.json` writes it."""
     path = ROOT / "docs" / "studies" / f"{name}.md"
     text = path.read_text()
     assert reporting.BLOCK.search(text)

@@ -1,11 +1,31 @@
 """Attention weights, which the fused attention of PyTorch computes but does not return."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+
+class AttentionCall(NamedTuple):
+    """The arguments of `F.scaled_dot_product_attention`."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    attn_mask: Tensor | None = None
+    dropout_p: float = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+
+    def weights(self) -> Tensor:
+        """The weights (B, N, T, S), without dropout."""
+        key = self.key
+        if self.enable_gqa:
+            key = key.repeat_interleave(self.query.shape[-3] // key.shape[-3], -3)
+        return attention_weights(self.query, key, self.attn_mask, self.is_causal, self.scale)
 
 
 class RecordedAttention(TorchFunctionMode):
@@ -24,24 +44,8 @@ class RecordedAttention(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            self.weights.append(_weights(*args, **kwargs))
+            self.weights.append(AttentionCall(*args, **kwargs).weights())
         return func(*args, **kwargs)
-
-
-def _weights(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """The weights of a call of `F.scaled_dot_product_attention`, without dropout."""
-    if enable_gqa:
-        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
-    return attention_weights(query, key, attn_mask, is_causal, scale)
 
 
 def attention_weights(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from maskwright.models.attention_weights import attention_weights
+from maskwright.models.attention_weights import AttentionCall, attention_weights
 
 _SCORES = 1 << 20  # of rows whose gradients are computed at a time, so that they stay in the cache
 
@@ -15,40 +15,28 @@ _SCORES = 1 << 20  # of rows whose gradients are computed at a time, so that the
 class Bfloat16Attention(TorchFunctionMode):
     """Makes the gradients of `F.scaled_dot_product_attention` in bfloat16 on a CPU from products of matrices.
 
-    PyTorch's own kernel for them is slower than the one for float32, up to five times with 128 positions
-    (docs/speed.md). Calls inside this context that need gradients take its kernel for the result alone, whatever
-    model they are in. Those with dropout, with a mask that learns, or with heads that share keys stay as they are.
+    PyTorch's own kernel for them takes longer than in float32 (docs/speed.md). Calls inside this context that need
+    gradients take its kernel for the result alone, whatever model they are in. Those with dropout, with a mask that
+    learns, or with heads that share keys stay as they are.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention:
-            return _attend(*args, **kwargs or {})
-        return func(*args, **kwargs or {})
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention and _is_slow(call := AttentionCall(*args, **kwargs)):
+            parts = (part.to(torch.bfloat16) for part in call[:3])
+            return _Attention.apply(*parts, call.attn_mask, call.is_causal, call.scale)
+        return func(*args, **kwargs)
 
 
-def _attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
+def _is_slow(call: AttentionCall) -> bool:
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    learns_mask = attn_mask is not None and attn_mask.requires_grad
-    if (
-        query.device.type == "cpu"
-        and query.ndim == 4
-        and (autocast or query.dtype == torch.bfloat16)
+    mask = call.attn_mask
+    return (
+        call.query.device.type == "cpu"
+        and call.query.ndim == 4
+        and (autocast or call.query.dtype == torch.bfloat16)
         and torch.is_grad_enabled()
-        and not (dropout_p or learns_mask or enable_gqa)
-    ):
-        parts = (part.to(torch.bfloat16) for part in (query, key, value))
-        return _Attention.apply(*parts, attn_mask, is_causal, scale)
-    return F.scaled_dot_product_attention(
-        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        and not (call.dropout_p or call.enable_gqa or (mask is not None and mask.requires_grad))
     )
 
 
