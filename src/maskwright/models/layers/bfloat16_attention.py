@@ -44,7 +44,7 @@ class _Attention(torch.autograd.Function):
     """`F.scaled_dot_product_attention`, whose weights are computed once more for the gradients."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, scale: float | None
     ) -> Tensor:
         ctx.save_for_backward(query, key, value, mask)
@@ -52,7 +52,7 @@ class _Attention(torch.autograd.Function):
         return F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal, scale=scale)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, mask = ctx.saved_tensors
         found = tuple(map(torch.empty_like, (query, key, value)))
         rows = max(_SCORES // (query.shape[1] * query.shape[2] * key.shape[2]), 1)

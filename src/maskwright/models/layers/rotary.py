@@ -45,7 +45,7 @@ class _Turned(torch.autograd.Function):
     """`turned` with gradients that take half as many passes over the data as those of its operations."""
 
     @staticmethod
-    def forward(ctx: Any, x_BTND: Tensor, cosine: Tensor, sine: Tensor, normalise: bool) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x_BTND: Tensor, cosine: Tensor, sine: Tensor, normalise: bool) -> Tensor:
         x = x_BTND.float() if x_BTND.dtype in (torch.bfloat16, torch.float16) else x_BTND
         scale = None
         if normalise:
@@ -58,7 +58,7 @@ class _Turned(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         cosine, sine, scale, x = ctx.saved_tensors
         found = _turn(gradient.to(torch.promote_types(gradient.dtype, cosine.dtype)), cosine, -sine)
         if x is not None:
