@@ -54,6 +54,11 @@ def test_all_tasks_of_a_folder_are_learned_at_their_best_settings(hub_model, cac
     assert ": running; " not in done.stdout
 
 
+def test_the_document_has_the_table_of_its_values():
+    values = json.loads((ROOT / "docs" / "studies" / "glue.json").read_text())
+    assert glue.table(values) in (ROOT / "docs" / "finetuning.md").read_text()
+
+
 def test_a_folder_without_a_task_is_refused(tmp_path):
     done = programs.call(
         SCRIPT, "--init_from", "x", "--data", str(tmp_path), cwd=ROOT, PYTHONPATH=str(SCRIPT.parent)
