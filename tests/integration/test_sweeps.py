@@ -102,6 +102,7 @@ def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
     assert first.returncode == 0, first.stderr
     journal = optuna.storages.journal.JournalFileBackend(str(sweep / "optuna.journal"))
     study = optuna.load_study(study_name="sweep", storage=optuna.storages.JournalStorage(journal))
+    study.sampler = optuna.samplers.RandomSampler(seed=1)
     killed = study.ask(study.trials[0].distributions)  # under way when its process was killed
     again = run(5)
     assert again.returncode == 0, again.stderr
