@@ -91,7 +91,8 @@ def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
                 f"hydra.sweeper.n_trials={trials}",
                 "hydra.sweeper.pruner.n_startup_trials=1",
             ),
-            # 1e-6 and 1e-3, and in the second command 1e-6 again, which is worse than their median
+            # 1e-6 and 1e-3, and in the second command the same, whose runs are complete; what can be pruned is the
+            # trial that was killed, whose 1e-6 is worse than their median
             *("hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler", "hydra.sweeper.sampler.seed=0"),
             cwd=tmp_path,
             limit=300,
@@ -102,7 +103,7 @@ def test_a_search_prunes_and_goes_on(corpus, cache, tmp_path):
     assert first.returncode == 0, first.stderr
     journal = optuna.storages.journal.JournalFileBackend(str(sweep / "optuna.journal"))
     study = optuna.load_study(study_name="sweep", storage=optuna.storages.JournalStorage(journal))
-    study.sampler = optuna.samplers.RandomSampler(seed=1)
+    study.enqueue_trial({"optimizer.lr": 1e-6, "schedule.warmup": 0.1})
     killed = study.ask(study.trials[0].distributions)  # under way when its process was killed
     again = run(5)
     assert again.returncode == 0, again.stderr
