@@ -11,10 +11,11 @@ from lightning import Callback
 from torch import Tensor, nn
 
 from maskwright.data.packed import TextData
-from maskwright.models.layers import cross_entropy, rotary
+from maskwright.models.layers import cross_entropy
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.convolution import Convolution
 from maskwright.models.layers.gather import gather
+from maskwright.models.layers.rotary import turned_by_operations
 from maskwright.models.transformer import layers as layers_of_transformer
 from maskwright.models.transformer.layers import Attention, FeedForward
 from maskwright.models.transformer.model import Transformer
@@ -156,11 +157,6 @@ def three_products(layer: Attention, hidden: Tensor, positions: Tensor | None) -
     )
 
 
-def plain_rotary(x: Tensor, angles: rotary.Rotary, normalise: bool) -> Tensor:
-    """`rotary.turned` without gradients of its own."""
-    return rotary.rotate(F.rms_norm(x, x.shape[-1:]) if normalise else x, angles)
-
-
 class Patch(Callback):
     """A change of the training step.
 
@@ -211,9 +207,9 @@ class Patch(Callback):
         if self.what in ("plain_loss", "softcap"):
             head.loss = loss
         if self.what == "plain_rotary":
-            layers_of_transformer.turned = plain_rotary
+            layers_of_transformer.turned = turned_by_operations
         if self.what == "plain_attention":
-            task.Bfloat16Attention = nullcontext
+            task.attention_gradients = lambda *_: nullcontext()
         if self.what == "plain_argmax":
             cross_entropy._argmax = lambda logits: logits.argmax(-1)
         for layer in pl_module.encoder.modules():

@@ -15,15 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from figures import Metric, Study
-from studies import (
-    ROOT,
-    check_settings,
-    collect,
-    for_minutes,
-    keep_settings,
-    run,
-    write_report,
-)
+from studies import ROOT, check_settings, collect, for_minutes, keep_settings, run, write_report
 
 from maskwright.core.errors import ends_with_an_error
 

@@ -47,12 +47,10 @@ def findings(study: Study) -> tuple[list[Finding], list[str]]:
         for arm in study.arms()[1:] if metric.main and baseline else []:
             own = values.get(arm, {})
             shared = own.keys() & baseline.keys()
-            if not shared:
-                reason = f"there is no seed in common with `{study.baseline}`."
-                problems.setdefault((metric.title, reason), []).append(f"`{arm}`")
-                continue
             pair = [{seed: side[seed] for seed in shared} for side in (own, baseline)]
             try:
+                if not shared:
+                    raise ValueError(f"there is no seed in common with `{study.baseline}`")
                 made.append((metric, arm, compare(*pair, metric.margin)))
             except ValueError as error:
                 reason = f"{error}.".replace("?.", "?")

@@ -167,23 +167,12 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         "it: on the hidden test split, as published (arXiv 1908.08962 and 1810.04805). They are other texts.",
         *(
             f"\nThe best rate for {name} is the {end} one tried: there may be a better one."
-            for name, end in ends(found)
+            for name, own in found.items()
+            for end, at in (("lowest", min), ("highest", max))
+            if own["best"]["rate"] == at(one["rate"] for one in own["tried"])
         ),
     ]
     return "\n".join(lines) + "\n"
-
-
-def ends(found: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
-    """Returns the tasks whose best rate is at an end of those that were tried, with `lowest` or `highest`."""
-    at = []
-    for name, own in found.items():
-        rates = sorted({one["rate"] for one in own["tried"]})
-        at += [
-            (name, end)
-            for end, rate in (("lowest", rates[0]), ("highest", rates[-1]))
-            if rate == own["best"]["rate"]
-        ]
-    return at
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -21,6 +21,11 @@ def turned(x_BTND: Tensor, rotary: Rotary, normalise: bool) -> Tensor:
     """
     if torch.is_grad_enabled() and x_BTND.requires_grad and not torch.compiler.is_compiling():
         return _Turned.apply(x_BTND, *rotary, normalise)
+    return turned_by_operations(x_BTND, rotary, normalise)
+
+
+def turned_by_operations(x_BTND: Tensor, rotary: Rotary, normalise: bool) -> Tensor:
+    """What `turned` returns, with the gradients of each operation."""
     return rotate(F.rms_norm(x_BTND, x_BTND.shape[-1:]) if normalise else x_BTND, rotary)
 
 
