@@ -364,7 +364,7 @@ def test_models_of_the_hub_too_take_products_for_the_gradients_of_attention_in_b
         _Attention, "backward", staticmethod(lambda *inputs: [calls.append(1), backward(*inputs)][1])
     )
     chosen = [f"init_from={hub_model}", "model=pretrained", f"model.name={hub_model}"] if of_hub else []
-    for precision, expected in (("32-true", 0), ("bf16-mixed", 2)):
+    for precision, expected in (("32-true", 0), ("bf16-mixed", 2), ("bf16-true", 2)):
         calls.clear()
         run("hardware=cpu", f"hardware.precision={precision}", "trainer.max_steps=1", "model.dropout=0", *chosen)
         assert len(calls) == expected, precision  # one a layer

@@ -29,7 +29,7 @@ from maskwright.models import Encoder, MaskedLMHead, complete
 from maskwright.models.cooccurrence import MOST_TOKENS, begins_with_counts, neighbour_counts, start_from_counts
 from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import documents_apart
-from maskwright.models.layers.bfloat16_attention import Bfloat16Attention
+from maskwright.models.layers.bfloat16_attention import attention_gradients
 from maskwright.models.layers.causal import Bidirectional
 from maskwright.models.layers.varlen_attention import Sequences, runs_flash
 from maskwright.models.new_tokens import vocabulary_weights
@@ -220,7 +220,7 @@ class Task(LightningModule):
                 self.masker.begin_step(self.trainer.global_step)
             self._totals = self._totals_of_step(batch)
             self._logged = {}
-        with Bfloat16Attention() if self.device.type == "cpu" else nullcontext():
+        with attention_gradients(self.device, self.dtype):
             loss, accuracy = self.learn(batch)
         self._tokens_of_step = _tokens(batch) if number == 0 else self._tokens_of_step + _tokens(batch)
         self.log_step("loss", loss)

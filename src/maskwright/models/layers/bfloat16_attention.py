@@ -1,5 +1,6 @@
 """Gradients of attention in bfloat16 on CPUs."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -10,6 +11,12 @@ from torch.overrides import TorchFunctionMode
 from maskwright.models.attention_weights import AttentionCall, attention_weights
 
 _SCORES = 1 << 20  # of rows whose gradients are computed at a time, so that they stay in the cache
+
+
+def attention_gradients(device: torch.device, dtype: torch.dtype | str) -> AbstractContextManager:
+    """Returns `Bfloat16Attention` for a model of this type that computes in bfloat16 on a CPU, else no context: it
+    costs each operation some Python, which tiny models notice."""
+    return Bfloat16Attention() if device.type == "cpu" and _in_bfloat16(dtype) else nullcontext()
 
 
 class Bfloat16Attention(TorchFunctionMode):
@@ -28,13 +35,18 @@ class Bfloat16Attention(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _is_slow(call: AttentionCall) -> bool:
+def _in_bfloat16(dtype: torch.dtype | str) -> bool:
+    """Whether attention to tensors of this type on a CPU is computed in bfloat16."""
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return autocast or dtype == torch.bfloat16
+
+
+def _is_slow(call: AttentionCall) -> bool:
     mask = call.attn_mask
     return (
         call.query.device.type == "cpu"
         and call.query.ndim == 4
-        and (autocast or call.query.dtype == torch.bfloat16)
+        and _in_bfloat16(call.query.dtype)
         and torch.is_grad_enabled()
         and not (call.dropout_p or call.enable_gqa or (mask is not None and mask.requires_grad))
     )
