@@ -26,6 +26,14 @@ def patch(what: str, until: float = 0.3) -> tuple[str, ...]:
     return (f"+callbacks.patch={{_target_: variants.Patch, what: {what}, until: {until}}}",)
 
 
+def muon(what: str) -> tuple[str, ...]:
+    return (f"+callbacks.patch={{_target_: muons.MuonPatch, what: {what}}}",)
+
+
+def hybrid(phases: str) -> tuple[str, ...]:
+    return ("task=hybrid", "task.shift=false", f"task.phases={phases}")
+
+
 # these change the loss, and may change the time of a step
 CHANGES: dict[str, tuple[str, ...]] = {
     # parts of the recipe, taken away
@@ -54,6 +62,17 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "half the blocks in the first 30 %": patch("rows"),
     "blocks of 64 in the first 30 %": patch("length"),
     "moving average of the weights": patch("average", 10),
+    "Muon whitens by triangles (MUD)": muon("triangles"),
+    "Muon with rows of equal size (NorMuon)": muon("equal_rows"),
+    "Muon orthogonalises every second time": muon("every_second"),
+    "embedding stepped every second time": muon("slow_embedding"),
+    "mask tokens in the last 2 of 4 layers": ("model.late_masks=2",),
+    "mask tokens alone, in the last 2 of 4 layers": ("model.late_masks=2", "mask/corruption=mask_only"),
+    "hashed pairs of neighbours": (_VARIANT, "+model.pairs=16384"),
+    "heads share keys and values by two": (_VARIANT, "+model.groups=2"),
+    "3 wider layers": ("model.layers=3", "model.hidden_size=288", "model.intermediate_size=856"),
+    "causal prediction in the first 20 %": hybrid("[{objective:causal,until:0.2},{objective:mlm}]"),
+    "causal prediction of half of the blocks": hybrid("null"),
 }
 # these only change the first steps: the share of these steps, and the tokens of such a step relative to a whole one
 RAMPS = {"half the blocks in the first 30 %": (0.3, 0.5), "blocks of 64 in the first 30 %": (0.3, 1.0)}
@@ -68,8 +87,14 @@ SAME_TIME: dict[str, tuple[str, ...]] = {
     "embeddings times 4": (_VARIANT, "+model.embedding_scale=4"),
     "weights start at half the standard deviation": ("model.initial_std=0.01",),
     "residual projections start at zero": (_VARIANT, "+model.zero_output=true"),
-    "decoder's bias starts at log frequencies": patch("log_frequencies"),
     "frequent words first": ("data._target_=variants.EasyFirst",),
+    "mask tokens alone": ("mask/corruption=mask_only",),
+    "half of a head's channels turned": (_VARIANT, "+model.rotary_share=0.5"),
+    "cool-down over 40 %": ("schedule.cooldown=0.4",),
+    "cool-down over 60 %": ("schedule.cooldown=0.6",),
+    "AdamW's beta2 0.95": ("optimizer.betas=[0.9,0.95]",),
+    "Muon's momentum 0.9": ("optimizer.momentum=0.9",),
+    "weight decay 0.1": ("optimizer.weight_decay=0.1",),
 }
 # these do not change the loss
 SAME_LOSS: dict[str, dict[str, Any]] = {

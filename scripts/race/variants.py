@@ -15,6 +15,7 @@ from maskwright.models.layers import cross_entropy
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.convolution import Convolution
 from maskwright.models.layers.gather import gather
+from maskwright.models.layers.linear import StackedLinear
 from maskwright.models.layers.rotary import turned_by_operations
 from maskwright.models.transformer import layers as layers_of_transformer
 from maskwright.models.transformer.layers import Attention, FeedForward
@@ -33,6 +34,10 @@ class Variant(Transformer):
         drop: share of the tokens, drawn at random, that only the first and the last layer see in training
             (Hou et al., 2022).
         convolutions: reach of a convolution before the attention of each layer, beside that of the embeddings.
+        rotary_share: share of the channels of a head that are turned by their position.
+        groups: heads that share a key and a value (Ainslie et al., 2023).
+        pairs: rows of a table to which pairs of neighbours are hashed, whose rows are added to the embeddings; 0
+            has none. Pairs are the two before, the two after, and the two on both sides. Rows start at zero.
     """
 
     def __init__(
@@ -44,15 +49,25 @@ class Variant(Transformer):
         zero_output: bool = False,
         drop: float = 0.0,
         convolutions: int = 0,
+        rotary_share: float = 1.0,
+        groups: int = 1,
+        pairs: int = 0,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        self.drop, self.embedding_scale = drop, embedding_scale
+        self.drop, self.embedding_scale, self.rotary_share = drop, embedding_scale, rotary_share
+        self.pairs = nn.Embedding(pairs, self.hidden_size) if pairs else None
         layers: list[Any] = list(self.layers)
         for layer in layers:
             attention, feed_forward = layer.attention, layer.feed_forward
             attention.__class__ = VariantAttention
             attention.convolution = Convolution(self.hidden_size, convolutions) if convolutions else None
+            attention.groups = groups
+            if groups > 1:
+                attention.query_key_value = nn.Linear(
+                    self.hidden_size, self.hidden_size, bias=False
+                )  # queries alone
+                attention.key_value = StackedLinear(self.hidden_size, self.hidden_size // groups, stacked=2)
             if activation != "geglu":
                 feed_forward.__class__ = {"swiglu": SwiGLU, "relu2": SquaredReLU}[activation]
             if activation == "relu2":  # as many weights without a gate
@@ -65,12 +80,38 @@ class Variant(Transformer):
             if zero_output:
                 nn.init.zeros_(layer.attention.output.weight)
                 nn.init.zeros_(layer.feed_forward.output.weight)
+        if self.pairs is not None:
+            nn.init.zeros_(self.pairs.weight)
 
-    def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
+    def embed(
+        self, input_ids: Tensor, attention_mask: AttentionMask = None, token_types: Tensor | None = None
+    ) -> Tensor:
         hidden = self.embedding_norm(self.embedding(input_ids)) * self.embedding_scale
-        return hidden if self.convolution is None else self.convolution(hidden, attention_mask)
+        if self.convolution is not None:
+            hidden = self.convolution(hidden, attention_mask)
+        if self.pairs is not None:
+            beside = {shift: input_ids.roll(shift, 1) for shift in (2, 1, -1, -2)}
+            for number, (one, other) in enumerate(((2, 1), (1, -1), (-1, -2))):
+                hashed = (beside[one] * 1_000_003 + beside[other]) * 3 + number
+                hidden = hidden + self.pairs(hashed * 2_654_435_761 % 4_294_967_291 % self.pairs.num_embeddings)
+        return hidden
 
-    def encode(self, hidden: Tensor, attention_mask: Any = None, positions: Tensor | None = None) -> Tensor:
+    def _rotary(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        cosine, sine = super()._rotary(length, device)
+        still = round(cosine.shape[-1] * self.rotary_share)  # the slower angles from here on
+        cosine[..., still:], sine[..., still:] = 1.0, 0.0
+        return cosine, sine
+
+    def _encode(
+        self,
+        hidden_BTH: Tensor,
+        attention_mask: Any = None,
+        positions: Tensor | None = None,
+        token_types: Tensor | None = None,
+        late: Tensor | None = None,
+        packed: bool = True,
+    ) -> Tensor:
+        hidden = hidden_BTH
         if attention_mask is not None:  # for the padded last block of the validation split
             attention_mask = attention_mask[:, None, None]
         rotary = whole_rotary = self._rotary(hidden.shape[1], hidden.device)
@@ -97,6 +138,14 @@ class VariantAttention(Attention):
         if self.convolution is not None:
             hidden_BTH = self.convolution(hidden_BTH, None)
         return super().forward(hidden_BTH, *arguments)
+
+    def _project(self, hidden_BTH: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        if self.groups == 1:
+            return super()._project(hidden_BTH, positions)
+        query = self.query_key_value(hidden_BTH if positions is None else gather(hidden_BTH, positions))
+        others = self.key_value(hidden_BTH).unflatten(-1, (2, self.heads // self.groups, -1))
+        key, value = others.repeat_interleave(self.groups, 3).unbind(2)
+        return query.unflatten(-1, (self.heads, -1)), key, value
 
 
 class SwiGLU(FeedForward):
@@ -130,7 +179,7 @@ class EasyFirst(TextData):
                 found = blocks.read(ranked[easy]) | {"examples": ranked[easy], "epochs": batch["epochs"]}
                 return found
 
-        return self._loader(Curriculum(), loader.batch_sampler)  # type: ignore[arg-type]
+        return self.loader(Curriculum(), loader.batch_sampler, self._collate)  # type: ignore[arg-type]
 
 
 class OneDNN(torch.autograd.Function):
@@ -164,13 +213,12 @@ class Patch(Callback):
         what: `all_positions` (the vocabulary projection sees every position), `plain_loss` (the logits of
             all masked positions at once), `whole_last_layer` (computed at all positions), `softcap` (logits
             are held within 15 by tanh), `rows` and `length` (in the first `until` of the run, half the
-            blocks of a step, or blocks cut in two), `not_fused` (AdamW of separate operations), or `average`
+            blocks of a step, or blocks cut in two), `not_fused` (AdamW of separate operations), `average`
             (validation sees a moving average of the weights, over about one in `until` of the steps done so
-            far), `log_frequencies` (the decoder's bias starts at them), `flush_denormals`,
-            `three_products` (queries, keys and values by a product each), `onednn` (forward products and
-            gradients of inputs by oneDNN instead of MKL), `plain_rotary` (gradients of queries and keys by those of
-            each operation), `plain_attention` (PyTorch's gradients of attention, which differ in bfloat16), or
-            `plain_argmax` (PyTorch's argmax of the logits).
+            far), `flush_denormals`, `three_products` (queries, keys and values by a product each), `onednn`
+            (forward products and gradients of inputs by oneDNN instead of MKL), `plain_rotary` (gradients of
+            queries and keys by those of each operation), `plain_attention` (PyTorch's gradients of attention,
+            which differ in bfloat16), or `plain_argmax` (PyTorch's argmax of the logits).
     """
 
     def __init__(self, what: str, until: float = 0.3):
@@ -223,10 +271,6 @@ class Patch(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if self.what == "flush_denormals":
             torch.set_flush_denormal(True)
-        if self.what == "log_frequencies":
-            counts = torch.tensor(trainer.datamodule.tokens["train"].counts) + 1.0
-            with torch.no_grad():
-                pl_module.head.decoder.bias.copy_((counts / counts.sum()).log())
         if self.what == "not_fused":
             for group in trainer.optimizers[0].param_groups:
                 group["fused"] = False
