@@ -43,7 +43,16 @@ def test_findings_are_counted(recipe):
         "test": {"texts": 1, "words": 1, "entities": 0},
     }
     assert reading.findings == Findings(
-        empty=2, strays=2, opened=1, documents=5, by_split=sizes, cleaned=8, characters=26, removed=2, lost=2
+        empty=2,
+        strays=2,
+        opened=1,
+        documents=5,
+        by_split=sizes,
+        cleaned=8,
+        characters=26,
+        removed=2,
+        lost=2,
+        first_empty=5,
     )
 
 
@@ -55,4 +64,6 @@ def test_a_row_of_a_table_belongs_to_no_document(tmp_path):
     reading = Reading(recipe, 1)
     [[split, [row]]] = reading
     assert (split, row) == ("train", Row("fine", "good"))
-    assert reading.findings == Findings(empty=1, by_split={"train": {"texts": 2}}, cleaned=2, characters=4)
+    assert reading.findings == Findings(
+        empty=1, by_split={"train": {"texts": 2}}, cleaned=2, characters=4, first_empty=2
+    )

@@ -94,7 +94,9 @@ def test_empty_translations_are_counted_and_left_out_or_refused(make, tmp_path):
     data = make(path, splits=SHARES, empty_share=0.05)
     assert sum(len(data.rows[split]) for split in data.rows) == 98
     assert any("2 of 100 pairs with a text that is empty" in remark for remark in data.remarks())
-    with pytest.raises(UserError, match=r"empty in 2 of 100 pairs \(2.0%\).*data.empty_share=0.025"):
+    with pytest.raises(
+        UserError, match=r"empty in 2 of 100 pairs \(2.0%\), the first of which is pair 99 .*data.empty_share=0.025"
+    ):
         make(path, splits=SHARES)
 
 

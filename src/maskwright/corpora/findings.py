@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _TOTALS = ("empty", "strays", "opened", "documents", "cut", "plain", "cleaned", "characters", "removed", "lost")
+_NUMBERS = (*_TOTALS, "first_empty")
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Findings:
             left out, how many of them cleaning removed, and how many of these were no tags of HTML or such.
         by_split: for each split of the source that was read, how many `texts` it holds, and, where they are
             tagged, how many `words` and `entities`.
+        first_empty: the number of the first text that is empty among those that were cleaned, from 1; 0 for none.
         own_splits: splits that are taken as a share of the training data although the source has them.
     """
 
@@ -37,9 +39,12 @@ class Findings:
     characters: int = 0
     removed: int = 0
     lost: int = 0
+    first_empty: int = 0
 
     def add(self, counts: "Findings") -> None:
         """Adds the totals of texts that were just cleaned, or all of another shard but its `own_splits`."""
+        if not self.first_empty and counts.first_empty:
+            self.first_empty = self.cleaned + counts.first_empty
         for name in _TOTALS:
             setattr(self, name, getattr(self, name) + getattr(counts, name))
         for split, sizes in counts.by_split.items():
@@ -49,14 +54,14 @@ class Findings:
 
     def to_notes(self) -> dict[str, int]:
         """Returns one flat table, in the format of `notes.json`, which is older than this class."""
-        totals = {name: getattr(self, name) for name in _TOTALS}
+        totals = {name: getattr(self, name) for name in _NUMBERS}
         sizes = {f"{kind} {split}": n for split, sizes in self.by_split.items() for kind, n in sizes.items()}
         return totals | sizes | {f"own {split}": 1 for split in self.own_splits}
 
     @classmethod
     def from_notes(cls, notes: dict[str, int]) -> "Findings":
-        """Returns what `to_notes` wrote down; totals that are missing are 0."""
-        totals: dict[str, Any] = {name: notes.get(name, 0) for name in _TOTALS}
+        """Returns what `to_notes` wrote down; numbers that are missing are 0."""
+        totals: dict[str, Any] = {name: notes.get(name, 0) for name in _NUMBERS}
         found = cls(**totals)
         for key, number in notes.items():
             kind, _, split = key.partition(" ")

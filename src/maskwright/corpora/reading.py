@@ -177,9 +177,15 @@ def _clean(
             whole = " ".join(row.text for row in rows)
             shard.rows.setdefault(split_of(whole, shares, target), []).extend(rows)
         else:
-            counts.empty += 1
+            _note_empty(counts)
     counts.lost = clean.lost
     return shard
+
+
+def _note_empty(counts: Findings) -> None:
+    """Counts the text that was cleaned last as an empty one."""
+    counts.empty += 1
+    counts.first_empty = counts.first_empty or counts.cleaned
 
 
 def _add_question(shard: _CleanShard, raw: Asked, clean: Cleaner, split: str, contexts: dict[str, str]) -> None:
@@ -190,7 +196,7 @@ def _add_question(shard: _CleanShard, raw: Asked, clean: Cleaner, split: str, co
     counts.characters += size
     counts.removed += max(0, size - _size(found.question) - _size(found.context))
     if not (found.question.strip() and found.context.strip()):
-        counts.empty += 1
+        _note_empty(counts)
         return
     rows = shard.rows.setdefault(split, [])
     if contexts.get(split) != found.context:
