@@ -59,14 +59,52 @@ def texts_of(program):
     return ast.literal_eval(re.search(r'(\[".*"\])|text = (".*")', program)[0].removeprefix("text = "))
 
 
+def asked_of(place, path, body):
+    with TestClient(application(place)) as client:
+        assert client.get("/about").json()["engine"] == ("onnx" if (place / "model.onnx").exists() else "torch")
+        return client.post(path, json=body).raise_for_status().json()["rows"]
+
+
+def close(found, expected):
+    """Compares rows of JSON, numbers with a tolerance."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            close(found[key], value)
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            close(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    else:
+        assert found == expected
+
+
+LONG = "Ada Smith, whom nobody knew, went to London in 1984 and it was a wonderful film. " * 8
+SERVED = {  # the requests to a server of each kind of head
+    "transformer": [
+        ("/fill", {"text": ["the old [MASK] crosses the [MASK] at night.", "a [MASK]"], "method": method})
+        for method in ("independent", "beam", "best_first")
+    ]
+    + [("/score", {"text": "the old river, at night", "method": method}) for method in ("word_l2r", "original")],
+    "classes_hub": [("/classify", {"text": ["a wonderful film", LONG]}), ("/classify", {"text": "\u200b"})],
+    "values": [("/predict", {"text": ["a wonderful film", LONG]})],
+    "tags_crf_case": [("/tag", {"text": ["Ada Smith went to London.", LONG, "\u200b"]})],
+}
+
+
 # each kind of model and of head
 @pytest.mark.parametrize(
     "name", ["transformer", "lstm", "mlp", "hub", "classes_hub", "values", "tags", "tags_crf_case"]
 )
-def test_the_program_of_an_export_says_what_the_run_does(made, name, tmp_path):  # noqa: F811
+def test_an_export_says_what_the_run_does(made, name, tmp_path):  # noqa: F811
+    """Its program, and a server that asks it."""
     run_dir = made(name).run_dir
     folder = exported(run_dir, "format=onnx")
     assert folder == run_dir / "export" / "onnx"
+    for path, body in SERVED.get(name, []):
+        close(asked_of(folder, path, body), asked_of(run_dir, path, body))
     program = program_of(folder)
     said = ast.literal_eval(said_by(program, folder))
     if RUNS[name][0] == "mlm":
@@ -116,49 +154,6 @@ def test_what_cannot_be_written_is_said(run):
     with pytest.raises(UserError, match="quantize=int8 is for format=onnx"):
         exported(run_dir, "quantize=int8")
     assert not (run_dir / "export" / "onnx").exists()
-
-
-def asked_of(place, path, body):
-    with TestClient(application(place)) as client:
-        assert client.get("/about").json()["engine"] == ("onnx" if (place / "model.onnx").exists() else "torch")
-        return client.post(path, json=body).raise_for_status().json()["rows"]
-
-
-def close(found, expected):
-    """Compares rows of JSON, numbers with a tolerance."""
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys()
-        for key, value in expected.items():
-            close(found[key], value)
-    elif isinstance(expected, list):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
-            close(one, other)
-    elif isinstance(expected, float):
-        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    else:
-        assert found == expected
-
-
-LONG = "Ada Smith, whom nobody knew, went to London in 1984 and it was a wonderful film. " * 8
-SERVED = {  # the requests to a server of each kind of head
-    "transformer": [
-        ("/fill", {"text": ["the old [MASK] crosses the [MASK] at night.", "a [MASK]"], "method": method})
-        for method in ("independent", "beam", "best_first")
-    ]
-    + [("/score", {"text": "the old river, at night", "method": method}) for method in ("word_l2r", "original")],
-    "classes_hub": [("/classify", {"text": ["a wonderful film", LONG]}), ("/classify", {"text": "\u200b"})],
-    "values": [("/predict", {"text": ["a wonderful film", LONG]})],
-    "tags_crf_case": [("/tag", {"text": ["Ada Smith went to London.", LONG, "\u200b"]})],
-}
-
-
-@pytest.mark.parametrize("name", SERVED)
-def test_a_server_answers_the_same_with_onnx_runtime(made, name):  # noqa: F811
-    run_dir = made(name).run_dir
-    folder = exported(run_dir, "format=onnx")
-    for path, body in SERVED[name]:
-        close(asked_of(folder, path, body), asked_of(run_dir, path, body))
 
 
 def test_an_export_is_served_without_torch(made):  # noqa: F811
