@@ -61,6 +61,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "half of the tokens skip the middle layers": (_VARIANT, "+model.drop=0.5", "model.value_residual=false"),
     "half the blocks in the first 30 %": patch("rows"),
     "blocks of 64 in the first 30 %": patch("length"),
+    "2 of 4 layers in the first 30 %": (_VARIANT, *patch("layers")),
     "moving average of the weights": patch("average", 10),
     "Muon whitens by triangles (MUD)": muon("triangles"),
     "Muon with rows of equal size (NorMuon)": muon("equal_rows"),
@@ -75,7 +76,11 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "causal prediction of half of the blocks": hybrid("null"),
 }
 # these only change the first steps: the share of these steps, and the tokens of such a step relative to a whole one
-RAMPS = {"half the blocks in the first 30 %": (0.3, 0.5), "blocks of 64 in the first 30 %": (0.3, 1.0)}
+RAMPS = {
+    "half the blocks in the first 30 %": (0.3, 0.5),
+    "blocks of 64 in the first 30 %": (0.3, 1.0),
+    "2 of 4 layers in the first 30 %": (0.3, 1.0),
+}
 # these change the loss, but not the time of a step
 SAME_TIME: dict[str, tuple[str, ...]] = {
     "linear decay": ("schedule=linear",),

@@ -38,6 +38,8 @@ class Variant(Transformer):
         groups: heads that share a key and a value (Ainslie et al., 2023).
         pairs: rows of a table to which pairs of neighbours are hashed, whose rows are added to the embeddings; 0
             has none. Pairs are the two before, the two after, and the two on both sides. Rows start at zero.
+    Attributes:
+        shallow: whether only the first and the last layer are used.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Variant(Transformer):
         super().__init__(*args, **kwargs)
         self.drop, self.embedding_scale, self.rotary_share = drop, embedding_scale, rotary_share
         self.pairs = nn.Embedding(pairs, self.hidden_size) if pairs else None
+        self.shallow = False
         layers: list[Any] = list(self.layers)
         for layer in layers:
             attention, feed_forward = layer.attention, layer.feed_forward
@@ -116,6 +119,8 @@ class Variant(Transformer):
             attention_mask = attention_mask[:, None, None]
         rotary = whole_rotary = self._rotary(hidden.shape[1], hidden.device)
         layers, seen, first_value = list(self.layers), [], None
+        if self.shallow:
+            layers = [layers[0], layers[-1]]
         for number, layer in enumerate(layers):
             mirror = len(layers) - 1 - number
             if self.skip_weights is not None and number > mirror:
@@ -212,13 +217,13 @@ class Patch(Callback):
     Args:
         what: `all_positions` (the vocabulary projection sees every position), `plain_loss` (the logits of
             all masked positions at once), `whole_last_layer` (computed at all positions), `softcap` (logits
-            are held within 15 by tanh), `rows` and `length` (in the first `until` of the run, half the
-            blocks of a step, or blocks cut in two), `not_fused` (AdamW of separate operations), `average`
-            (validation sees a moving average of the weights, over about one in `until` of the steps done so
-            far), `flush_denormals`, `three_products` (queries, keys and values by a product each), `onednn`
-            (forward products and gradients of inputs by oneDNN instead of MKL), `plain_rotary` (gradients of
-            queries and keys by those of each operation), `plain_attention` (PyTorch's gradients of attention,
-            which differ in bfloat16), or `plain_argmax` (PyTorch's argmax of the logits).
+            are held within 15 by tanh), `rows`, `length` and `layers` (in the first `until` of the run, half the
+            blocks of a step, blocks cut in two, or the first and the last layer of a `Variant`), `not_fused`
+            (AdamW of separate operations), `average` (validation sees a moving average of the weights, over about
+            one in `until` of the steps done so far), `flush_denormals`, `three_products` (queries, keys and values
+            by a product each), `onednn` (forward products and gradients of inputs by oneDNN instead of MKL),
+            `plain_rotary` (gradients of queries and keys by those of each operation), `plain_attention` (PyTorch's
+            gradients of attention, which differ in bfloat16), or `plain_argmax` (PyTorch's argmax of the logits).
     """
 
     def __init__(self, what: str, until: float = 0.3):
@@ -282,7 +287,10 @@ class Patch(Callback):
             )
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
-        if trainer.global_step >= self.until * trainer.max_steps:
+        begins = trainer.global_step < self.until * trainer.max_steps
+        if self.what == "layers":
+            pl_module.encoder.shallow = begins
+        if not begins:
             return
         if self.what == "rows":
             for name, tensor in batch.items():
