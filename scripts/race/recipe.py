@@ -11,6 +11,7 @@ depend on the clock, `--jobs 2` computes two at a time, each on one thread, afte
 import argparse
 import dataclasses
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,10 @@ RAMPS = {
     "half the blocks in the first 30 %": (0.3, 0.5),
     "blocks of 64 in the first 30 %": (0.3, 1.0),
     "2 of 4 layers in the first 30 %": (0.3, 1.0),
+    "causal prediction in the first 20 %": (0.2, 1.0),
 }
+# every second step of these takes longer
+ALTERNATING = ("Muon orthogonalises every second time", "embedding stepped every second time")
 # these change the loss, but not the time of a step
 SAME_TIME: dict[str, tuple[str, ...]] = {
     "linear decay": ("schedule=linear",),
@@ -144,7 +148,8 @@ def main() -> None:
         changed = dataclasses.replace(recipe, **change | {"overrides": both})
         row: dict[str, Any] = {"change": name, "seconds": None, "tokens per second": 1}
         if name not in SAME_TIME:
-            row |= speed(recipe, changed, folder, arguments.repeat, *RAMPS.get(name, (1.0, 1.0)))
+            period = 2 if name in ALTERNATING else 1
+            row |= speed(recipe, changed, folder, arguments.repeat, period, *RAMPS.get(name, (1.0, 1.0)))
         rows.append(row)
         print(json.dumps(row), flush=True)
         if overrides is not None:
@@ -160,23 +165,33 @@ def main() -> None:
     print(table(rows))
 
 
-def speed(recipe: Spec, changed: Spec, folder: Path, repeat: int, share: float, tokens: float) -> dict[str, Any]:
-    """Returns the mean seconds of a step of both, and the ratio of their tokens per second.
+def speed(
+    recipe: Spec, changed: Spec, folder: Path, repeat: int, period: int, share: float, tokens: float
+) -> dict[str, Any]:
+    """Returns the seconds of a step of both, and the ratio of their tokens per second.
 
     Args:
+        period: the number of steps after which cheap and dear ones repeat themselves.
         share: the share of the steps, from the first on, that are changed; only such steps are timed.
         tokens: the tokens of such a step relative to those of the other steps.
     """
     path = folder / "time.json"
     if not path.exists():
         specs = {"recipe": recipe, "changed": changed}
-        seconds, laps = in_turns(specs, repeat)
+        _, laps = in_turns(specs, max(repeat, period))
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"seconds": list(seconds.values()), "laps": laps}))
-    own, other = json.loads(path.read_text())["seconds"]
+        path.write_text(json.dumps({"laps": laps}))
+    laps = json.loads(path.read_text())["laps"]
+    own, other = (typical(laps[name][2:], period) for name in ("recipe", "changed"))
     other = share * other + (1 - share) * own
     rate = (share * tokens + 1 - share) * rows_of(changed) / other / (rows_of(recipe) / own)
     return {"seconds": [own, other], "tokens per second": round(rate, 3)}
+
+
+def typical(laps: list[float], period: int) -> float:
+    """Returns the median, over whole periods, of the mean of a period."""
+    ends = range(period, len(laps) + 1, period)
+    return statistics.median(statistics.mean(laps[end - period : end]) for end in ends)
 
 
 def rows_of(spec: Spec) -> int:

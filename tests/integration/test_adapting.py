@@ -59,6 +59,37 @@ def test_an_encoder_is_adapted_in_one_command(adapt, hub_model):
     assert type(result.trainer.optimizers[0]).__name__ == "AdamW"
 
 
+def test_an_encoder_of_this_package_is_adapted_and_keeps_its_dropout(adapt, run):
+    first = run("model.dropout=0.25", "trainer.max_steps=1")
+    again = adapt(f"init_from={first.run_dir}", "trainer.max_steps=1").task
+    assert type(again.encoder) is type(first.task.encoder)
+    assert again.encoder.embedding_dropout.p == 0.25
+    other = adapt(f"init_from={first.run_dir}", "trainer.max_steps=1", "model.dropout=0.5").task
+    assert other.encoder.embedding_dropout.p == 0.5
+
+
+@pytest.mark.parametrize("task", [("span_boundary",), ("rtd", "task.all_tokens=true")])
+def test_every_head_that_predicts_tokens_has_rows_for_new_ones(adapt, task):
+    result = adapt("tokenizer.extend=3", f"task={task[0]}", *task[1:], "trainer.max_steps=2")
+    own = result.task
+    assert len(own.vocabulary_heads) == 2
+    for head in own.vocabulary_heads:
+        assert head.decoder.weight is own.encoder.embedding.weight
+        assert len(head.decoder.bias) == len(result.data.tokenizer)
+
+
+def test_a_new_model_counts_new_tokens_too(run, own, hub_model):
+    tokens = ("tokenizer=pretrained", f"tokenizer.name={hub_model}", "tokenizer.extend=3")
+    result = run(
+        f"data.source={own}", *tokens, "trainer.max_steps=1", "optimizer.lr=1e-30", "optimizer.adamw_lr=1e-30"
+    )
+    rows = result.task.encoder.embedding.weight
+    extension = result.data.tokenizer.extension
+    assert len(rows) == len(result.data.tokenizer)
+    new = rows[extension.first : extension.end].detach()
+    assert torch.linalg.matrix_rank(new) == 3  # each is like none of the others
+
+
 def test_new_tokens_begin_as_means_and_are_saved_with_the_model(adapt, hub_model, tmp_path, capsys):
     result = adapt(
         "tokenizer.extend=3", "optimizer.lr=1e-30", "optimizer.weight_decay=0", run_dir=tmp_path / "first"

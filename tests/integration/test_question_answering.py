@@ -179,6 +179,19 @@ def test_questions_without_an_answer(ask, tmp_path, capsys):
     assert (never["answer"], never["start"], never["end"]) == ("", 0, 0)
     [always] = answered(result.run_dir, *own, "no_answer_threshold=1000", tmp_path=tmp_path)
     assert always["answer"]
+    answerable = ask("trainer.max_steps=1", f"init_from={result.run_dir}")
+    assert answerable.task.threshold is None  # not that of the run before
+
+
+def test_a_file_of_questions_that_cannot_be_asked_is_named(ask, tmp_path):
+    result = ask("trainer.max_steps=1")
+    for text, message in (
+        ("question,context\nWho?,Ada.\n ,Kurt.\n", r"bad\.csv.*line 3.* has no text in its column 'question'"),
+        ("question,text\nWho?,Ada.\n", r"bad\.csv.* has no column 'context'\..* Its columns are: question, text"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(UserError, match=message):
+            answered(result.run_dir, f"file={tmp_path / 'bad.csv'}", tmp_path=tmp_path)
 
 
 def test_a_long_context_is_read_in_windows(ask, tmp_path):

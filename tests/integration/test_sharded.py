@@ -49,6 +49,16 @@ def test_labels_are_learned_alike(run, sharded, reviews, task, optimizer):
     assert_alike(run(*overrides), sharded(*overrides), rel=1e-3)
 
 
+def test_spans_are_learned_alike(run, sharded):
+    """With the throughput, which counts the FLOPs of both heads."""
+    overrides = [
+        "task=span_boundary",
+        "mask=span",
+        "callbacks.throughput={_target_: maskwright.callbacks.Throughput}",
+    ]
+    assert_alike(run(*overrides), sharded(*overrides))
+
+
 def test_a_run_goes_on_from_one_device_to_shards_and_from_shards_to_data_parallel(run, sharded, tmp_path):
     own = ["mask=adaptive", "schedule=constant", "schedule.warmup=0", "trainer.val_check_interval=3"]
     whole = run(*own, "trainer.max_steps=9")

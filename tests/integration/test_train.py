@@ -746,6 +746,11 @@ def test_adaptive_weights_learn_and_are_saved(run, tmp_path):
     settings = ("mask=adaptive", "trainer.max_steps=5", f"ckpt_path={other.run_dir}", "resume.allow=[mask]")
     again = run(*settings, run_dir=tmp_path / "d")
     assert (again.task.masker.weights.difficulty == 1).all()
+    # the best checkpoint, which is tested, may be older than the other mask
+    best = (result.run_dir / "checkpoints" / "best.ckpt").read_bytes()
+    worse = ("optimizer.lr=1", "optimizer.adamw_lr=1", "resume.allow=[mask,optimizer]")
+    run("trainer.max_steps=8", f"ckpt_path={result.run_dir}", *worse, run_dir=result.run_dir)
+    assert (result.run_dir / "checkpoints" / "best.ckpt").read_bytes() == best
 
 
 def test_a_collocation_list_of_another_tokenizer_is_refused(run, tmp_path):

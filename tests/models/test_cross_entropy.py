@@ -88,6 +88,25 @@ def test_products_in_half_precision_stay_close():
     assert (weight.grad - gradient).norm() < 0.02 * gradient.norm()
 
 
+def test_float16_keeps_the_gradients_of_many_unlikely_tokens():
+    """Each is smaller than what float16 can tell from 0, before a loss scale is applied."""
+    hidden, weight, bias, targets, _ = inputs(rows=1000, vocabulary=40_000, dtype=torch.float32)
+    valid = torch.ones_like(targets, dtype=torch.bool)
+    with torch.no_grad():
+        weight.mul_(0.1).add_(1)  # so that their mean, towards which the unlikely ones push, is not 0
+        bias.zero_()
+    expected, _ = plain(hidden, weight, bias, targets, valid)
+    expected.backward()
+    gradients = [tensor.grad.clone() for tensor in (hidden, weight, bias)]
+    for tensor in (hidden, weight, bias):
+        tensor.grad = None
+    with torch.autocast("cpu", torch.float16):
+        loss, _ = linear_cross_entropy(hidden, weight, bias, targets, valid, 256)
+    (1024 * loss).backward()
+    for tensor, gradient in zip((hidden, weight, bias), gradients, strict=True):
+        assert (tensor.grad / 1024 - gradient).norm() < 0.005 * gradient.norm()
+
+
 def test_products_use_the_autocast_type_although_norms_do_not():
     tensors = inputs(dtype=torch.float32)
     exact, _ = linear_cross_entropy(*tensors, 8)

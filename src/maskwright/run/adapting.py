@@ -29,7 +29,7 @@ def adapt(task: Task, settings: TrainSettings, tokenizer: Tokenizer) -> list[str
     """
     said = []
     if (extension := extended_here(settings, tokenizer)) is not None:
-        add_tokens(task.encoder, task.head, extension.first, extension.pieces)
+        add_tokens(task.encoder, task.vocabulary_heads, extension.first, extension.pieces)
         task.begin_new_tokens(extension.first, extension.end)
         said.append(f"{len(extension.pieces):,} new tokens begin as the means of the tokens that they replace")
     elif settings.task.get("finetuning") and settings.task["finetuning"].get("new_tokens_first"):

@@ -1,5 +1,6 @@
 """Answers questions about contexts with a finished run."""
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -113,11 +114,15 @@ def _of_file(path: Path) -> Iterator[Question]:
         raise UserError(f"file={path} does not exist. Name a file with the columns question and context.")
     rows = READERS[ending(path)](path, _COLUMNS, Format())
     empty = True
-    for where, (context, question, name) in rows:
-        empty = False
-        if not isinstance(question, str) or not isinstance(context, str):
-            raise UserError(f"file: {where} holds no text for its question or its context.")
-        yield Question(question, context, "" if name is None else str(name))
+    try:
+        for where, (context, question, name) in rows:
+            empty = False
+            for column, text in (("question", question), ("context", context)):
+                if not isinstance(text, str) or not text.strip():
+                    raise UserError(f"file: {where} has no text in its column '{column}'.")
+            yield Question(question, context, "" if name is None else str(name))
+    except UserError as error:  # of the reader, which names settings of training
+        raise UserError(re.sub(r" \(data\.\w+\)", "", str(error))) from None
     if empty:
         raise UserError(f"file={path} is empty. Name a file with the columns question and context.")
 

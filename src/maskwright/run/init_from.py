@@ -136,8 +136,7 @@ def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[T
     saved, asked = SavedRun.open(name, "init_from"), set(map(_key, overrides))
     if saved.imported is not None:
         assert saved.place is not None
-        own = saved.imported
-        own = own.replace(**{key: model[key] for key in _CHOSEN_ANEW if key in own and key in model})
+        own = _chosen_anew(saved.imported, model)
         _refuse_another_model(asked, model, own, name)
         tokenizer, start = Component(TOKENIZER, {"name": saved.place}), Start(name, saved)
     elif saved.place is not None:
@@ -148,8 +147,7 @@ def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[T
         own = own.replace(dropout=model.get("dropout") if chosen else None, trust_remote_code=trusted)
         tokenizer, start = Component(TOKENIZER, {"name": saved.place, "trust_remote_code": trusted}), Start(name)
     else:
-        own = saved.settings.model
-        own = own.replace(**{key: model[key] for key in _CHOSEN_ANEW if key in own and key in model})
+        own = _chosen_anew(saved.settings.model, model)
         _refuse_another_model(asked, model, own, name)
         tokenizer, start = Component(TOKENIZER, {"name": str(saved.directory / "tokenizer")}), Start(name, saved)
     _refuse_another_tokenizer(asked, settings.tokenizer, tokenizer["name"], name)
@@ -158,6 +156,15 @@ def starting_point(settings: TrainSettings, overrides: Sequence[str]) -> tuple[T
         tokenizer = tokenizer.replace(extend=settings.tokenizer["extend"])
     check_model(own)
     return _with_tokenizer(settings.replace(model=own, tokenizer=tokenizer)), start
+
+
+def _chosen_anew(own: Component, model: Component) -> Component:
+    """Returns a saved model with those of its settings that a run may choose anew.
+
+    In those of models of the hub, `dropout` is None for what the model has, which other models cannot be told.
+    """
+    chosen = {key: model[key] for key in _CHOSEN_ANEW if key in own and key in model}
+    return own.replace(**{k: v for k, v in chosen.items() if v is not None or own.target == PRETRAINED})
 
 
 def _with_tokenizer(settings: TrainSettings) -> TrainSettings:

@@ -162,7 +162,9 @@ class Run:
             return {}
         best = getattr(self.trainer.checkpoint_callback, "best_model_path", "")
         if best:
-            sharding.load(self.task, SavedRun.open(best, "run_dir").saved["state_dict"])
+            state = SavedRun.open(best, "run_dir").saved["state_dict"]
+            self.task.fit_maskers(state)  # it may be older than the masks of this run
+            sharding.load(self.task, state)
         [metrics] = self.trainer.test(self.task, datamodule=self.data, verbose=False)
         return {name: float(value) for name, value in metrics.items()}
 

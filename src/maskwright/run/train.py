@@ -128,9 +128,9 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
     else:
         if start is not None:
             begins_with = start.load(task, extended_here(settings, data.tokenizer))
-        elif (counted := task.start_from_counts(data)) is not None:
-            begins_with = [*begins_with, counted]
         begins_with = [*begins_with, *adapt(task, settings, data.tokenizer)]
+        if start is None and (counted := task.start_from_counts(data)) is not None:
+            begins_with = [*begins_with, counted]
         task.count(data)  # those of another corpus are not kept
     if settings.hardware.compile:
         for encoder in {task.encoder, task.token_encoder}:

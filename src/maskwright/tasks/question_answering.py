@@ -140,8 +140,9 @@ class QuestionAnswering(LabelledTask):
         doubts = np.array([own.doubt for own in self.predicted.values()])
         scores = answer_scores(self._spelled(data, self._split, None), golds)
         fitting = self._split == "validation" and self.trainer.state.fn == "fit"
-        if fitting and self.given_threshold is None and self.labels.counts is not None and self.labels.counts[1]:
-            self.no_answer_threshold.fill_(best_threshold(scores[:, 1], doubts, answerable))
+        if fitting and self.given_threshold is None and (counts := self.labels.counts) is not None:
+            fitted = best_threshold(scores[:, 1], doubts, answerable) if counts[1] else torch.inf
+            self.no_answer_threshold.fill_(fitted)  # also in place of that of a run that this one began with
         if (threshold := self.threshold) is not None:
             scores = np.where((doubts > threshold)[:, None], ~answerable[:, None], scores)
         metrics = {

@@ -118,6 +118,10 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         self.detection_means, self.detection = Means(("loss",)), Detection()
         self._replaced = 0.0  # the share of tokens in the last evaluation
 
+    @property
+    def vocabulary_heads(self) -> list[nn.Module]:
+        return [*super().vocabulary_heads, *filter(None, [self.original_head])]
+
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
         return replace(super().spec(settings), needs_masks=True, learns_counts=False)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskwright.core.terminal import console
 from maskwright.core.types import PositiveCount, Rate
@@ -77,6 +77,14 @@ class SpanBoundary(MaskedLanguageModeling):
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
         return replace(super().spec(settings), needs_masks=True, learns_counts=False)
 
+    @property
+    def vocabulary_heads(self) -> list[nn.Module]:
+        return [*super().vocabulary_heads, self.boundary_head]
+
+    @property
+    def _counted_parts(self) -> dict[str, nn.Module]:
+        return super()._counted_parts | {"boundary_head": self.boundary_head}
+
     def learn(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         assert self.masker is not None
         masked = self.masker(batch, self.progress())
@@ -136,7 +144,7 @@ class SpanBoundary(MaskedLanguageModeling):
     def _count(self, rows: int, length: int, positions: int) -> int:
         shape = rows, positions
         of_head = head_flops(self.to_count("head"), *shape, self.encoder.hidden_size)
-        of_spans = head_flops(self.boundary_head, *shape, 3 * self.encoder.hidden_size)
+        of_spans = head_flops(self.to_count("boundary_head"), *shape, 3 * self.encoder.hidden_size)
         # `super()` counts one position for each masked token, with the head
         everything = super()._count(rows, length, 3 * positions)
         return everything and everything - 2 * of_head + of_spans

@@ -192,13 +192,17 @@ class Task(LightningModule):
         """Shards the weights, if the strategy of the trainer is to; see `core.sharding`."""
         if self.device_mesh is None or sharding.is_sharded(self):
             return
-        parts = {"encoder": self.encoder, "head": self.head}
-        self._shapes = {name: without_weights(part) for name, part in parts.items() if part is not None}
+        self._shapes = {name: without_weights(part) for name, part in self._counted_parts.items()}
         mesh = self.device_mesh["data_parallel"]
         sharding.shard(self, self.encoder.layers_in_order(), mesh, "training_step")
 
+    @property
+    def _counted_parts(self) -> dict[str, nn.Module]:
+        """What `to_count` returns."""
+        return {"encoder": self.encoder} | ({} if self.head is None else {"head": self.head})
+
     def to_count(self, name: str) -> nn.Module:
-        """Returns the `encoder` or the `head`, whose FLOPs `forward_flops` can count, also where it is sharded."""
+        """Returns the `encoder` or a head, whose FLOPs `forward_flops` can count, also where it is sharded."""
         return self._shapes[name] if name in self._shapes else getattr(self, name)
 
     # Training and evaluation
@@ -207,6 +211,11 @@ class Task(LightningModule):
     def token_encoder(self) -> Encoder:
         """The encoder whose hidden states `head` takes: at each position is what predicts the token there."""
         return self.encoder
+
+    @property
+    def vocabulary_heads(self) -> list[nn.Module]:
+        """The heads that predict tokens, with a row for each."""
+        return [] if self.head is None else [self.head]
 
     @property
     def another_predicts_tokens(self) -> bool:
@@ -382,7 +391,7 @@ class Task(LightningModule):
 
     def begin_new_tokens(self, first: int, end: int) -> None:
         """Notes that the tokens from `first` up to `end` are new to this run, see `FineTuning`."""
-        self.new_rows = NewRows(vocabulary_weights(self.encoder, self.head), first, end)
+        self.new_rows = NewRows(vocabulary_weights(self.encoder, self.vocabulary_heads), first, end)
 
     def set_learning(self, progress: float) -> None:
         """Sets which parameters are trained when the share `progress` of the run is done."""
@@ -467,17 +476,23 @@ class Task(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["tokens"] = int(self.tokens)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adapts a checkpoint to a run with other settings, or a younger version, than the run that wrote it."""
-        with_new_shapes(checkpoint)
-        self.tokens = checkpoint.get("tokens", 0)  # older checkpoints have none
-        # the state of a masker is kept if it fits this run, and starts from the beginning otherwise
-        saved, own = checkpoint["state_dict"], self.state_dict()
+    def fit_maskers(self, saved: dict[str, Tensor]) -> None:
+        """Changes a saved state so that it has the maskers of this run.
+
+        Their state is kept where it fits, and is that of this run otherwise.
+        """
+        own = self.state_dict()
         for name in [name for name in {**saved, **own} if name.startswith(MASKERS)]:
             if name not in own:
                 del saved[name]
             elif name not in saved or saved[name].shape != own[name].shape:
                 saved[name] = own[name]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adapts a checkpoint to a run with other settings, or a younger version, than the run that wrote it."""
+        with_new_shapes(checkpoint)
+        self.tokens = checkpoint.get("tokens", 0)  # older checkpoints have none
+        self.fit_maskers(checkpoint["state_dict"])
         # the state of early stopping includes its patience, which is a setting
         for callback in self.trainer.early_stopping_callbacks:
             saved_state = checkpoint.get("callbacks", {}).get(callback.state_key, {})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from maskwright.core import hashing
 from maskwright.core.distributed import gather
+from maskwright.core.errors import UserError
 from maskwright.core.types import PositiveCount, Rate, Share
 from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelSpec
@@ -263,8 +265,13 @@ class Translation(Task):
         of_tokens: dict[str, Any] = token_metrics(self.means.compute()) | self.length_means.compute()
         seen = gather(self._seen)
         self._seen, self.translated = {}, {}
-        for iterations in seen[0]:
-            ids = {number: own for rank in seen for number, own in rank[iterations].items()}
+        if not any(seen):
+            raise UserError(
+                f"task.validation_texts={self.validation_texts} leaves no text to translate. Raise it, or "
+                "trainer.limit_val_batches."
+            )
+        for iterations in dict.fromkeys(chain.from_iterable(seen)):  # a rank may have had no text
+            ids = {number: own for rank in seen for number, own in rank.get(iterations, {}).items()}
             texts = [data.tokenizer.decode(ids[number]).strip() for number in sorted(ids)]
             self.translated[iterations] = texts
             found = translations.scores(texts, [references[number] for number in sorted(ids)], self.bleu_tokenizer)

@@ -81,9 +81,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         exact = torch.promote_types(dtype, torch.float32)
         weight_VH, bias_V = weight.to(dtype), bias.to(dtype)
-        share_N = valid.to(exact) / valid.sum().clamp(min=1)  # of a row in the mean
-        if factors is not None:
-            share_N = share_N * factors.to(exact)
+        weight_N = valid.to(exact) if factors is None else valid * factors.to(exact)
+        share = 1 / valid.sum().clamp(min=1).to(exact)  # of a row in the mean
+        # float16 has no numbers as small as the share of a token in a gradient, which a loss scale would come too
+        # late to save
+        late = dtype == torch.float16
+        share_N = weight_N * share
         losses, rights = [], []
         inputs = (hidden, weight, bias)
         gradients = [
@@ -108,7 +111,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 gradient.scatter_add_(1, targets_C, torch.full_like(targets_C, smoothing - 1, dtype=exact))
                 if smoothing:
                     gradient.sub_(smoothing / gradient.shape[1])
-                gradient.mul_(share_N[rows, None])
+                gradient.mul_((weight_N if late else share_N)[rows, None])
                 if of_bias is not None:
                     of_bias += gradient.sum(0)
                 gradient = gradient.to(dtype)
@@ -118,7 +121,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     of_weight.addmm_(gradient.T, hidden_CH)
                 elif of_weight is not None:
                     of_weight += gradient.T @ hidden_CH
-        ctx.save_for_backward(*gradients)
+        ctx.save_for_backward(*gradients, share if late else None)
         right = torch.cat(rights) if rights else torch.zeros_like(valid)
         ctx.mark_non_differentiable(right)
         return (torch.cat(losses).sum() if losses else hidden.new_zeros((), dtype=exact)), right
@@ -126,8 +129,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Any, ...]:
-        gradients = ctx.saved_tensors
+        *gradients, share = ctx.saved_tensors
+        if share is not None:
+            loss_gradient = loss_gradient * share
         # multiplying by 1 would cost a pass over the vocabulary; comparing on a GPU would make the host wait
         if loss_gradient.is_cuda or loss_gradient != 1:
-            gradients = tuple(None if gradient is None else gradient * loss_gradient for gradient in gradients)
+            gradients = [None if gradient is None else gradient * loss_gradient for gradient in gradients]
         return *gradients, *[None] * 7
