@@ -117,14 +117,18 @@ def _of_file(path: Path) -> Iterator[Question]:
     try:
         for where, (context, question, name) in rows:
             empty = False
-            for column, text in (("question", question), ("context", context)):
-                if not isinstance(text, str) or not text.strip():
-                    raise UserError(f"file: {where} has no text in its column '{column}'.")
-            yield Question(question, context, "" if name is None else str(name))
+            asked, given = _text_of(question, "question", where), _text_of(context, "context", where)
+            yield Question(asked, given, "" if name is None else str(name))
     except UserError as error:  # of the reader, which names settings of training
         raise UserError(re.sub(r" \(data\.\w+\)", "", str(error))) from None
     if empty:
         raise UserError(f"file={path} is empty. Name a file with the columns question and context.")
+
+
+def _text_of(value: object, column: str, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"file: {where} has no text in its column '{column}'.")
+    return value
 
 
 def _windows(questions: Sequence[Question]) -> Iterator[list[Question]]:

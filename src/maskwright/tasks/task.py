@@ -199,7 +199,8 @@ class Task(LightningModule):
     @property
     def _counted_parts(self) -> dict[str, nn.Module]:
         """What `to_count` returns."""
-        return {"encoder": self.encoder} | ({} if self.head is None else {"head": self.head})
+        parts: dict[str, Any] = {"encoder": self.encoder, "head": self.head}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def to_count(self, name: str) -> nn.Module:
         """Returns the `encoder` or a head, whose FLOPs `forward_flops` can count, also where it is sharded."""
