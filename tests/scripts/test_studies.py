@@ -286,7 +286,9 @@ def test_a_report_is_written_again_from_its_values_and_into_a_document(tmp_path)
         figures.read(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("name", ["adaptation", "finetuning_mask", "masking", "objectives", "questions", "translation"])
+@pytest.mark.parametrize(
+    "name", ["adaptation", "finetuning_mask", "masking", "objectives", "questions", "translation"]
+)
 def test_documents_have_the_report_of_their_values(name):
     """`python scripts/studies/reporting.py docs/studies/<name>.json` writes it."""
     path = ROOT / "docs" / "studies" / f"{name}.md"
