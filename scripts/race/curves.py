@@ -62,15 +62,32 @@ def marks(steps: int, number: int) -> tuple[int, ...]:
     return tuple(sorted({max(round(steps * i / number), 1) for i in range(1, number + 1)}))
 
 
-def in_turns(specs: dict[str, Spec], repeat: int) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Returns the median seconds of a step of each contestant, and all seconds. In a turn, each takes one step."""
+def in_turns(
+    specs: dict[str, Spec], repeat: int, period: int = 1
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Returns the typical seconds of a step of each contestant, and all seconds. In a turn, each takes one step.
+
+    Args:
+        repeat: steps of each that are timed; at least one period of them is.
+        period: see `typical`.
+    """
     contestants = start(
         {name: dataclasses.replace(spec, in_turns=True, evaluate_at=()) for name, spec in specs.items()}
     )
     laps: dict[str, list[float]] = {name: [] for name in specs}
-    for _ in range(repeat + 2):
+    for _ in range(max(repeat, period) + 2):
         for name, contestant in contestants.items():
             laps[name].append(contestant.step()["seconds"])
     for contestant in contestants.values():
         contestant.close()
-    return {name: statistics.median(found[2:]) for name, found in laps.items()}, laps
+    return {name: typical(found[2:], period) for name, found in laps.items()}, laps
+
+
+def typical(laps: list[float], period: int) -> float:
+    """Returns the median, over whole periods, of the mean of a period.
+
+    Args:
+        period: the number of steps after which cheap and dear ones repeat themselves.
+    """
+    ends = range(period, len(laps) + 1, period)
+    return statistics.median(statistics.mean(laps[end - period : end]) for end in ends)

@@ -11,7 +11,6 @@ depend on the clock, `--jobs 2` computes two at a time, each on one thread, afte
 import argparse
 import dataclasses
 import json
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -171,27 +170,20 @@ def speed(
     """Returns the seconds of a step of both, and the ratio of their tokens per second.
 
     Args:
-        period: the number of steps after which cheap and dear ones repeat themselves.
+        period: see `curves.typical`.
         share: the share of the steps, from the first on, that are changed; only such steps are timed.
         tokens: the tokens of such a step relative to those of the other steps.
     """
     path = folder / "time.json"
     if not path.exists():
         specs = {"recipe": recipe, "changed": changed}
-        _, laps = in_turns(specs, max(repeat, period))
+        seconds, laps = in_turns(specs, repeat, period)
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"laps": laps}))
-    laps = json.loads(path.read_text())["laps"]
-    own, other = (typical(laps[name][2:], period) for name in ("recipe", "changed"))
+        path.write_text(json.dumps({"seconds": list(seconds.values()), "laps": laps}))
+    own, other = json.loads(path.read_text())["seconds"]
     other = share * other + (1 - share) * own
     rate = (share * tokens + 1 - share) * rows_of(changed) / other / (rows_of(recipe) / own)
     return {"seconds": [own, other], "tokens per second": round(rate, 3)}
-
-
-def typical(laps: list[float], period: int) -> float:
-    """Returns the median, over whole periods, of the mean of a period."""
-    ends = range(period, len(laps) + 1, period)
-    return statistics.median(statistics.mean(laps[end - period : end]) for end in ends)
 
 
 def rows_of(spec: Spec) -> int:

@@ -66,10 +66,8 @@ class Variant(Transformer):
             attention.__class__ = VariantAttention
             attention.convolution = Convolution(self.hidden_size, convolutions) if convolutions else None
             attention.groups = groups
-            if groups > 1:
-                attention.query_key_value = nn.Linear(
-                    self.hidden_size, self.hidden_size, bias=False
-                )  # queries alone
+            if groups > 1:  # what computes queries, keys and values has queries alone
+                attention.query_key_value = nn.Linear(self.hidden_size, self.hidden_size, bias=False)
                 attention.key_value = StackedLinear(self.hidden_size, self.hidden_size // groups, stacked=2)
             if activation != "geglu":
                 feed_forward.__class__ = {"swiglu": SwiGLU, "relu2": SquaredReLU}[activation]

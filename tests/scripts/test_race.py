@@ -123,8 +123,8 @@ def test_a_block_cannot_be_halved():
 
 
 def test_the_time_of_a_step_is_that_of_whole_periods():
-    assert recipe.typical([1.0, 9.0, 2.0], 1) == 2.0
-    assert recipe.typical([1.0, 3.0, 1.5, 3.5, 1.0, 4.0, 9.0], 2) == 2.5
+    assert curves.typical([1.0, 9.0, 2.0], 1) == 2.0
+    assert curves.typical([1.0, 3.0, 1.5, 3.5, 1.0, 4.0, 9.0], 2) == 2.5
 
 
 def test_the_gain_of_a_change_is_measured_at_the_loss_that_both_reach():

@@ -80,7 +80,7 @@ class ParallelText(RowData):
                 raise UserError(
                     f"{key_of(name)}.source: a text is empty in {found.empty:,} of {found.cleaned:,} pairs "
                     f"({share:.1%}), the first of which is pair {found.first_empty:,} in the order of reading. "
-                    f"Correct them, or allow more, which leaves them out: "
+                    "Correct them, or allow more, which leaves them out: "
                     f"data.empty_share={min(share + 0.005, 0.99):.3f}"
                 )
 
