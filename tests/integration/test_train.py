@@ -629,6 +629,8 @@ def test_metrics_of_an_earlier_run_in_the_same_directory_are_kept(run):
         (["data.batch_size=abc"], r"data\.batch_size='abc' is not a whole number of at least 1"),
         (["data.batch_size=null"], r"data\.batch_size=None is not a whole number of at least 1"),
         (["data.batch_size=true"], r"data\.batch_size=True is not a whole number of at least 1"),
+        (["data.splits.test=null"], r"data\.splits\.test=None: name a split .*, such as 0\.05"),
+        (["data.splits.test=true"], r"data\.splits\.test=True: name a split .*, such as 0\.05"),
         (["objective=train/loss"], r"objective='train/loss' is no metric"),
         (["trainer.max_epochs=0"], r"trainer\.max_epochs=0"),
         (["data.block_size=2"], r"data\.block_size=2"),

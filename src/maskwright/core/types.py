@@ -16,6 +16,8 @@ Share = Annotated[float, Ge(0), Lt(1)]  # of the past in a running mean, or of w
 
 def _share(value: object) -> object:
     """Returns a text that spells a share of a whole, such as "0.1", as a number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("name a split of the source, or take a share of its training split, such as 0.05")
     return float(value) if isinstance(value, str) and re.fullmatch(r"0?\.\d+", value) else value
 
 
