@@ -10,8 +10,9 @@ times are reported too.
 
 Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weight decay and beta2, one at a
 time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on
-both sides. The best `--finalists` settings then run for all `--minutes`, and the best of these with each seed. Ours
-runs with each seed for `--our-share` of that time. A longer race begins its search where the shorter one ended. The
+both sides. The best `--finalists` settings then run for all `--minutes`; from the best of these on, rates and mask
+ratio are tuned once more in runs of that length. What comes out runs with each seed. Ours runs with each seed for
+`--our-share` of that time. A longer race begins its search where the shorter one ended. The
 results are written to race.json, race.md and race.svg.
 
 Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
@@ -31,7 +32,7 @@ from typing import Any
 from contestants import PEERS, ROOT, Spec, add_corpus, corpus
 from curves import curves, in_turns, marks
 from results import draw, report, table
-from tuning import START, Setting, at_border, grid_of, ranked, search
+from tuning import AGAIN, START, Grid, Setting, at_border, grid_of, ranked, search
 
 EVALUATIONS = 30
 BLOCK = 128
@@ -43,7 +44,8 @@ class Race:
     """A race with one vocabulary: what its contestants train on, and where its files are.
 
     Args:
-        most: the number of settings of a peer that are tried at most; None for as many as the search asks for.
+        most: the number of settings of a peer that are tried at most, in short runs and again in whole ones; None
+            for as many as the search asks for.
     """
 
     data: tuple[str, ...]
@@ -75,26 +77,29 @@ class Race:
             path.write_text(json.dumps({"seconds": seconds, "laps": laps}, indent=1))
         return json.loads(path.read_text())["seconds"]
 
-    def tune(self, name: str, begin: Setting, minutes: float) -> dict[Setting, float]:
+    def tune(
+        self, name: str, starts: list[Setting], grid: Grid, minutes: float, evaluations: int
+    ) -> dict[Setting, float]:
         """Returns the losses after a run of so many minutes with each setting that was tried, see `search`."""
 
         def losses(settings: list[Setting]) -> list[float]:
-            found = self._curves([self.peer(name, setting, minutes, 3) for setting in settings])
+            found = self._curves([self.peer(name, setting, minutes, evaluations) for setting in settings])
             return [one["points"][-1]["loss"] for one in found]
 
-        return search(begin, grid_of(begin), losses, self.most)
+        return search(starts, grid, losses, self.most)
 
     def run(self, begin: dict[str, Setting], minutes: float, short: float) -> dict[str, Any]:
         """Returns the curves of all contestants, `lanes`, and how each peer was tuned, `tuned`."""
         lanes: list[dict[str, Any]] = []
         tuned = {}
         for name in self.peers:
-            found = self.tune(name, begin[name], short)
-            if border := at_border(found, grid_of(begin[name])):
+            grid = grid_of(begin[name])
+            again = {key: values for key, values in grid.items() if key in AGAIN}
+            found = self.tune(name, [begin[name]], grid, short, 3)
+            whole = self.tune(name, ranked(found)[: self.finalists], again, minutes, EVALUATIONS)
+            rest = {key: values for key, values in grid.items() if key not in again}
+            if border := at_border(found, rest) + at_border(whole, again):
                 print(f"{name}: {', '.join(border)} may have better values beyond those that were tried")
-            first = ranked(found)[: self.finalists]
-            ends = self._curves([self.peer(name, setting, minutes, EVALUATIONS) for setting in first])
-            whole = {setting: end["points"][-1]["loss"] for setting, end in zip(first, ends, strict=True)}
             best = ranked(whole)[0]
             tuned[name] = {"best": best, "short": found, "whole": whole, "border": border}
             print(name, best.name, {setting.name: round(loss, 4) for setting, loss in found.items()}, flush=True)

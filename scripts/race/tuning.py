@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+Grid = Mapping[str, Sequence[float] | str]  # the values to try, in rising order, by the name of what is tuned
+
 DOUBLED = "doubled"  # a value that is halved and doubled, until the best one has worse values on both sides
-GRID: dict[str, Sequence[float] | str] = {
+GRID: Grid = {
     "lr": DOUBLED,
     "rows": DOUBLED,
-    "mask_ratio": (0.15, 0.3, 0.4),
+    "mask_ratio": (0.15, 0.3, 0.4, 0.5),
     "weight_decay": (0.01, 0.1),
     "beta2": (0.95, 0.98),
 }
@@ -39,20 +41,25 @@ START = {
 }
 
 
-def grid_of(setting: Setting) -> dict[str, Sequence[float] | str]:
-    """Returns the values to try, by the name of what is tuned."""
+# which of them are tuned once more in runs of full length: short ones are near the plateau, where they rank little
+AGAIN = ("lr", "adamw_lr", "mask_ratio")
+
+
+def grid_of(setting: Setting) -> Grid:
+    """Returns the values to try of a peer that has such settings."""
     return GRID if setting.adamw_lr is None else {"lr": DOUBLED, "adamw_lr": DOUBLED} | GRID
 
 
 def search(
-    start: Setting,
-    grid: Mapping[str, Sequence[float] | str],
+    starts: Sequence[Setting],
+    grid: Grid,
     losses: Callable[[list[Setting]], list[float]],
     most: int | None = None,
 ) -> dict[Setting, float]:
     """Looks for the setting with the lowest loss, one value at a time, until no single change makes it better.
 
     Args:
+        starts: the search begins with the best of these.
         losses: returns the loss of each setting; NaN counts as the worst.
         most: no more settings than this are tried.
     Returns:
@@ -67,7 +74,7 @@ def search(
             found[setting] = math.inf if math.isnan(loss) else loss
         return min(found, key=found.__getitem__)
 
-    best, before = start, None
+    best, before = best_of(list(starts)), None
     while best != before:
         before = best
         for name, values in grid.items():
@@ -77,21 +84,27 @@ def search(
 
 
 def neighbours(setting: Setting, name: str, values: Sequence[float] | str) -> list[Setting]:
-    """Returns the settings with other values of what is tuned."""
+    """Returns the settings with the next lower and the next higher value of what is tuned."""
     own: Any = getattr(setting, name)
     if values == DOUBLED:
         halved = own // 2 if isinstance(own, int) else own / 2
         others = [value for value in (halved, own * 2) if value]
     else:
-        others = [value for value in values if value != own]
+        place = values.index(own)
+        others = list(values[max(place - 1, 0) : place] + values[place + 1 : place + 2])
     return [replace(setting, **{name: value}) for value in others]
 
 
-def at_border(found: Mapping[Setting, float], grid: Mapping[str, Sequence[float] | str]) -> list[str]:
-    """Returns what was tuned by doubling, but has a best value without worse ones on both sides."""
-    best = min(found, key=found.__getitem__)
-    wanted = {name: neighbours(best, name, values) for name, values in grid.items() if values == DOUBLED}
-    return [name for name, settings in wanted.items() if not all(setting in found for setting in settings)]
+def at_border(found: Mapping[Setting, float], grid: Grid) -> list[str]:
+    """Returns what may have better values: next ones were not tried, or the best is at an end of three or more."""
+    best = ranked(found)[0]
+
+    def alone(name: str, values: Sequence[float] | str) -> bool:
+        if not all(near in found for near in neighbours(best, name, values)):
+            return True
+        return values != DOUBLED and len(values) > 2 and getattr(best, name) in (values[0], values[-1])
+
+    return [name for name, values in grid.items() if alone(name, values)]
 
 
 def ranked(found: Mapping[Setting, float]) -> list[Setting]:

@@ -1,6 +1,7 @@
 """The arithmetic of the race and of the study of its recipe, on artificial curves."""
 
 import argparse
+import dataclasses
 import math
 import statistics
 import sys
@@ -99,19 +100,23 @@ def test_the_search_ends_inside_the_grid():
 
     begin = tuning.START["modernbert"]
     grid = tuning.grid_of(begin)
-    found = tuning.search(begin, grid, losses)
+    found = tuning.search([begin], grid, losses)
     assert tuning.ranked(found)[0] == best
     assert tuning.at_border(found, grid) == []
-    assert len(tried) == len(set(tried)) == len(found) < 20
-    few = tuning.search(begin, grid, losses, most=2)
+    assert len(tried) == len(set(tried)) == len(found) <= 20
+    few = tuning.search([begin], grid, losses, most=2)
     assert len(few) == 2
-    assert tuning.at_border(few, grid) == ["lr", "rows"]
+    assert tuning.at_border(few, grid) == list(grid)
+    best = dataclasses.replace(best, mask_ratio=0.5)
+    found = tuning.search(list(few), grid, losses)
+    assert tuning.ranked(found)[0] == best
+    assert tuning.at_border(found, grid) == ["mask_ratio"]
 
 
 def test_a_setting_that_diverges_is_the_worst():
     begin = tuning.START["bert"]
     found = tuning.search(
-        begin, {"lr": tuning.DOUBLED}, lambda s: [math.nan if one.lr > 6e-4 else one.lr for one in s]
+        [begin], {"lr": tuning.DOUBLED}, lambda s: [math.nan if one.lr > 6e-4 else one.lr for one in s]
     )
     assert math.isinf(max(found.values()))
     assert tuning.ranked(found)[0].lr < 6e-4
@@ -120,6 +125,7 @@ def test_a_setting_that_diverges_is_the_worst():
 def test_a_block_cannot_be_halved():
     one = tuning.Setting(lr=1e-3, rows=1, mask_ratio=0.3, weight_decay=0.01, beta2=0.98)
     assert [near.rows for near in tuning.neighbours(one, "rows", tuning.DOUBLED)] == [2]
+    assert [near.mask_ratio for near in tuning.neighbours(one, "mask_ratio", (0.15, 0.3, 0.4, 0.5))] == [0.15, 0.4]
 
 
 def test_the_time_of_a_step_is_that_of_whole_periods():
