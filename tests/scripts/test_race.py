@@ -94,7 +94,7 @@ def test_the_search_ends_inside_the_grid():
         return [
             abs(math.log2(s.lr / best.lr))
             + abs(math.log2(s.rows / best.rows))
-            + sum(getattr(s, key) != getattr(best, key) for key in ("mask_ratio", "weight_decay", "beta2"))
+            + sum(abs(getattr(s, key) - getattr(best, key)) for key in ("mask_ratio", "weight_decay", "beta2"))
             for s in settings
         ]
 
