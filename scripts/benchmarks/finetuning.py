@@ -11,7 +11,6 @@ steps, divided by their seconds. The first step of each turn is not timed.
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback, Trainer
 from omegaconf import OmegaConf
 
+from maskwright.core.device import device_name
 from maskwright.core.paths import on_disk
 from maskwright.data.labelled import LabelledData
 from maskwright.run.assemble import build_masks, make_maskers, make_task, prepare, vocabulary_of
@@ -126,7 +126,7 @@ def main() -> None:
     figures["times the examples per second"] = round(
         figures["ours"]["examples per second"] / figures["Trainer"]["examples per second"], 2
     )
-    figures |= {"device": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    figures |= {"device": device_name("cpu"), "threads": torch.get_num_threads()}
     print(json.dumps(figures, indent=2))
     if arguments.output:
         arguments.output.write_text(json.dumps(figures, indent=2))

@@ -13,7 +13,6 @@ import argparse
 import functools
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -40,9 +39,10 @@ def main() -> None:
 
     import torch
 
-    cuda = arguments.device == "cuda"
+    from maskwright.core.device import device_name
+
     figures: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "device": device_name(arguments.device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
@@ -51,7 +51,7 @@ def main() -> None:
             length: Corpus(length, arguments.cache or temporary, arguments.limit)
             for length in sorted({length for _, length in SIZES} | {2048})
         }
-        if not cuda:
+        if arguments.device == "cpu":
             figures["milliseconds beside the collator of transformers"] = beside_transformers(
                 corpora, arguments.repeat
             )

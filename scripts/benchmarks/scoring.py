@@ -12,7 +12,6 @@ of the same length: its share in the time of `score` is what is not lost on anyt
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ import torch
 import transformers
 from minicons.scorer import MaskedLMScorer
 
+from maskwright.core.device import device_name
 from maskwright.corpora.source import Source
 from maskwright.corpora.wikimedia import plain_text
 from maskwright.inference.masked_model import MaskedModel
@@ -86,7 +86,7 @@ def main() -> None:
         "sentences": len(texts),
         "tokens": sum(len(text.ids) for text in model.encode(texts)),
         "threads": arguments.threads,
-        "device": platform.processor() or platform.machine(),
+        "device": device_name("cpu"),
     }
     print(json.dumps(figures, indent=2))
     if arguments.output:

@@ -11,7 +11,6 @@ step has 4,096 tokens. Medians are printed; memory is the peak of the whole proc
 import argparse
 import dataclasses
 import json
-import platform
 import statistics
 import sys
 import tempfile
@@ -53,8 +52,9 @@ def main() -> None:
 
     import torch
 
-    cuda = arguments.device == "cuda"
-    device = torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine()
+    from maskwright.core.device import device_name
+
+    device = device_name(arguments.device)
     figures: dict[str, Any] = {
         "device": device,
         "threads": torch.get_num_threads(),

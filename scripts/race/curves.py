@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from contestants import Contestant, Spec, start
 
+from maskwright.core.device import device_name
+
 
 def curve(spec: Spec, name: str, folder: Path) -> dict[str, Any]:
     """Returns the loss curve of a contestant, from its file if that exists."""
@@ -31,7 +33,7 @@ def curve(spec: Spec, name: str, folder: Path) -> dict[str, Any]:
     contestant.close()
     found = {"spec": dataclasses.asdict(spec), **contestant.model, "points": points}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1))
+    path.write_text(json.dumps(found) + "\n")
     return found
 
 
@@ -62,15 +64,18 @@ def marks(steps: int, number: int) -> tuple[int, ...]:
     return tuple(sorted({max(round(steps * i / number), 1) for i in range(1, number + 1)}))
 
 
-def in_turns(
-    specs: dict[str, Spec], repeat: int, period: int = 1
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Returns the typical seconds of a step of each contestant, and all seconds. In a turn, each takes one step.
+def in_turns(specs: dict[str, Spec], path: Path, repeat: int, period: int = 1) -> dict[str, float]:
+    """Returns the typical seconds of a step of each contestant, from their file if that exists.
+
+    In a turn, each takes one step.
 
     Args:
+        path: keeps these seconds, those of all steps, and what the CPU is called.
         repeat: steps of each that are timed; at least one period of them is.
         period: see `typical`.
     """
+    if path.exists():
+        return json.loads(path.read_text())["seconds"]
     contestants = start(
         {name: dataclasses.replace(spec, in_turns=True, evaluate_at=()) for name, spec in specs.items()}
     )
@@ -80,7 +85,10 @@ def in_turns(
             laps[name].append(contestant.step()["seconds"])
     for contestant in contestants.values():
         contestant.close()
-    return {name: typical(found[2:], period) for name, found in laps.items()}, laps
+    seconds = {name: typical(found[2:], period) for name, found in laps.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"device": device_name("cpu"), "seconds": seconds, "laps": laps}) + "\n")
+    return seconds
 
 
 def typical(laps: list[float], period: int) -> float:

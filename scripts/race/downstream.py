@@ -111,7 +111,7 @@ def best_rate(folder: Path, model: Path, settings: list[str]) -> float:
             found.append(-metrics[objective(part).replace("test/", "validation/")])
         return found
 
-    return ranked(search(Rate(2e-3), {"lr": DOUBLED}, losses))[0].lr
+    return ranked(search([Rate(2e-3)], {"lr": DOUBLED}, losses))[0].lr
 
 
 def fine_tune(folder: Path, model: Path, settings: list[str], rate: float, seed: int) -> dict[str, float]:

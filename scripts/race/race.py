@@ -23,7 +23,6 @@ thread.
 import argparse
 import dataclasses
 import json
-import platform
 import time
 from functools import cached_property
 from pathlib import Path
@@ -61,21 +60,18 @@ class Race:
     @cached_property
     def our_seconds(self) -> float:
         """The median seconds of a step of ours, to which the steps of the peers are compared."""
-        return self._timed("ours", {"ours": self._ours(1000, 1)})["ours"]
+        return in_turns({"ours": self._ours(1000, 1)}, self._times / "ours.json", self.repeat)["ours"]
 
     def seconds(self, name: str, setting: Setting) -> float:
         """Returns the seconds of a step of a peer: relative to that of ours in the same turns."""
-        key = f"{name}-rows{setting.rows}-ratio{setting.mask_ratio:g}"
-        timed = self._timed(key, {"peer": self._spec(name, setting, 1000), "ours": self._ours(1000, 1)})
+        path = self._times / f"{name}-rows{setting.rows}-ratio{setting.mask_ratio:g}.json"
+        both = {"peer": self._spec(name, setting, 1000), "ours": self._ours(1000, 1)}
+        timed = in_turns(both, path, self.repeat)
         return self.our_seconds * timed["peer"] / timed["ours"]
 
-    def _timed(self, key: str, specs: dict[str, Spec]) -> dict[str, float]:
-        path = self.folder / "times" / f"{key}.json"
-        if not path.exists():
-            seconds, laps = in_turns(specs, self.repeat)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"seconds": seconds, "laps": laps}, indent=1))
-        return json.loads(path.read_text())["seconds"]
+    @property
+    def _times(self) -> Path:
+        return self.folder / "times"
 
     def tune(
         self, name: str, starts: list[Setting], grid: Grid, minutes: float, evaluations: int
@@ -184,8 +180,10 @@ def main() -> None:
 def write(folder: Path, races: dict[str, dict[str, Any]]) -> None:
     """Writes race.json, race.md and race.svg about the races so far."""
     figures = {title: report(race) for title, race in races.items()}
-    machine = {"machine": platform.processor() or platform.machine(), "date": time.strftime("%Y-%m-%d")}
-    (folder / "race.json").write_text(json.dumps(machine | {"races": figures}, indent=1))
+    from maskwright.core.device import device_name
+
+    made = {"device": device_name("cpu"), "date": time.strftime("%Y-%m-%d")}
+    (folder / "race.json").write_text(json.dumps(made | {"races": figures}, indent=1))
     (folder / "race.md").write_text(table(figures))
     draw(races, folder / "race.svg")
 

@@ -174,13 +174,8 @@ def speed(
         share: the share of the steps, from the first on, that are changed; only such steps are timed.
         tokens: the tokens of such a step relative to those of the other steps.
     """
-    path = folder / "time.json"
-    if not path.exists():
-        specs = {"recipe": recipe, "changed": changed}
-        seconds, laps = in_turns(specs, repeat, period)
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"seconds": list(seconds.values()), "laps": laps}))
-    own, other = json.loads(path.read_text())["seconds"]
+    both = {"recipe": recipe, "changed": changed}
+    own, other = in_turns(both, folder / "time.json", repeat, period).values()
     other = share * other + (1 - share) * own
     rate = (share * tokens + 1 - share) * rows_of(changed) / other / (rows_of(recipe) / own)
     return {"seconds": [own, other], "tokens per second": round(rate, 3)}

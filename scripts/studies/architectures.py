@@ -14,7 +14,6 @@ folder, from all runs there that have finished: processes with different `--mode
 import argparse
 import json
 import math
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from hydra import compose, initialize_config_dir
 from studies import ROOT, check_settings, finished, for_minutes, keep_settings, run
 
 from maskwright.core.atomic import write_file
+from maskwright.core.device import device_name
 from maskwright.core.errors import UserError, ends_with_an_error
 from maskwright.optim import ADAMW_LR
 
@@ -133,7 +133,7 @@ def write(folder: Path) -> None:
             loss, accuracy = own["metrics"]["test/loss"], own["metrics"]["test/accuracy"]
             lines.append(f"| `{name}` | {loss:.3f} | {100 * accuracy:.1f} % | {settings} |")
         text = "\n".join(lines) + "\n"
-        content = json.dumps({"device": platform.processor() or platform.machine(), "models": found}, indent=1)
+        content = json.dumps({"device": device_name("cpu"), "models": found}, indent=1)
         write_file(folder / "architectures.md", lambda path: path.write_text(text, encoding="utf-8"))
         write_file(folder / "architectures.json", lambda path: path.write_text(content + "\n", encoding="utf-8"))
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from maskwright.core.atomic import write_file
+from maskwright.core.device import device_name
 
 _PACKAGES = ("lightning", "hydra-core", "datasets", "tokenizers", "transformers", "numpy")
 
@@ -40,13 +41,13 @@ def plain(value: Any) -> Any:
 
 def circumstances() -> dict[str, Any]:
     """Returns the command, the version of the code, and the machine."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
         "command": " ".join(sys.argv),
         "git": _git_revision(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__}
         | {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "machine": {"device": device or platform.machine(), "threads": torch.get_num_threads()},
+        "machine": {"device": device_name(device), "threads": torch.get_num_threads()},
         "peak_memory_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
