@@ -12,8 +12,8 @@ Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weig
 time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on
 both sides. The best `--finalists` settings then run for all `--minutes`; from the best of these on, rates and mask
 ratio are tuned once more in runs of that length. What comes out runs with each seed. Ours runs with each seed for
-`--our-share` of that time. A longer race begins its search where the shorter one ended. The
-results are written to race.json, race.md and race.svg.
+`--our-share` of that time. A longer race begins its search where the shorter one ended, and another vocabulary where
+the first race of the one before did. The results are written to race.json, race.md and race.svg.
 
 Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
 stopped continues where it was. As curves do not depend on the clock, `--jobs 2` computes two at a time, each on one
@@ -161,6 +161,7 @@ def main() -> None:
     if len(shorts) != len(arguments.minutes):
         parser.error(f"--short-minutes has {len(shorts)} values, but --minutes has {len(arguments.minutes)}")
     races: dict[str, dict[str, Any]] = {}
+    first = START
     for vocabulary in arguments.vocabularies:
         data = (*corpus(arguments), f"data.block_size={BLOCK}", f"tokenizer.vocabulary_size={vocabulary}")
         own = {
@@ -168,11 +169,12 @@ def main() -> None:
             for key in ("peers", "seeds", "our_share", "finalists", "most", "repeat", "jobs")
         }
         race = Race(data, arguments.folder / str(vocabulary), **own)
-        begin = START
+        begin = first
         for minutes, short in zip(arguments.minutes, shorts, strict=True):
             title = f"vocabulary of {vocabulary:,}, {minutes:g} minutes"
             races[title] = race.run(begin, minutes, short)
             begin = begin | {name: found["best"] for name, found in races[title]["tuned"].items()}
+            first = begin if minutes == arguments.minutes[0] else first
             write(arguments.folder, races)
     print((arguments.folder / "race.md").read_text())
 
