@@ -12,8 +12,8 @@ Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weig
 time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on
 both sides. The best `--finalists` settings then run for all `--minutes`; from the best of these on, rates and mask
 ratio are tuned once more in runs of that length. What comes out runs with each seed. Ours runs with each seed for
-`--our-share` of that time. A longer race begins its search where the shorter one ended, and another vocabulary where
-the first race of the one before did. The results are written to race.json, race.md and race.svg.
+`--our-share` of that time. A longer race begins its search where the shorter one ended, and another vocabulary
+where the first race of the one before did. The results are written to race.json, race.md and race.svg.
 
 Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
 stopped continues where it was. As curves do not depend on the clock, `--jobs 2` computes two at a time, each on one
