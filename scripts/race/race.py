@@ -5,8 +5,8 @@
 
 The contestants (see `contestants.py`) are `bert`, `modernbert`, `modernbert-muon`, and `ours`, which is
 `experiment=fast_mini`. Times are computed from two quantities that do not depend on the load of the machine: the
-loss over steps, which a seed determines, and the time of a step, measured in turns with a step of ours. Wall-clock
-times are reported too.
+loss over steps, which a seed determines, and the time of a step, measured in turns with a step of a peer.
+Wall-clock times are reported too.
 
 Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weight decay and beta2, one at a
 time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on
@@ -16,8 +16,8 @@ ratio are tuned once more in runs of that length. What comes out runs with each 
 where the first race of the one before did. The results are written to race.json, race.md and race.svg.
 
 Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
-stopped continues where it was. As curves do not depend on the clock, `--jobs 2` computes two at a time, each on one
-thread.
+stopped continues where it was. After a change of our recipe, delete the curves and the times named `ours`. As
+curves do not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from tuning import AGAIN, START, Grid, Setting, at_border, grid_of, ranked, sear
 EVALUATIONS = 30
 BLOCK = 128
 OUR_ROWS = 16  # of experiment=fast_mini
+REFERENCE = "modernbert"  # to whose steps, with the settings of its START, all others are compared
 
 
 @dataclasses.dataclass
@@ -59,15 +60,26 @@ class Race:
 
     @cached_property
     def our_seconds(self) -> float:
-        """The median seconds of a step of ours, to which the steps of the peers are compared."""
-        return in_turns({"ours": self._ours(1000, 1)}, self._times / "ours.json", self.repeat)["ours"]
+        """The seconds of a step of ours."""
+        return self._seconds("ours", self._ours(1000, 1))
 
     def seconds(self, name: str, setting: Setting) -> float:
-        """Returns the seconds of a step of a peer: relative to that of ours in the same turns."""
-        path = self._times / f"{name}-rows{setting.rows}-ratio{setting.mask_ratio:g}.json"
-        both = {"peer": self._spec(name, setting, 1000), "ours": self._ours(1000, 1)}
-        timed = in_turns(both, path, self.repeat)
-        return self.our_seconds * timed["peer"] / timed["ours"]
+        """Returns the seconds of a step of a peer."""
+        rows_and_ratio = f"rows{setting.rows}-ratio{setting.mask_ratio:g}"
+        return self._seconds(f"{name}-{rows_and_ratio}", self._spec(name, setting, 1000))
+
+    def _seconds(self, key: str, spec: Spec) -> float:
+        """Returns the seconds of a step, relative to those of `REFERENCE` in the same turns."""
+        timed = in_turns({"own": spec, "reference": self._reference}, self._times / f"{key}.json", self.repeat)
+        return self._reference_seconds * timed["own"] / timed["reference"]
+
+    @cached_property
+    def _reference_seconds(self) -> float:
+        return in_turns({"own": self._reference}, self._times / "reference.json", self.repeat)["own"]
+
+    @property
+    def _reference(self) -> Spec:
+        return self._spec(REFERENCE, START[REFERENCE], 1000)
 
     @property
     def _times(self) -> Path:
