@@ -3,17 +3,16 @@
 Shapes: B examples, T positions, K of them, H hidden size.
 """
 
-from pathlib import Path
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from maskwright.models.encoder import BaseEncoder, Encoder
+from maskwright.models.encoder import Encoder
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.causal import Causal
+from maskwright.models.wrapped import Wrapped
 
 
-class Shifted(BaseEncoder):
+class Shifted(Wrapped):
     """An encoder whose hidden state at a position is that of another encoder at the position before it.
 
     A head for masked tokens reads it as it reads any encoder, and so predicts each token from the position before:
@@ -26,15 +25,8 @@ class Shifted(BaseEncoder):
     """
 
     def __init__(self, encoder: Encoder, causal: bool = False):
-        super().__init__()
-        self.encoder, self.causal = encoder, causal
-        self.hidden_size, self.max_length = encoder.hidden_size, encoder.max_length
-        self.keeps_documents_apart, self.head_size = encoder.keeps_documents_apart, encoder.head_size
-        self.unexpected_keys, self.uses_all_parameters = encoder.unexpected_keys, encoder.uses_all_parameters
-
-    @property
-    def embedding(self) -> nn.Embedding:
-        return self.encoder.embedding
+        super().__init__(encoder)
+        self.causal = causal
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         return self.encoder.embed(input_ids, self._mask(attention_mask))
@@ -56,21 +48,9 @@ class Shifted(BaseEncoder):
         states = self.encoder(input_ids, self._mask(attention_mask), _before(positions), **types)
         return _shifted(states, positions)
 
-    def layers_in_order(self) -> list[nn.Module]:
-        return self.encoder.layers_in_order()
-
-    def parameter_depths(self) -> dict[str, int]:
-        return {f"encoder.{name}": depth for name, depth in self.encoder.parameter_depths().items()}
-
-    def own_head(self) -> nn.Module | None:
-        return self.encoder.own_head()
-
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:
         """Returns none: those of the other encoder are not of the positions that predict."""
         return []
-
-    def save_architecture(self, run_dir: Path) -> None:
-        self.encoder.save_architecture(run_dir)
 
     def _mask(self, attention_mask: AttentionMask) -> AttentionMask:
         return Causal(attention_mask) if self.causal and not isinstance(attention_mask, Causal) else attention_mask

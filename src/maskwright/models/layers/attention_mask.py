@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskwright.models.layers.causal import Bidirectional, Causal
@@ -60,3 +61,20 @@ def source_first(real: Tensor, begins: Tensor) -> Tensor:
     """
     is_first = torch.arange(real.shape[1], device=real.device) < begins[:, None]
     return (is_first[:, None, :] | ~is_first[:, :, None]) & real[:, None, :]
+
+
+def sees_neighbour(mask: Tensor | Sequences, offset: int, rows: int) -> Tensor:
+    """Returns whether each position (B, T) sees the one `offset` after it; positions outside the row are not seen.
+
+    Args:
+        mask: see `AttentionMask`.
+        rows: B.
+    """
+    if isinstance(mask, Sequences):
+        mask = mask.numbers(rows)
+    if mask.ndim == 3:
+        outside = min(abs(offset), mask.shape[1])
+        return F.pad(mask.diagonal(offset, 1, 2), (outside, 0) if offset < 0 else (0, outside))
+    reach, length = abs(offset), mask.shape[1]
+    neighbour = F.pad(mask, (reach, reach))[:, reach + offset : reach + offset + length]
+    return neighbour if mask.dtype == torch.bool else neighbour == mask  # of the same sequence

@@ -4,9 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.models.layers.attention_mask import AttentionMask
+from maskwright.models.layers.attention_mask import AttentionMask, sees_neighbour
 from maskwright.models.layers.causal import Causal
-from maskwright.models.layers.varlen_attention import Sequences
 
 
 class Convolution(nn.Module):
@@ -40,28 +39,12 @@ class Convolution(nn.Module):
         padded = F.pad(mixed_in_BTH, (0, 0, reach, reach))
         causal = attention_mask if isinstance(attention_mask, Causal) else None
         sees = attention_mask.within if isinstance(attention_mask, Causal) else attention_mask
-        if isinstance(sees, Sequences):
-            sees = sees.numbers(hidden_BTH.shape[0])
         mixed_BTH = hidden_BTH
         for weight_H, offset in zip(self.weights, (*range(-reach, 0), *range(1, reach + 1)), strict=True):
             neighbour_BTH = padded[:, reach + offset : reach + offset + length]
             if sees is not None:
-                neighbour_BTH = neighbour_BTH * _sees(sees, offset)[..., None]
+                neighbour_BTH = neighbour_BTH * sees_neighbour(sees, offset, len(hidden_BTH))[..., None]
             if causal is not None and offset > 0:  # the weights keep a gradient, of zeros
                 neighbour_BTH = neighbour_BTH * (0 if causal.rows is None else ~causal.rows[:, None, None])
             mixed_BTH = torch.addcmul(mixed_BTH, neighbour_BTH, weight_H)
         return mixed_BTH
-
-
-def _sees(mask: Tensor, offset: int) -> Tensor:
-    """Returns whether each position (B, T) sees the one `offset` after it; positions outside the row are not seen.
-
-    Args:
-        mask: bool (B, T) or (B, T, T); or int (B, T), the number, from 1 on, of the sequence that a position is in.
-    """
-    if mask.ndim == 3:
-        outside = min(abs(offset), mask.shape[1])
-        return F.pad(mask.diagonal(offset, 1, 2), (outside, 0) if offset < 0 else (0, outside))
-    reach, length = abs(offset), mask.shape[1]
-    neighbour = F.pad(mask, (reach, reach))[:, reach + offset : reach + offset + length]
-    return neighbour if mask.dtype == torch.bool else neighbour == mask
