@@ -19,7 +19,7 @@ from curves import curves, in_turns, marks, reached
 from race import OUR_ROWS
 
 _VARIANT = "model._target_=variants.Variant"
-_MODERNBERT = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
+_MODERNBERT = ("model.bigrams=0", "model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
 
 
 def patch(what: str, until: float = 0.3) -> tuple[str, ...]:
@@ -37,6 +37,7 @@ def hybrid(phases: str) -> tuple[str, ...]:
 # these change the loss, and may change the time of a step
 CHANGES: dict[str, tuple[str, ...]] = {
     # parts of the recipe, taken away
+    "no counts in the logits": ("model.bigrams=0",),
     "embeddings begin at random": ("model.initial_embeddings=random",),
     "no convolution of the embeddings": ("model.convolution=0",),
     "no query-key norm": ("model.query_key_norm=false",),

@@ -11,6 +11,8 @@ from lightning import Callback
 from torch import Tensor, nn
 
 from maskwright.data.packed import TextData
+from maskwright.masking import Masked
+from maskwright.models import heads
 from maskwright.models.layers import cross_entropy
 from maskwright.models.layers.attention_mask import AttentionMask
 from maskwright.models.layers.convolution import Convolution
@@ -237,25 +239,24 @@ class Patch(Callback):
             value = F.cross_entropy(head(hidden).flatten(0, 1), targets.where(valid, -100).flatten())
             return value, torch.zeros_like(valid)
 
+        loss_of_head = head.loss
+
         def loss_everywhere(hidden: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-            labels = torch.full(hidden.shape[:2], -100).scatter(1, self.positions, targets.where(valid, -100))
-            value = F.cross_entropy(head(hidden).flatten(0, 1), labels.flatten())
-            return value, torch.zeros_like(valid)
+            nowhere = torch.zeros(hidden.shape[:2], dtype=torch.int64)
+            everywhere = [nowhere.to(own.dtype).scatter(1, self.positions, own) for own in (targets, valid)]
+            return loss_of_head(hidden, *everywhere)[0], torch.zeros_like(valid)
 
-        encoder = pl_module.encoder.forward
-
-        def everywhere_encoder(input_ids: Tensor, attention_mask: AttentionMask, positions: Tensor) -> Tensor:
-            self.positions = positions
-            return encoder(input_ids, attention_mask)
-
-        def whole_last_layer(input_ids: Tensor, attention_mask: AttentionMask, positions: Tensor) -> Tensor:
-            return gather(encoder(input_ids, attention_mask), positions)
+        def everywhere(batch: dict[str, Tensor], masked: Masked) -> Tensor:
+            self.positions = masked.positions
+            return pl_module.token_encoder(masked.input_ids, pl_module.attention_mask(batch))
 
         if self.what == "all_positions":
-            pl_module.encoder.forward, head.loss = everywhere_encoder, loss_everywhere
+            pl_module._hidden, head.loss = everywhere, loss_everywhere
         if self.what == "whole_last_layer":
-            pl_module.encoder.forward = whole_last_layer
-        if self.what in ("plain_loss", "softcap"):
+            pl_module._hidden = lambda batch, masked: gather(everywhere(batch, masked), masked.positions)
+        if self.what == "plain_loss":
+            heads.CHUNK_CPU = 2**31
+        if self.what == "softcap":
             head.loss = loss
         if self.what == "plain_rotary":
             layers_of_transformer.turned = turned_by_operations

@@ -52,7 +52,7 @@ def test_utilization_is_the_flops_of_the_model_relative_to_the_rate_of_matrix_pr
     task, throughput = result.task, next(c for c in result.trainer.callbacks if hasattr(c, "matmul_rate"))
     batch = result.data.sample(8)
     masked = task.masker(batch)
-    hidden = task.encoder(masked.input_ids, None, masked.positions)
+    hidden = task.token_encoder(masked.input_ids, None, masked.positions)
     whole = forward_flops(task.encoder, masked.input_ids, None, masked.positions) + forward_flops(task.head, hidden)
     rows = metrics(result)
     assert len(rows) == 6

@@ -11,8 +11,7 @@ from transformers import pipeline
 from maskwright.core.errors import UserError
 from maskwright.inference.fill import METHODS, fill
 from maskwright.inference.masked_model import MaskedModel
-from maskwright.models import Transformer
-from maskwright.models.heads import masked_lm_head
+from maskwright.models import Transformer, masked_lm_head
 from maskwright.run.saved import SavedRun
 from maskwright.text.masked_text import MaskReader
 from maskwright.text.tokenizer import Trained

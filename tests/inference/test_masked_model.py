@@ -6,8 +6,7 @@ import torch
 
 from maskwright.inference.asked import Query
 from maskwright.inference.masked_model import MaskedModel
-from maskwright.models import CNN, LSTM, MLP, Transformer
-from maskwright.models.heads import masked_lm_head
+from maskwright.models import CNN, LSTM, MLP, Transformer, masked_lm_head
 from maskwright.run.saved import SavedRun
 from maskwright.text.text_rows import windows
 from maskwright.text.tokenizer import Trained

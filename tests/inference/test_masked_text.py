@@ -7,8 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from maskwright.core.errors import UserError
 from maskwright.inference.masked_model import MaskedModel
-from maskwright.models import MLP
-from maskwright.models.heads import masked_lm_head
+from maskwright.models import MLP, masked_lm_head
 from maskwright.text.masked_text import MaskReader
 from maskwright.text.tokenizer import Tokenizer, Trained
 from tests.texts import make_text

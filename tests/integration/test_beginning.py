@@ -2,6 +2,8 @@
 
 import torch
 
+from maskwright.models import MaskedLMHead
+
 STILL = ("optimizer.lr=1e-30", "optimizer.adamw_lr=1e-30", "trainer.max_steps=1", "trainer.val_check_interval=1")
 COUNTED = "pairs of neighbours in the training split"
 
@@ -20,7 +22,31 @@ def test_only_a_new_run_begins_with_counts(run, tmp_path, capsys):
     assert random.metrics["test/loss"] > first.metrics["test/loss"] + 0.1
     capsys.readouterr()
     goes_on = run(*STILL, "trainer.max_steps=2", f"ckpt_path={tmp_path / 'first'}", run_dir=tmp_path / "on")
-    started = run(*STILL, f"init_from={tmp_path / 'random'}", run_dir=tmp_path / "started")
     assert COUNTED not in capsys.readouterr().out
     assert goes_on.trainer.global_step == 2
+    for name in ("starts", "tokens", "values"):
+        assert torch.equal(
+            getattr(goes_on.task.head.bigrams.left, name), getattr(first.task.head.bigrams.left, name)
+        )
+    started = run(*STILL, f"init_from={tmp_path / 'random'}", run_dir=tmp_path / "started")
     assert torch.equal(weights(started), weights(random))
+
+
+def test_a_run_that_begins_from_another_counts_its_own_text(run, tmp_path, capsys):
+    """The counts of its neighbours alone: embeddings are those of the other run."""
+    other = run(*STILL, "data.limit=20", run_dir=tmp_path / "other")
+    capsys.readouterr()
+    started = run(*STILL, f"init_from={tmp_path / 'other'}", run_dir=tmp_path / "started")
+    assert COUNTED in capsys.readouterr().out
+    assert torch.equal(weights(started), weights(other))
+    assert len(started.task.head.bigrams.left.tokens) > len(other.task.head.bigrams.left.tokens)
+    without = run(*STILL, "model.bigrams=0", run_dir=tmp_path / "without")
+    capsys.readouterr()
+    run(*STILL, f"init_from={tmp_path / 'without'}", run_dir=tmp_path / "again")
+    assert COUNTED not in capsys.readouterr().out
+    assert without.metrics["test/loss"] > other.metrics["test/loss"]
+
+
+def test_tasks_that_do_not_read_neighbours_ignore_their_counts(run):
+    for task in ("hybrid", "diffusion", "rtd", "span_boundary"):
+        assert type(run(*STILL, f"task={task}").task.head) is MaskedLMHead

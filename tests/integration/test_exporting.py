@@ -17,7 +17,7 @@ from maskwright.run.saved import SavedRun
 from tests.conftest import compose_command
 from tests.integration.test_finetuning import tune  # noqa: F401  a fixture
 
-PLAIN = ("model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
+PLAIN = ("model.bigrams=0", "model.convolution=0", "model.query_key_norm=false", "model.value_residual=false")
 SHAPE = ("model.layers=2", "model.hidden_size=32")
 FAST = ("optimizer.lr=1e-2", "trainer.max_steps=3")
 
@@ -178,7 +178,7 @@ def scores(place):
     saved = SavedRun.open(place, "run", prefer=("best",))
     ids = torch.arange(24).view(2, 12) % len(saved.tokenizer)
     with torch.no_grad():
-        return saved.head(saved.encoder(ids, ids >= 0, ids[:, :3] % 12))
+        return saved.head(saved.token_encoder(ids, ids >= 0, ids[:, :3] % 12))
 
 
 @pytest.mark.parametrize("name", ["plain", "transformer", "cnn"])

@@ -35,7 +35,7 @@ def said_by_litert(program, folder):
 
 
 @needs_litert
-@pytest.mark.parametrize("name", ["transformer", "hub", "classes_attention", "values", "tags_crf_case"])
+@pytest.mark.parametrize("name", ["plain", "hub", "classes_attention", "values", "tags_crf_case"])
 def test_the_program_of_an_export_says_what_that_of_onnx_does(made, name, tmp_path):  # noqa: F811
     run_dir = made(name).run_dir
     folder, other = (exported(run_dir, f"format={form}") for form in ("litert", "onnx"))
@@ -50,7 +50,7 @@ def test_the_program_of_an_export_says_what_that_of_onnx_does(made, name, tmp_pa
 
 @needs_litert
 def test_weights_of_8_bits(made, capsys):  # noqa: F811
-    folder = exported(made("transformer").run_dir, "format=litert", "quantize=int8", "tolerance=0.1")
+    folder = exported(made("plain").run_dir, "format=litert", "quantize=int8", "tolerance=0.1")
     assert re.search(r"Its loss [\d.]+, and [\d.]+ without quantization", capsys.readouterr().out)
     assert folder.name == "litert-int8"
 
@@ -65,6 +65,11 @@ def test_models_that_cannot_be_traced_are_refused(run):
 def test_models_with_an_lstm_are_refused(made):  # noqa: F811
     with pytest.raises(UserError, match="cannot express an LSTM.*format=onnx"):
         exported(made("lstm").run_dir, "format=litert")
+
+
+def test_counts_in_the_logits_are_refused(made):  # noqa: F811
+    with pytest.raises(UserError, match="counts of neighbours in the logits.*format=onnx.*model.bigrams=0"):
+        exported(made("transformer").run_dir, "format=litert")
 
 
 def test_without_the_converter_it_says_how_to_install_it(made, tmp_path, monkeypatch):  # noqa: F811

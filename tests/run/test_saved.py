@@ -25,7 +25,7 @@ def test_a_run_is_opened_without_its_corpus(run, corpus, cache, tmp_path):
     masked = result.task.evaluation_masker(batch)
     with torch.no_grad():
         assert torch.equal(opened.task(batch, masked), result.task.eval()(batch, masked))
-        hidden = opened.encoder(batch["input_ids"])
+        hidden = opened.token_encoder(batch["input_ids"])
         assert opened.head(hidden).shape == (2, 32, len(opened.tokenizer))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from maskwright.core.errors import UserError
 from maskwright.core.hub import first_line
 from maskwright.data.label_spec import LabelSpec
-from maskwright.models import Encoder
+from maskwright.models import BigramHead, Encoder, read_by
 from maskwright.models.layers.crf import LinearChainCRF
 from maskwright.models.layers.gather import gather
 from maskwright.text.tokenizer import Tokenizer
@@ -38,9 +38,11 @@ class TokenLogits(nn.Module):
     def __init__(self, encoder: Encoder, head: nn.Module):
         super().__init__()
         self.encoder, self.head = encoder, head
+        if isinstance(head, BigramHead):
+            head.bigrams.prepare()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
-        return self.head(self.encoder(input_ids, attention_mask.bool(), positions))
+        return self.head(read_by(self.head, self.encoder)(input_ids, attention_mask.bool(), positions))
 
 
 class TextOutputs(nn.Module):

@@ -19,7 +19,7 @@ from maskwright.export.modeling import (
     MaskwrightForTokenClassification,
 )
 from maskwright.export.tokenizer import write_tokenizer
-from maskwright.models import CNN, LSTM, MLP, MaskedLMHead, Shifted, Transformer
+from maskwright.models import CNN, LSTM, MLP, BigramHead, MaskedLMHead, Shifted, Transformer
 from maskwright.models.pretrained.head import PretrainedHead, find_head
 from maskwright.models.transformer.hf import check_hf, hf_config, to_hf
 from maskwright.text.tokenizer import Tokenizer
@@ -117,7 +117,7 @@ def _native(own: Exportable) -> Any:
     """Returns a model of transformers that computes the same; None if there is none."""
     encoder: Any = own.encoder
     if _OWN.get(type(encoder)) == "transformer" and own.kind == "tokens":
-        return _modernbert(own)
+        return None if isinstance(own.module.head, BigramHead) else _modernbert(own)
     if not encoder.brings_tokenizer:
         return None
     if own.kind == "tokens":
@@ -297,11 +297,16 @@ def _encoder_settings(own: Exportable) -> dict[str, Any]:
 
 def _head_settings(own: Exportable) -> dict[str, Any]:
     module: Any = own.module
-    shared = {"vocab_size": len(own.encoder.embedding.weight), "max_length_of_rows": own.max_length}
+    shared: dict[str, Any] = {"vocab_size": len(own.encoder.embedding.weight), "max_length_of_rows": own.max_length}
     if own.kind == "tokens":
-        if type(module.head) is not MaskedLMHead:
-            raise UserError(f"format=hf cannot express the head {type(module.head).__name__}.")
-        return shared | {"norm_epsilon": module.head.norm.eps, "tie_word_embeddings": True}
+        head = module.head
+        if type(head) not in (MaskedLMHead, BigramHead):
+            raise UserError(f"format=hf cannot express the head {type(head).__name__}.")
+        shared |= {"norm_epsilon": head.norm.eps, "tie_word_embeddings": True}
+        if isinstance(head, BigramHead):
+            tables = head.bigrams.left, head.bigrams.right
+            shared["bigrams"] = {"scale": head.bigrams.scale, "entries": [len(table.tokens) for table in tables]}
+        return shared
     if own.kind == "tags":
         return shared | {"crf": own.crf is not None, "case": module.case is not None, "tie_word_embeddings": False}
     scale = [1.0, 0.0] if module.scale is None else [float(part) for part in module.scale]

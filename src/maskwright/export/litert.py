@@ -26,6 +26,7 @@ from maskwright.export.description import describe
 from maskwright.export.graph import Exportable, refuse_pairs, untraceable
 from maskwright.export.programs import with_litert
 from maskwright.export.tokenizer import write_tokenizer
+from maskwright.models import BigramHead
 
 MODEL = "model.tflite"
 ENVIRONMENT = Path(__file__).parents[3] / ".venv-litert"  # what `make litert` makes
@@ -77,6 +78,11 @@ def _check(own: Exportable) -> None:
     """Raises a UserError if the converter is not installed, or for a model that it cannot express."""
     if any(isinstance(part, nn.RNNBase) for part in own.module.modules()):
         raise UserError("format=litert cannot express an LSTM, whose rows are packed by length. Use format=onnx.")
+    if any(isinstance(part, BigramHead) for part in own.module.modules()):
+        raise UserError(
+            "format=litert cannot express counts of neighbours in the logits, which LiteRT does not scatter. Use "
+            "format=onnx, or a run with model.bigrams=0."
+        )
     if not (ENVIRONMENT / ".installed").exists():
         raise UserError("format=litert needs an environment of its own, of 2 GB. Make it once: make litert")
 

@@ -13,6 +13,7 @@ from transformers.configuration_utils import PretrainedConfig
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 
 from maskwright.core.case import Case
+from maskwright.models.bigrams import BigramHead, WithNeighbours
 from maskwright.models.cnn.model import CNN
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.layers.case import CaseFeatures
@@ -39,6 +40,7 @@ class MaskwrightConfig(PretrainedConfig):
         vocab_size: V.
         max_length_of_rows: the most positions of a row; None if there is no limit.
         norm_epsilon: of the norm of a head for masked tokens.
+        bigrams: `scale` and `entries` of a `BigramHead`; None for a plain head.
         pooling, scale: of a head for texts; outputs are multiplied by the first of `scale`, and the second added.
         crf, case: of a head for words.
         token_types: whether the encoder reads which text of a pair a token is of.
@@ -54,6 +56,7 @@ class MaskwrightConfig(PretrainedConfig):
         vocab_size: int = 0,
         max_length_of_rows: int | None = None,
         norm_epsilon: float = 1e-5,
+        bigrams: dict[str, Any] | None = None,
         pooling: Any = "mean",
         scale: tuple[float, float] = (1.0, 0.0),
         crf: bool = False,
@@ -65,6 +68,7 @@ class MaskwrightConfig(PretrainedConfig):
         self.encoder_kind, self.encoder = encoder_kind, encoder or {}
         self.hidden_size, self.vocab_size = hidden_size, vocab_size
         self.max_length_of_rows, self.norm_epsilon = max_length_of_rows, norm_epsilon
+        self.bigrams = bigrams
         self.pooling, self.scale, self.crf, self.case = pooling, scale, crf, case
         self.token_types = token_types
         super().__init__(**others)
@@ -137,7 +141,11 @@ class MaskwrightForMaskedLM(MaskwrightPreTrainedModel):
     def __init__(self, config: Any):
         super().__init__(config)
         embedding = self.encoder.embedding
-        self.head = MaskedLMHead(embedding, config.norm_epsilon, hidden_size=config.hidden_size)
+        settings = {"norm_epsilon": config.norm_epsilon, "hidden_size": config.hidden_size}
+        if config.bigrams is None:
+            self.head = MaskedLMHead(embedding, **settings)
+        else:
+            self.head = BigramHead(embedding, **settings, **config.bigrams)
         own = next(name for name, weight in self.named_parameters() if weight is embedding.weight)
         self._tied_weights_keys = {"head.decoder.weight": own}
         self.post_init()
@@ -154,7 +162,9 @@ class MaskwrightForMaskedLM(MaskwrightPreTrainedModel):
         **_: Any,
     ) -> Any:
         """Returns logits (B, T, V), and the mean loss of `labels` (B, T), -100 where there is none."""
-        return self.answer(self.head(self.hidden(input_ids, attention_mask)[0]), labels, return_dict)
+        read = self.encoder if self.config.bigrams is None else WithNeighbours(self.encoder)
+        seen = None if attention_mask is None else attention_mask.bool()
+        return self.answer(self.head(read(input_ids, seen)), labels, return_dict)
 
 
 class MaskwrightForSequenceClassification(MaskwrightPreTrainedModel):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from maskwright.models.bigrams import BigramHead, WithNeighbours
 from maskwright.models.cnn.model import CNN
 from maskwright.models.complete import complete
 from maskwright.models.encoder import BaseEncoder, Encoder
@@ -10,10 +11,10 @@ from maskwright.models.heads import (
     DetectionHead,
     MaskedLMHead,
     SpanBoundaryHead,
-    masked_lm_head,
 )
 from maskwright.models.hmm.model import HMM
 from maskwright.models.lstm.model import LSTM
+from maskwright.models.masked_lm_head import masked_lm_head, read_by
 from maskwright.models.mlp.model import MLP
 from maskwright.models.ngram.model import NGram
 from maskwright.models.pretrained.load import Pretrained
@@ -26,6 +27,7 @@ __all__ = [
     "LSTM",
     "MLP",
     "BaseEncoder",
+    "BigramHead",
     "CountsTokens",
     "DetectionHead",
     "Encoder",
@@ -35,9 +37,11 @@ __all__ = [
     "Shifted",
     "SpanBoundaryHead",
     "Transformer",
+    "WithNeighbours",
     "complete",
     "masked_lm_head",
+    "read_by",
 ]
 
 if TYPE_CHECKING:  # mypy checks each against the protocol
-    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, NGram, Pretrained, Shifted, Transformer]
+    _FULFIL: list[type[Encoder]] = [CNN, HMM, LSTM, MLP, NGram, Pretrained, Shifted, Transformer, WithNeighbours]

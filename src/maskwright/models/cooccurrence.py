@@ -19,6 +19,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from maskwright.models.bigrams import BigramHead, Bigrams
 from maskwright.models.encoder import Encoder
 from maskwright.models.heads import MaskedLMHead
 from maskwright.models.transformer.model import Transformer
@@ -29,8 +30,10 @@ MOST_TOKENS = 1 << 24
 _PRIOR = 1000.0
 # of the random products that find the factors: those beyond the rank, and how often the matrix is applied to them
 _SPARE, _PASSES = 16, 2
-# of the exchange of halves in the head, so that most of it passes through GELU as through a line
+# of the exchange of halves in the head, so that most of it passes through GELU as through a line; and where counts
+# are added to the logits, which say the same more exactly, with the first weight of the norm after it
 _EXCHANGE = 0.5
+_EXCHANGE_BESIDE_COUNTS, _GAIN_BESIDE_COUNTS = 0.1, 0.5
 
 
 def begins_with_counts(encoder: Encoder) -> TypeGuard[Transformer]:
@@ -124,6 +127,33 @@ def start_from_counts(
         before[:half], before[half:] = 1.0, 0.0
         after[:half], after[half:] = 0.0, 1.0
     if head is not None:
-        head.dense.weight.copy_(_EXCHANGE * torch.eye(size).roll(half, 0))
+        beside_counts = isinstance(head, BigramHead)
+        if beside_counts:
+            head.norm.weight.fill_(_GAIN_BESIDE_COUNTS)
+        exchange = _EXCHANGE_BESIDE_COUNTS if beside_counts else _EXCHANGE
+        head.dense.weight.copy_(exchange * torch.eye(size).roll(half, 0))
         logs = ((often if special is None else often * torch.from_numpy(~special)) + 1).log()
         head.decoder.bias.copy_(logs - logs.mean())
+
+
+def fill(
+    bigrams: Bigrams, counts: sparse.csr_matrix, special: np.ndarray | None = None, counted: float = 1.0
+) -> None:
+    """Sets what counts say in the logits.
+
+    Args:
+        counts: (V, V), see `neighbour_counts`.
+        special: (V,) bool, tokens that are never predicted; None for none.
+        counted: the share of the training split that was counted.
+    """
+    often = np.asarray(counts.sum(0)).ravel()
+    predicted = np.ones(len(often), np.float32) if special is None else (~special).astype(np.float32)
+    often = often * predicted
+    chance = (_PRIOR * (often + 1) / (often.sum() + len(often))).astype(np.float32)
+    bigrams.chance = torch.from_numpy(chance).to(bigrams.chance.device)
+    bigrams.counted.fill_(counted)
+    for table, own in ((bigrams.left, counts), (bigrams.right, counts.T)):
+        kept = (own @ sparse.diags(predicted)).tocsr()
+        kept.eliminate_zeros()
+        kept.sort_indices()
+        table.fill(kept.indptr, kept.indices, np.log1p(kept.data / chance[kept.indices]))

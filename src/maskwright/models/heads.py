@@ -1,18 +1,17 @@
 """Heads for masked tokens: hidden states -> predictions, at the masked positions only."""
 
-from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright.models.encoder import Encoder
 from maskwright.models.layers.cross_entropy import linear_cross_entropy
 from maskwright.models.layers.linear import ReadoutLinear
 
 # positions whose logits exist at the same time: on a CPU they stay in its caches
-_CHUNK_CPU, _CHUNK_GPU = 256, 4096
+CHUNK_CPU, _CHUNK_GPU = 256, 4096
 
 
 @runtime_checkable
@@ -64,6 +63,7 @@ class MaskedLMHead(nn.Module):
         valid: Tensor,
         factors: Tensor | None = None,
         smoothing: float = 0.0,
+        add: Callable[[Tensor, slice], None] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Returns mean cross-entropy in nats of the valid targets (B, K), and which are predicted correctly (B, K).
 
@@ -72,6 +72,7 @@ class MaskedLMHead(nn.Module):
         Args:
             factors: (B, K) what the cross-entropy of each target is multiplied by; None for 1.
             smoothing: the share of each target that is spread over the vocabulary.
+            add: see `linear_cross_entropy`.
         """
         transformed_NE = self._transform(hidden_BKH).flatten(0, 1)
         weight, bias = self.decoder.weight, self.decoder.bias
@@ -81,9 +82,10 @@ class MaskedLMHead(nn.Module):
             weight.new_zeros(len(weight)) if bias is None else bias,  # some pretrained heads have none
             targets.flatten(),
             valid.flatten(),
-            _CHUNK_CPU if hidden_BKH.device.type == "cpu" else _CHUNK_GPU,
+            CHUNK_CPU if hidden_BKH.device.type == "cpu" else _CHUNK_GPU,
             None if factors is None else factors.flatten(),
             smoothing,
+            add,
         )
         return loss, right.view_as(valid)
 
@@ -140,15 +142,3 @@ class SpanBoundaryHead(MaskedLMHead):
 
     def _transform(self, features: Tensor) -> Tensor:
         return super()._transform(self.first_norm(F.gelu(self.first_dense(features))))
-
-
-def masked_lm_head(encoder: Encoder, **settings: Any) -> nn.Module:
-    """Returns the encoder's own head for masked tokens if it has one, else a new head on its embeddings.
-
-    Args:
-        settings: the settings of a new head, see `MaskedLMHead`.
-    """
-    own = encoder.own_head()
-    if own is not None:
-        return own
-    return MaskedLMHead(encoder.embedding, hidden_size=encoder.hidden_size, **settings)

@@ -300,7 +300,7 @@ def make_task(
         "encoder": encoder,
         "smaller_encoder": partial(_smaller_encoder, settings, tokenizer),
         "head_settings": head_settings,
-        "head": masked_lm_head(encoder, **head_settings) if spec.predicts_tokens else None,
+        "head": masked_lm_head(encoder, spec.reads_neighbours, **head_settings) if spec.predicts_tokens else None,
         "masker": maskers["mask"],
         "evaluation_masker": maskers.get("evaluation_mask") if spec.predicts_tokens else None,
         "evaluation_masks": _further(maskers, tokenizer) if spec.predicts_tokens else None,

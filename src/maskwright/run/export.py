@@ -18,6 +18,7 @@ from maskwright.export.check import EXACT, Outputs, Rows, compare, measure, metr
 from maskwright.export.formats import FORMATS, Format
 from maskwright.export.graph import Exportable, SpanLogits, TextOutputs, TokenLogits, WordLogits
 from maskwright.masking import Masked
+from maskwright.models import WithNeighbours
 from maskwright.reports.summary import read
 from maskwright.run.ask import open_checkpoint
 from maskwright.run.assemble import make_maskers, prepare, vocabulary_of
@@ -147,6 +148,8 @@ def exportable(saved: SavedRun, head: str) -> Exportable:
             + (", only labels. Set head=labels." * (task is not None))
         )
     encoder = saved.token_encoder
+    if isinstance(encoder, WithNeighbours):  # around which the module below puts it again
+        encoder = encoder.encoder
     if task is not None and task.another_predicts_tokens:
         raise UserError(
             f"run='{saved.name}' predicts masked tokens by an encoder that only helps its own to learn, and is not "

@@ -71,6 +71,7 @@ def _transformer(config: dict[str, Any]) -> Component | None:
         "value_residual": False,
         "late_masks": 0,
         "initial_embeddings": "random",
+        "bigrams": 0.0,
     }
     return Component("maskwright.models.Transformer", settings)
 

@@ -55,6 +55,8 @@ class Start:
                 "init_from, or name that of the run: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
             )
         offered = self.saved.state
+        tables = tuple(f"{name}." for name, part in task.named_modules() if getattr(part, "any_size", False))
+        own |= {name: weight for name, weight in offered.items() if tables and name.startswith(tables)}
         other_labels = self._other_labels(task)
         taken = self._usable(offered, own, task.label_weights, other_labels)
         if missing := [name for name in own if name.startswith("encoder.") and name not in taken]:
@@ -249,7 +251,7 @@ def _refuse_another_model(asked: Iterable[str], model: Component, own: Component
 
 def _own_weights(task: Task) -> list[str]:
     """Returns the names of the weights of a task, without those of its head that are weights of the encoder."""
-    state = task.state_dict()
+    state = dict(task.named_parameters(remove_duplicate=False))
     shared = {weight.data_ptr() for name, weight in state.items() if name.startswith("encoder.")}
     return [n for n, weight in state.items() if n.startswith("encoder.") or weight.data_ptr() not in shared]
 

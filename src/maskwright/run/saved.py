@@ -14,7 +14,7 @@ from maskwright.core.renamed import with_new_names, with_new_shapes
 from maskwright.corpora.listing import at
 from maskwright.corpora.recipe import pair_columns
 from maskwright.data.label_spec import LabelSpec
-from maskwright.models import Encoder, masked_lm_head
+from maskwright.models import Encoder, masked_lm_head, read_by
 from maskwright.models.lora import merged
 from maskwright.models.pretrained import Pretrained, PretrainedClassifier, saved_architecture
 from maskwright.models.pretrained.opening import CLASSIFIER, open_config
@@ -50,6 +50,7 @@ _YOUNGER: dict[str, dict[str, Any]] = {
         "value_residual": False,
         "late_masks": 0,
         "initial_embeddings": "random",
+        "bigrams": 0.0,
         "trust_remote_code": False,
     },
     "optimizer": {"ns_dtype": "auto"},
@@ -281,7 +282,7 @@ class SavedRun:
     @property
     def token_encoder(self) -> Encoder:
         """The encoder whose hidden states `head` takes, see `Task.token_encoder`."""
-        return self.encoder if self.place is not None else self.task.token_encoder
+        return self.task.token_encoder if self.place is None else read_by(self.head, self.encoder)
 
     @cached_property
     def imported(self) -> Component | None:
@@ -305,7 +306,8 @@ class SavedRun:
         state = _inside(self.state, "head.")
         if not state:
             return None
-        head = masked_lm_head(encoder, norm_epsilon=self.imported.get("norm_epsilon", 1e-5))
+        counts = any(name.startswith("bigrams.") for name in state)
+        head = masked_lm_head(encoder, counts, norm_epsilon=self.imported.get("norm_epsilon", 1e-5))
         if not reinitialize:
             # the decoder is the embedding, which some files hold once
             head.load_state_dict({"decoder.weight": encoder.embedding.weight} | state)
@@ -347,7 +349,8 @@ class SavedRun:
             task = self._new_task().eval()
             return task.token_encoder, task.head
         encoder = self._opened(reinitialize=True)
-        return encoder, self._own_head(encoder, reinitialize=True)
+        head = self._own_head(encoder, reinitialize=True)
+        return read_by(head, encoder), head
 
 
 def with_younger(config: dict[str, Any]) -> dict[str, Any]:

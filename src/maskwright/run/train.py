@@ -129,9 +129,8 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
         if start is not None:
             begins_with = start.load(task, extended_here(settings, data.tokenizer))
         begins_with = [*begins_with, *adapt(task, settings, data.tokenizer)]
-        if start is None and (counted := task.start_from_counts(data)) is not None:
+        if (counted := task.count(data, new=start is None)) is not None:  # counts of another corpus are not kept
             begins_with = [*begins_with, counted]
-        task.count(data)  # those of another corpus are not kept
     if settings.hardware.compile:
         for encoder in {task.encoder, task.token_encoder}:
             encoder.compile(dynamic=None)  # in place, which keeps the names of its weights

@@ -14,7 +14,7 @@ from maskwright.corpora.recipe import REPLAY
 from maskwright.data.corpus import Corpus
 from maskwright.loggers import table
 from maskwright.masking import Masked, Masker
-from maskwright.models import CountsTokens
+from maskwright.models import CountsTokens, Encoder, read_by
 from maskwright.models.flops import forward_flops
 from maskwright.reports import fills
 from maskwright.tasks.evaluation_masks import METRICS as FURTHER
@@ -58,7 +58,16 @@ class MaskedLanguageModeling(Task):
 
     @classmethod
     def spec(cls, settings: Mapping[str, Any]) -> TaskSpec:
-        return replace(super().spec(settings), predicts_tokens=True, learns_counts=True)
+        return replace(
+            super().spec(settings),
+            predicts_tokens=True,
+            learns_counts=True,
+            reads_neighbours=cls is MaskedLanguageModeling,
+        )
+
+    @property
+    def token_encoder(self) -> Encoder:
+        return read_by(self.head, self.encoder)
 
     def forward(self, batch: dict[str, Tensor], masked: Masked) -> Tensor:
         """Returns logits (B, K, V) at the masked positions."""
@@ -89,9 +98,11 @@ class MaskedLanguageModeling(Task):
             loss = loss + (own - own.detach())
         return loss, share(right, count) * weight
 
-    def count(self, data: Corpus) -> None:
-        if isinstance(self.head, CountsTokens):
-            self.head.count(data.training_rows())
+    def count(self, data: Corpus, new: bool) -> str | None:
+        if not isinstance(self.head, CountsTokens):
+            return super().count(data, new)
+        self.head.count(data.training_rows())
+        return None
 
     def step_totals(self, step: dict[str, Tensor]) -> dict[str, Tensor]:
         assert self.masker is not None
@@ -167,6 +178,6 @@ class MaskedLanguageModeling(Task):
         everywhere = torch.zeros(rows, length, dtype=torch.long)
         try:
             own = forward_flops(self.to_count("encoder"), everywhere, None, asked)
-            return own + head_flops(self.to_count("head"), rows, positions, self.encoder.hidden_size)
+            return own + head_flops(self.to_count("head"), rows, positions, self.token_encoder.hidden_size)
         except (RuntimeError, NotImplementedError):
             return 0

@@ -34,6 +34,7 @@ class TaskSpec:
         reads_causally: whether its encoder has to accept causal masks, see `Encoder.can_be_causal`.
         weighs_ratios: whether the ratio of its mask has to say what a loss under it counts for, see `Diffusion`.
         learns_counts: whether models of counts learn it, see `Encoder.learns_from_counts`.
+        reads_neighbours: whether its head for masked tokens may be a `BigramHead`.
         translates: whether it writes a text for a text, see `Translation.translate`, and hides the one from the
             other in a row.
     """
@@ -47,6 +48,7 @@ class TaskSpec:
     reads_causally: bool = False
     weighs_ratios: bool = False
     learns_counts: bool = False
+    reads_neighbours: bool = False
     translates: bool = False
 
     def metric(self, name: str) -> Metric | None:

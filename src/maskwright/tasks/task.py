@@ -25,8 +25,14 @@ from maskwright.data.corpus import Corpus
 from maskwright.data.label_spec import LabelKind, LabelSpec
 from maskwright.loggers import TOKENS
 from maskwright.masking import Masker
-from maskwright.models import Encoder, MaskedLMHead, complete
-from maskwright.models.cooccurrence import MOST_TOKENS, begins_with_counts, neighbour_counts, start_from_counts
+from maskwright.models import BigramHead, Encoder, MaskedLMHead, complete
+from maskwright.models.cooccurrence import (
+    MOST_TOKENS,
+    begins_with_counts,
+    fill,
+    neighbour_counts,
+    start_from_counts,
+)
 from maskwright.models.flops import without_weights
 from maskwright.models.layers.attention_mask import documents_apart
 from maskwright.models.layers.bfloat16_attention import attention_gradients
@@ -56,7 +62,7 @@ class Task(LightningModule):
         can_be_sharded: whether it learns with weights that are sharded over devices (FSDP2).
         head: the head for masked tokens; None if the task does not predict them.
         labels: the labels that the task learns from; None if it learns from text alone.
-        counting: the seconds that `start_from_counts` took.
+        counting: the seconds that `count` took, where neighbours were counted.
     Args:
         encoder: see `Encoder`; `complete` adds what it lacks.
         optimizer: a function from a module to its optimizer.
@@ -166,23 +172,28 @@ class Task(LightningModule):
         """
         return 0
 
-    def count(self, data: Corpus) -> None:
-        """Counts the training split before the first step of a new run, for a model of counts."""
+    def count(self, data: Corpus, new: bool) -> str | None:
+        """Counts the training split, for what begins with counts, before the first step of a run.
 
-    def start_from_counts(self, data: Corpus) -> str | None:
-        """Begins a new encoder with what neighbours in the training split say of each other, if it is to.
-
+        Args:
+            new: whether the encoder begins here, and not where another run has ended.
         Returns:
-            What was counted, in a line; None if nothing was.
+            What was counted of neighbours, in a line; None if nothing was.
         """
-        encoder = self.encoder
-        if not begins_with_counts(encoder):
+        encoder, head = self.encoder, self.head
+        # a head that has learned to predict without counts does not need them
+        bigrams = head if isinstance(head, BigramHead) and (new or head.bigrams.known) else None
+        beginner = encoder if new and begins_with_counts(encoder) else None
+        if beginner is None and bigrams is None:
             return None
         began = time.perf_counter()
         rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
-        counts = neighbour_counts(rows, len(encoder.embedding.weight))
-        head = self.head if type(self.head) is MaskedLMHead and self.token_encoder is encoder else None
-        start_from_counts(encoder, head, counts, data.tokenizer.is_special)
+        counts, special = neighbour_counts(rows, len(encoder.embedding.weight)), data.tokenizer.is_special
+        if beginner is not None:
+            own = head if type(head) is MaskedLMHead and self.token_encoder is encoder else bigrams
+            start_from_counts(beginner, own, counts, special)
+        if bigrams is not None:
+            fill(bigrams.bigrams, counts, special, min(MOST_TOKENS / max(data.tokens["train"].count, 1), 1.0))
         self.counting = time.perf_counter() - began
         return f"from {counts.sum():,.0f} pairs of neighbours in the training split, {self.counting:.1f} s"
 

@@ -1,5 +1,6 @@
 """Cross-entropy of a projection onto the vocabulary, without the logits of all positions at once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ def linear_cross_entropy(
     chunk: int,
     factors: Tensor | None = None,
     smoothing: float = 0.0,
+    add: Callable[[Tensor, slice], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy over the valid rows of `hidden @ weight.T + bias`, and where its argmax is right.
 
@@ -35,6 +37,7 @@ def linear_cross_entropy(
         factors: (N,) what the cross-entropy of each row is multiplied by; None for 1. The mean is still one over
             the number of valid rows.
         smoothing: the share of the target probability that is spread over all V (Szegedy et al., 2016).
+        add: adds constants to the logits (C, V) of so many rows, in place; None adds nothing.
     Returns:
         The loss in nats, a scalar, 0 where no row is valid; and (N,) bool.
     """
@@ -44,7 +47,7 @@ def linear_cross_entropy(
     dtype = torch.get_autocast_dtype(device) if low else hidden.dtype
     learns = torch.is_grad_enabled()
     loss, right = _LinearCrossEntropy.apply(
-        hidden, weight, bias, targets, valid, factors, chunk, smoothing, dtype, learns
+        hidden, weight, bias, targets, valid, factors, add, chunk, smoothing, dtype, learns
     )
     return loss, right
 
@@ -64,6 +67,13 @@ def _argmax(x_CV: Tensor) -> Tensor:
     return place
 
 
+def _add_product(onto: Tensor, left: Tensor, right: Tensor) -> None:
+    if onto.dtype == left.dtype:
+        onto.addmm_(left, right)
+    else:
+        onto += left @ right
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -74,6 +84,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         valid: Tensor,
         factors: Tensor | None,
+        add: Callable[[Tensor, slice], None] | None,
         chunk: int,
         smoothing: float,
         dtype: torch.dtype,
@@ -99,6 +110,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             with torch.autocast(hidden.device.type, enabled=False):
                 hidden_CH, targets_C = hidden[rows].to(dtype), targets[rows, None]
                 logits = torch.addmm(bias_V, hidden_CH, weight_VH.T).to(exact)
+                if add is not None:
+                    add(logits, rows)
                 rights.append(_argmax(logits) == targets_C[:, 0])
                 logits = torch.log_softmax(logits, -1)
                 of_target = logits.gather(1, targets_C)[:, 0]
@@ -117,10 +130,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 gradient = gradient.to(dtype)
                 if of_hidden is not None:
                     of_hidden[rows] = gradient @ weight_VH
-                if of_weight is not None and of_weight.dtype == dtype:
-                    of_weight.addmm_(gradient.T, hidden_CH)
-                elif of_weight is not None:
-                    of_weight += gradient.T @ hidden_CH
+                if of_weight is not None:
+                    _add_product(of_weight, gradient.T, hidden_CH)
         ctx.save_for_backward(*gradients, share if late else None)
         right = torch.cat(rights) if rights else torch.zeros_like(valid)
         ctx.mark_non_differentiable(right)
@@ -135,4 +146,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # multiplying by 1 would cost a pass over the vocabulary; comparing on a GPU would make the host wait
         if loss_gradient.is_cuda or loss_gradient != 1:
             gradients = [None if gradient is None else gradient * loss_gradient for gradient in gradients]
-        return *gradients, *[None] * 7
+        return *gradients, *[None] * 8

@@ -3,7 +3,7 @@
 Shapes: C contexts, E pairs of a context and a token in it, N positions, V vocabulary.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,14 @@ class CountTable(nn.Module):
     """Counts of tokens in contexts. A checkpoint holds them, of whatever size.
 
     Attributes:
+        any_size: tables of other sizes can be loaded.
         contexts: (C,) int64, sorted, see `contexts`.
         totals: (C,) int32, how often each context occurs.
         pairs: (E,) int64, sorted: the number of a context times V, plus a token.
         counts: (E,) int32, how often the token occurs in the context.
     """
 
+    any_size: ClassVar[bool] = True
     contexts: Tensor
     totals: Tensor
     pairs: Tensor

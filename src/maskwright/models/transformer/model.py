@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from maskwright.core.types import Count, PositiveCount, PositiveRate, Share
+from maskwright.core.types import Count, PositiveCount, PositiveRate, Rate, Share
 from maskwright.models.attention_weights import RecordedAttention
 from maskwright.models.encoder import BaseEncoder
 from maskwright.models.layers.attention_mask import AttentionMask
@@ -40,6 +40,8 @@ class Transformer(BaseEncoder):
         late_masks: the number of layers, the last ones, that read mask tokens; see `late_masks`. None, 0, or all
             layers: every layer reads them.
         mask_id: the id of the mask token, which `late_masks` needs.
+        bigrams: the weight of what counts of neighbours say in the logits of masked tokens, see `BigramHead`; 0 has
+            none, as ModernBERT. The encoder itself does not depend on it.
         initial_embeddings: whether `cooccurrence.start_from_counts` is to be called before the first step.
         token_types: how many types of tokens have an embedding of their own, such as the two texts of a pair; 0 has
             none, as ModernBERT.
@@ -76,11 +78,12 @@ class Transformer(BaseEncoder):
         late_masks: Count | None = None,
         mask_id: int = -1,
         initial_embeddings: Literal["cooccurrence", "random"] = "random",
+        bigrams: Rate = 0.0,
     ):
         self.check_settings(hidden_size=hidden_size, heads=heads, layers=layers, late_masks=late_masks)
         super().__init__()
         self.late_masks = 0 if late_masks == layers else late_masks or 0
-        self.mask_id, self.initial_embeddings = mask_id, initial_embeddings
+        self.mask_id, self.initial_embeddings, self.bigrams = mask_id, initial_embeddings, bigrams
         self.hidden_size = hidden_size
         self.heads, self.head_size = heads, hidden_size // heads
         self.rotary_base, self.restart_positions = rotary_base, restart_positions
