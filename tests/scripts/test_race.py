@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 sys.path.insert(0, str(ROOT / "scripts" / "race"))
 import contestants
 import curves
+import downstream
 import recipe
 import results
 import tuning
@@ -111,6 +112,19 @@ def test_the_search_ends_inside_the_grid():
     found = tuning.search(list(few), grid, losses)
     assert tuning.ranked(found)[0] == best
     assert tuning.at_border(found, grid) == ["mask_ratio"]
+
+
+def test_the_rate_of_a_fine_tuning_has_worse_ones_on_both_sides(tmp_path, monkeypatch):
+    tried = []
+
+    def fine_tune(folder, model, settings, rate, seed):
+        tried.append(rate)
+        return {"validation/f1": 1 - abs(math.log2(rate / 8e-3)), "test/f1": 0.0}
+
+    monkeypatch.setattr(downstream, "fine_tune", fine_tune)
+    monkeypatch.setattr(downstream, "objective", lambda folder: "test/f1")
+    assert downstream.best_rate(tmp_path, tmp_path, []) == pytest.approx(8e-3)
+    assert sorted(tried) == pytest.approx([1e-3, 2e-3, 4e-3, 8e-3, 16e-3])
 
 
 def test_a_setting_that_diverges_is_the_worst():
