@@ -33,6 +33,8 @@ from curves import curves, in_turns, marks
 from results import draw, report, table
 from tuning import AGAIN, START, Grid, Setting, at_border, grid_of, ranked, search
 
+from maskwright.core.device import device_name
+
 EVALUATIONS = 30
 BLOCK = 128
 OUR_ROWS = 16  # of experiment=fast_mini
@@ -194,8 +196,6 @@ def main() -> None:
 def write(folder: Path, races: dict[str, dict[str, Any]]) -> None:
     """Writes race.json, race.md and race.svg about the races so far."""
     figures = {title: report(race) for title, race in races.items()}
-    from maskwright.core.device import device_name
-
     made = {"device": device_name("cpu"), "date": time.strftime("%Y-%m-%d")}
     (folder / "race.json").write_text(json.dumps(made | {"races": figures}, indent=1))
     (folder / "race.md").write_text(table(figures))

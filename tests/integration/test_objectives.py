@@ -50,6 +50,8 @@ def test_a_run_is_opened_evaluated_and_asked_without_its_corpus(run, tune, name,
     saved = SavedRun.open(result.run_dir)
     for own, other in zip(saved.encoder.parameters(), result.task.encoder.parameters(), strict=True):
         assert torch.equal(own, other)
+    read = [[*encoder.parameters()] for encoder in (saved.token_encoder, saved.task.token_encoder)]
+    assert all(own is other for own, other in zip(*read, strict=True))
     ids = torch.arange(5, 15)[None]
     with torch.no_grad():
         assert saved.head(saved.token_encoder(ids)).shape == (1, 10, len(saved.tokenizer))

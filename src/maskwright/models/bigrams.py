@@ -10,7 +10,7 @@ Shapes: B rows, T positions, K of them, N of all, H hidden size, V vocabulary, E
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from maskwright.models.encoder import Encoder
 from maskwright.models.heads import CHUNK_CPU, MaskedLMHead
+from maskwright.models.layers.any_size import AnySize
 from maskwright.models.layers.attention_mask import AttentionMask, sees_neighbour
 from maskwright.models.layers.causal import Causal
 from maskwright.models.wrapped import Wrapped
@@ -188,14 +189,13 @@ class Bigrams(nn.Module):
         return self.right.traced(logits, neighbours[:, 1], self.scale)
 
 
-class PairTable(nn.Module):
+class PairTable(AnySize):
     """For each token, which others stand beside it, and how much more often than by chance. A checkpoint holds it.
 
     Args:
         vocabulary_size: V.
         entries: E, of a table that is about to be loaded.
     Attributes:
-        any_size: tables of other sizes can be loaded.
         starts: (V + 1,) int64, where the entries of each token begin, and where those of the last one end.
         tokens: (E,) int32, the other tokens.
         values: (E,) int32, log (1 + c / (p u)) in units of 1 / 1024, of a pair's count c, the other token's share u
@@ -203,7 +203,6 @@ class PairTable(nn.Module):
             those gloo and NCCL send no smaller ones.
     """
 
-    any_size: ClassVar[bool] = True
     starts: Tensor
     tokens: Tensor
     values: Tensor
@@ -260,9 +259,6 @@ class PairTable(nn.Module):
         return logits
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        for name in ("starts", "tokens", "values"):  # those of a new table are empty
-            if (saved := state_dict.get(prefix + name)) is not None:
-                setattr(self, name, torch.empty_like(saved, device=self.starts.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
         self._rows = None
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from maskwright.core.changes import changes, listed
 from maskwright.core.errors import UserError
 from maskwright.core.paths import on_disk
+from maskwright.models.layers.any_size import AnySize
 from maskwright.run.assemble import TOKENIZER, task_spec
 from maskwright.run.saved import PRETRAINED, SavedRun
 from maskwright.settings.build import build, find_target
@@ -55,8 +56,8 @@ class Start:
                 "init_from, or name that of the run: tokenizer=pretrained tokenizer.name=<run directory>/tokenizer"
             )
         offered = self.saved.state
-        tables = tuple(f"{name}." for name, part in task.named_modules() if getattr(part, "any_size", False))
-        own |= {name: weight for name, weight in offered.items() if tables and name.startswith(tables)}
+        tables = tuple(f"{name}." for name, part in task.named_modules() if isinstance(part, AnySize))
+        own |= {name: weight for name, weight in offered.items() if name.startswith(tables)}
         other_labels = self._other_labels(task)
         taken = self._usable(offered, own, task.label_weights, other_labels)
         if missing := [name for name in own if name.startswith("encoder.") and name not in taken]:

@@ -3,26 +3,24 @@
 Shapes: C contexts, E pairs of a context and a token in it, N positions, V vocabulary.
 """
 
-from typing import Any, ClassVar
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from maskwright.models.layers.any_size import AnySize
 
 _ARRAYS = ("contexts", "totals", "pairs", "counts")
 
 
-class CountTable(nn.Module):
+class CountTable(AnySize):
     """Counts of tokens in contexts. A checkpoint holds them, of whatever size.
 
     Attributes:
-        any_size: tables of other sizes can be loaded.
         contexts: (C,) int64, sorted, see `contexts`.
         totals: (C,) int32, how often each context occurs.
         pairs: (E,) int64, sorted: the number of a context times V, plus a token.
         counts: (E,) int32, how often the token occurs in the context.
     """
 
-    any_size: ClassVar[bool] = True
     contexts: Tensor
     totals: Tensor
     pairs: Tensor
@@ -76,9 +74,3 @@ class CountTable(nn.Module):
         entry = torch.arange(len(row), device=row.device) + (first - before).repeat_interleave(sizes)
         flat = row * self.vocabulary_size + self.pairs[entry] % self.vocabulary_size
         onto.view(-1).index_add_(0, flat, weights[row] * self.counts[entry])
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in _ARRAYS:  # those of a new table are empty
-            if (saved := state_dict.get(prefix + name)) is not None:
-                setattr(self, name, getattr(self, name).new_empty(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
