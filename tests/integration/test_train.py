@@ -265,7 +265,7 @@ def test_the_end_by_max_time_is_told(run, tmp_path, capsys):
         result = run(
             f"trainer.max_steps={steps}",
             "trainer.max_time=00:00:00:03",
-            "trainer.val_check_interval=100000",
+            "trainer.val_check_interval=1000000",
             "+callbacks.slow={_target_: tests.integration.test_train.Slow, seconds: 0.01, micro_batches: 1}",
             run_dir=tmp_path / name,
         )
@@ -283,7 +283,7 @@ def test_tensorboard_gets_no_empty_hp_metric(run):
 
 
 def test_max_time_limits_a_run_and_drives_its_schedule(run):
-    result = run("trainer.max_steps=-1", "trainer.max_time=00:00:00:04", "trainer.val_check_interval=100000")
+    result = run("trainer.max_steps=-1", "trainer.max_time=00:00:00:04", "trainer.val_check_interval=1000000")
     steps = result.trainer.global_step
     assert steps > 10
     assert result.metrics["validation/loss"] > 0  # validated at its end
