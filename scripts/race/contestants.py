@@ -41,6 +41,7 @@ class Spec:
         adamw_lr: the learning rate of AdamW for the other parameters of `modernbert-muon`.
         mask_ratio: the share of the tokens that peers mask.
         weight_decay, beta2: of the optimizer of peers.
+        counts: whether counts of both neighbours are added to the logits of a peer, as they are to those of ours.
         seed: of weights, order and masks.
         experiment: of ours, with its own model, mask and batch size; None trains the default run.
         overrides: of `conf/train.yaml`, for ours.
@@ -60,6 +61,7 @@ class Spec:
     mask_ratio: float = 0.15
     weight_decay: float = 0.01
     beta2: float = 0.98
+    counts: bool = False
     seed: int = 1
     experiment: str | None = None
     overrides: tuple[str, ...] = ()
@@ -126,7 +128,7 @@ class Contestant:
 
     Attributes:
         model: what it reported about its model: its number of `parameters`, the peak memory `before` building and,
-            of ours, the seconds of `counting` that its first weights took.
+            the seconds of `counting` neighbours before the first step, where they are counted.
     """
 
     def __init__(self, spec: Spec):

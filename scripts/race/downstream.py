@@ -2,7 +2,7 @@
 
     python scripts/race/downstream.py --source ../shared/data/wikimedia/wikipedia --vocabulary 8192 --minutes 15
 
-Takes the settings of the peers from race.json, which `race.py` has written with the same options, and trains each
+Takes the settings of the peers from the report that `race.py` has written with the same options, and trains each
 contestant for all `--minutes` with each seed, ours too; models are kept in the folder. The learning rate of each
 fine-tuning is tuned for each contestant on its first seed, by the validation split: it is halved and doubled until
 the best value has worse ones on both sides. Writes study.json, study.md and study.svg, with differences to ours.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from contestants import ROOT, add_corpus, corpus
 from curves import curve
-from race import BLOCK, Race
+from race import BLOCK, COUNTS, Race, report_path, title_of
 from tuning import DOUBLED, Setting, ranked, search
 
 sys.path.insert(0, str(ROOT / "scripts" / "studies"))
@@ -45,23 +45,22 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "logs" / "race", help="that of race.py")
     parser.add_argument("--vocabulary", type=int, default=8192)
     parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--counts", choices=COUNTS, default="ours", help="to whose logits counts are added")
     parser.add_argument("--contestants", nargs="*", help="by default all of the race")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--repeat", type=int, default=15, help="steps that are timed, where they are not yet")
     for name, settings in TASKS.items():
         parser.add_argument(f"--{name}", default=settings, help="settings of src/train.py; none with ''")
     arguments = parser.parse_args()
-    path = arguments.folder / "race.json"
-    title = f"vocabulary of {arguments.vocabulary:,}, {arguments.minutes:g} minutes"
+    path, title = report_path(arguments.folder, arguments.counts), title_of(arguments.vocabulary, arguments.minutes)
     races = json.loads(path.read_text())["races"] if path.is_file() else {}
     if title not in races:
         parser.error(f"{path} has no race with a {title}; run race.py with the same options first")
     tuned = {name: Setting(**found["setting"]) for name, found in races[title]["tuned"].items()}
     data = (*corpus(arguments), f"data.block_size={BLOCK}", f"tokenizer.vocabulary_size={arguments.vocabulary}")
-    race = Race(
-        data, arguments.folder / str(arguments.vocabulary), [*tuned], arguments.seeds, repeat=arguments.repeat
-    )
-    folder = arguments.folder / f"downstream-{arguments.vocabulary}-{arguments.minutes:g}"
+    own = {key: getattr(arguments, key) for key in ("seeds", "counts", "repeat")}
+    race = Race(data, arguments.folder / str(arguments.vocabulary), [*tuned], **own)
+    folder = arguments.folder / f"downstream-{arguments.vocabulary}-{arguments.minutes:g}-counts-{arguments.counts}"
     tasks = {name: shlex.split(settings) for name in TASKS if (settings := getattr(arguments, name))}
     values: dict[str, dict[str, dict[int, float]]] = {name: {} for name in tasks}
     metrics = {}
@@ -93,7 +92,7 @@ def encoder(race: Race, folder: Path, name: str, setting: Setting | None, minute
     """Returns the folder of a contestant that was trained for so many minutes, after training it if need be."""
     model = folder / "models" / f"{name}-seed{seed}"
     if setting is None:
-        called, spec = "ours", race.ours(minutes, seed)
+        called, spec = race.our_name, race.ours(minutes, seed)
     else:
         called, spec = race.peer(name, setting, minutes, 1, seed)
     curve(dataclasses.replace(spec, save=str(model)), called, folder / "curves")

@@ -1,14 +1,19 @@
 """The peers of the race: models of transformers, trained by its `Trainer`."""
 
 import tempfile
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 import transformers
 from contestants import Laps, Spec, config_of, mean_loss, open_data, peak_memory, say
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
+from maskwright.models.bigrams import Bigrams, neighbours_of
+from maskwright.models.cooccurrence import MOST_TOKENS, fill, neighbour_counts
 from maskwright.models.flops import forward_flops
 from maskwright.models.layers.gather import gather
 
@@ -48,6 +53,44 @@ def peer_model(spec: Spec, data: Any) -> Any:
     )
 
 
+class WithCounts(nn.Module):
+    """A peer to whose logits counts of both neighbours are added, as they are to those of ours.
+
+    Args:
+        model: the peer.
+        body, head: its parts, see `parts`.
+        data: the corpus that is counted.
+    Attributes:
+        counting: the seconds that counting took.
+    """
+
+    def __init__(self, model: nn.Module, body: nn.Module, head: Callable[[Tensor], Tensor], data: Any):
+        super().__init__()
+        self.model = model
+        self.body, self.head = body, head
+        began = time.perf_counter()
+        rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
+        counts = neighbour_counts(rows, len(data.tokenizer))
+        self.bigrams = Bigrams(len(data.tokenizer), 1.0, (0, 0))
+        fill(self.bigrams, counts, data.tokenizer.is_special, min(MOST_TOKENS / data.tokens["train"].count, 1.0))
+        self.counting = time.perf_counter() - began
+
+    def forward(self, input_ids: Tensor, labels: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns the mean loss of the masked tokens, to whose logits alone the head is applied, too."""
+        masked = labels != -100
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask)[0][masked]
+        targets = labels[masked]
+        said = self.bigrams(neighbours_of(input_ids, None)[masked], targets if self.training else None)
+        return {"loss": F.cross_entropy(self.head(hidden).float() + said, targets)}
+
+
+def parts(model: Any) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """Returns the encoder of a peer, and what makes logits of its hidden states."""
+    if isinstance(model, transformers.BertForMaskedLM):
+        return model.bert, model.cls
+    return model.model, lambda hidden: model.decoder(model.head(hidden))
+
+
 class Rows:
     """The blocks of the training split, as a data set for the Trainer of transformers."""
 
@@ -68,17 +111,19 @@ def run_peer(spec: Spec) -> None:
     before = peak_memory(spec)
     transformers.set_seed(spec.seed)
     model = peer_model(spec, data)
-    say({"parameters": sum(p.numel() for p in model.parameters()), "before": before})
     flops = 3 * forward_flops(model, torch.zeros(spec.rows, data.block_size, dtype=torch.long))
-    if spec.name == "bert":
-        body, head = model.bert, model.cls
-    else:
-        body, head = model.model, nn.Sequential(model.head, model.decoder)
+    body, head = parts(model)
+    counted = WithCounts(model, body, head, data) if spec.counts else None
+    said = {"parameters": sum(p.numel() for p in model.parameters()), "before": before}
+    say(said if counted is None else said | {"counting": counted.counting})
     validation = list(data.val_dataloader()) if spec.evaluate_at else []
 
     def logits_at(batch: Any, masked: Any) -> Any:
         hidden = body(input_ids=masked.input_ids, attention_mask=batch.get("attention_mask"))[0]
-        return head(gather(hidden, masked.positions))
+        logits = head(gather(hidden, masked.positions))
+        if counted is None:
+            return logits
+        return logits + counted.bigrams(gather(neighbours_of(masked.input_ids, None), masked.positions))
 
     def evaluate() -> float:
         model.eval()
@@ -98,7 +143,7 @@ def run_peer(spec: Spec) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = AutoTokenizer.from_pretrained(data.tokenizer_folder)
         trainer = Trainer(
-            model,
+            model if counted is None else counted,
             peer_arguments(spec, folder),
             data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=spec.mask_ratio),
             train_dataset=Rows(data.blocks["train"]),  # type: ignore[arg-type]

@@ -2,18 +2,21 @@
 
     python scripts/race/race.py --source ../shared/data/wikimedia/wikipedia
     python scripts/race/race.py --source ../shared/data/wikimedia/wikipedia --vocabularies 8192 --minutes 15 60
+    python scripts/race/race.py --source ../shared/data/wikimedia/wikipedia --vocabularies 8192 --counts all
 
 The contestants (see `contestants.py`) are `bert`, `modernbert`, `modernbert-muon`, and `ours`, which is
-`experiment=fast_mini`. Times are computed from two quantities that do not depend on the load of the machine: the
-loss over steps, which a seed determines, and the time of a step, measured in turns with a step of a peer.
-Wall-clock times are reported too.
+`experiment=fast_mini`. Counts of neighbours are added to the logits of ours alone, so that the peers are as they
+were published; with `--counts all` to those of the peers too, and with `--counts none` to nobody's. Times are
+computed from two quantities that do not depend on the load of the machine: the loss over steps, which a seed
+determines, and the time of a step, measured in turns with a step of a peer. Wall-clock times are reported too.
 
 Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weight decay and beta2, one at a
 time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on
 both sides. The best `--finalists` settings then run for all `--minutes`; from the best of these on, rates and mask
 ratio are tuned once more in runs of that length. What comes out runs with each seed. Ours runs with each seed for
 `--our-share` of that time. A longer race begins its search where the shorter one ended, and another vocabulary
-where the first race of the one before did. The results are written to race.json, race.md and race.svg.
+where the first race of the one before did. The results are written to race.json, race.md and race.svg, or to
+race-counts-all.json and so on.
 
 Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
 stopped continues where it was. After a change of our recipe, delete the curves and the times named `ours`. As
@@ -38,6 +41,7 @@ from maskwright.core.device import device_name
 EVALUATIONS = 30
 BLOCK = 128
 OUR_ROWS = 16  # of experiment=fast_mini
+COUNTS = ("ours", "all", "none")  # to whose logits counts are added
 REFERENCE = "modernbert"  # to whose steps, with the settings of its START, all others are compared
 
 
@@ -46,6 +50,7 @@ class Race:
     """A race with one vocabulary: what its contestants train on, and where its files are.
 
     Args:
+        counts: one of `COUNTS`.
         most: the number of settings of a peer that are tried at most, in short runs and again in whole ones; None
             for as many as the search asks for.
     """
@@ -55,6 +60,7 @@ class Race:
     peers: list[str]
     seeds: list[int]
     our_share: float = 0.25
+    counts: str = "ours"
     finalists: int = 2
     most: int | None = None
     repeat: int = 15
@@ -63,12 +69,20 @@ class Race:
     @cached_property
     def our_seconds(self) -> float:
         """The seconds of a step of ours."""
-        return self._seconds("ours", self._ours(1000, 1))
+        return self._seconds(self.our_name, self._ours(1000, 1))
+
+    @property
+    def our_name(self) -> str:
+        """That of our curves."""
+        return "ours-without-counts" if self.counts == "none" else "ours"
+
+    def _name(self, peer: str) -> str:
+        return f"{peer}-counts" if self.counts == "all" else peer
 
     def seconds(self, name: str, setting: Setting) -> float:
         """Returns the seconds of a step of a peer."""
         rows_and_ratio = f"rows{setting.rows}-ratio{setting.mask_ratio:g}"
-        return self._seconds(f"{name}-{rows_and_ratio}", self._spec(name, setting, 1000))
+        return self._seconds(f"{self._name(name)}-{rows_and_ratio}", self._spec(name, setting, 1000))
 
     def _seconds(self, key: str, spec: Spec) -> float:
         """Returns the seconds of a step, relative to those of `REFERENCE` in the same turns."""
@@ -81,7 +95,7 @@ class Race:
 
     @property
     def _reference(self) -> Spec:
-        return self._spec(REFERENCE, START[REFERENCE], 1000)
+        return dataclasses.replace(self._spec(REFERENCE, START[REFERENCE], 1000), counts=False)
 
     @property
     def _times(self) -> Path:
@@ -124,7 +138,7 @@ class Race:
                 }
                 for seed, found in zip(self.seeds, self._curves(specs), strict=True)
             ]
-        ours = self._curves([("ours", self.ours(minutes * self.our_share, seed)) for seed in self.seeds])
+        ours = self._curves([(self.our_name, self.ours(minutes * self.our_share, seed)) for seed in self.seeds])
         lanes += [
             {"name": "ours", "seed": seed, "seconds": self.our_seconds, "rows": OUR_ROWS, **found}
             for seed, found in zip(self.seeds, ours, strict=True)
@@ -141,11 +155,13 @@ class Race:
         """Returns what a peer trains in so many minutes, and the name of its curve."""
         steps = max(round(60 * minutes / self.seconds(name, setting)), 2)
         spec = self._spec(name, setting, steps)
-        return f"{name}-{setting.name}", dataclasses.replace(spec, seed=seed, evaluate_at=marks(steps, evaluations))
+        return f"{self._name(name)}-{setting.name}", dataclasses.replace(
+            spec, seed=seed, evaluate_at=marks(steps, evaluations)
+        )
 
     def _spec(self, name: str, setting: Setting, steps: int) -> Spec:
         own = {key: value for key, value in dataclasses.asdict(setting).items() if value is not None}
-        return Spec(name, self.data, steps, **own)
+        return Spec(name, self.data, steps, counts=self.counts == "all", **own)
 
     def ours(self, minutes: float, seed: int) -> Spec:
         """Returns what ours trains in so many minutes."""
@@ -153,7 +169,9 @@ class Race:
 
     def _ours(self, steps: int, seed: int) -> Spec:
         evaluate_at = marks(steps, EVALUATIONS)
-        return Spec("ours", self.data, steps, rows=0, experiment="fast_mini", seed=seed, evaluate_at=evaluate_at)
+        recipe = ("model.bigrams=0",) if self.counts == "none" else ()
+        own: dict[str, Any] = {"experiment": "fast_mini", "overrides": recipe, "seed": seed}
+        return Spec("ours", self.data, steps, rows=0, evaluate_at=evaluate_at, **own)
 
 
 def main() -> None:
@@ -164,6 +182,7 @@ def main() -> None:
     parser.add_argument("--minutes", nargs="*", type=float, default=[15], help="how long a peer trains; rising")
     parser.add_argument("--short-minutes", nargs="*", type=float, help="of tuning; by default a third of --minutes")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--counts", choices=COUNTS, default="ours", help="to whose logits counts are added")
     parser.add_argument("--our-share", type=float, default=0.25, help="the share of --minutes that ours trains")
     parser.add_argument("--finalists", type=int, default=2, help="settings of a peer that run for all --minutes")
     parser.add_argument("--most", type=int, help="settings of a peer that are tried at most")
@@ -180,26 +199,36 @@ def main() -> None:
         data = (*corpus(arguments), f"data.block_size={BLOCK}", f"tokenizer.vocabulary_size={vocabulary}")
         own = {
             key: getattr(arguments, key)
-            for key in ("peers", "seeds", "our_share", "finalists", "most", "repeat", "jobs")
+            for key in ("peers", "seeds", "our_share", "counts", "finalists", "most", "repeat", "jobs")
         }
         race = Race(data, arguments.folder / str(vocabulary), **own)
         begin = first
         for minutes, short in zip(arguments.minutes, shorts, strict=True):
-            title = f"vocabulary of {vocabulary:,}, {minutes:g} minutes"
+            title = title_of(vocabulary, minutes)
             races[title] = race.run(begin, minutes, short)
             begin = begin | {name: found["best"] for name, found in races[title]["tuned"].items()}
             first = begin if minutes == arguments.minutes[0] else first
-            write(arguments.folder, races)
-    print((arguments.folder / "race.md").read_text())
+            write(report_path(arguments.folder, arguments.counts), races)
+    print(report_path(arguments.folder, arguments.counts).with_suffix(".md").read_text())
 
 
-def write(folder: Path, races: dict[str, dict[str, Any]]) -> None:
-    """Writes race.json, race.md and race.svg about the races so far."""
+def title_of(vocabulary: int, minutes: float) -> str:
+    """Returns what a race is called in its report."""
+    return f"vocabulary of {vocabulary:,}, {minutes:g} minutes"
+
+
+def report_path(folder: Path, counts: str) -> Path:
+    """Returns where the report of races is, as JSON."""
+    return folder / ("race.json" if counts == "ours" else f"race-counts-{counts}.json")
+
+
+def write(path: Path, races: dict[str, dict[str, Any]]) -> None:
+    """Writes the report about the races so far as JSON, as Markdown and as a picture."""
     figures = {title: report(race) for title, race in races.items()}
     made = {"device": device_name("cpu"), "date": time.strftime("%Y-%m-%d")}
-    (folder / "race.json").write_text(json.dumps(made | {"races": figures}, indent=1))
-    (folder / "race.md").write_text(table(figures))
-    draw(races, folder / "race.svg")
+    path.write_text(json.dumps(made | {"races": figures}, indent=1))
+    path.with_suffix(".md").write_text(table(figures))
+    draw(races, path.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

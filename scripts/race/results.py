@@ -62,7 +62,7 @@ def _beside(peers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str
         theirs / _seconds(lane, reached(lane["points"], loss)) for lane, loss in itertools.product(ours, losses)
     ]
     our_end = _seconds(ours[0], ours[0]["points"][-1]["step"])
-    steps = our_end / peers[0]["seconds"]
+    steps = (our_end - peers[0].get("counting", 0.0)) / peers[0]["seconds"]
     return {
         "its mean loss": round(mean, 4),
         "its seconds": round(theirs),

@@ -2,12 +2,17 @@
 
 import argparse
 import dataclasses
+import itertools
 import math
 import statistics
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from tests.conftest import ROOT
 
@@ -15,6 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "race"))
 import contestants
 import curves
 import downstream
+import peers
 import recipe
 import results
 import tuning
@@ -155,3 +161,50 @@ def test_the_gain_of_a_change_is_measured_at_the_loss_that_both_reach():
     counted = own | {"counting": 15.0}  # seconds before the first step
     assert recipe.gain(counted, better, [1.0, 3.0])["time to loss"] == pytest.approx(45 / 60)
     assert recipe.gain(counted, better, None)["time to loss"] == pytest.approx(30 / 20)
+
+
+def test_a_peer_with_counts_predicts_what_both_neighbours_say():
+    generator = torch.Generator().manual_seed(0)
+    size, prior = 6, 1000.0
+    ids = torch.randint(size, (2, 9), generator=generator)
+    labels = torch.where(torch.rand(2, 9, generator=generator) < 0.4, ids, -100)
+
+    class Silent(nn.Module):
+        def forward(self, input_ids, attention_mask):
+            return (torch.zeros(*input_ids.shape, 1),)
+
+    class Tokenizer:
+        is_special = np.zeros(size, bool)
+
+        def __len__(self):
+            return size
+
+    corpus = SimpleNamespace(
+        tokenizer=Tokenizer(),
+        training_rows=lambda most: [(ids, None)],
+        tokens={"train": SimpleNamespace(count=ids.numel())},
+    )
+    peer = peers.WithCounts(nn.Identity(), Silent(), lambda hidden: torch.zeros(len(hidden), size), corpus)
+    counts = np.zeros((size, size))
+    for row in ids.tolist():
+        for pair in itertools.pairwise(row):
+            counts[pair] += 1
+    often = counts.sum(0) + 1
+    share = often / often.sum()
+
+    def loss(taken_out):
+        found = []
+        for row, place in (labels != -100).nonzero().tolist():
+            own, said = int(labels[row, place]), np.zeros(size)
+            for offset, table in ((-1, counts), (1, counts.T)):
+                if 0 <= place + offset < ids.shape[1]:
+                    seen = table[ids[row, place + offset]].copy()
+                    seen[own] -= taken_out
+                    said += np.log1p(seen / (prior * share))
+            found.append(np.log(np.exp(said).sum()) - said[own])
+        return np.mean(found)
+
+    given = {"input_ids": ids, "labels": labels}
+    assert float(peer.eval()(**given)["loss"]) == pytest.approx(loss(0), rel=1e-3)
+    assert float(peer.train()(**given)["loss"]) == pytest.approx(loss(1), rel=1e-3)
+    assert loss(1) > loss(0)

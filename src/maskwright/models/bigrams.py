@@ -41,7 +41,7 @@ class WithNeighbours(Wrapped):
 
     def embed(self, input_ids: Tensor, attention_mask: AttentionMask = None) -> Tensor:
         """(B, T, H + 2) of input_ids (B, T)."""
-        return _beside(self.encoder.embed(input_ids, attention_mask), _neighbours(input_ids, attention_mask))
+        return _beside(self.encoder.embed(input_ids, attention_mask), neighbours_of(input_ids, attention_mask))
 
     def encode(
         self, hidden_BTH: Tensor, attention_mask: AttentionMask = None, positions: Tensor | None = None
@@ -59,10 +59,10 @@ class WithNeighbours(Wrapped):
         """Hidden states (B, T, H + 2) of input_ids (B, T), or (B, K, H + 2) at positions (B, K)."""
         types = {} if token_types is None else {"token_types": token_types}
         states = self.encoder(input_ids, attention_mask, positions, **types)
-        return _beside(states, _neighbours(input_ids, attention_mask), positions)
+        return _beside(states, neighbours_of(input_ids, attention_mask), positions)
 
 
-def _neighbours(input_ids: Tensor, attention_mask: AttentionMask) -> Tensor:
+def neighbours_of(input_ids: Tensor, attention_mask: AttentionMask) -> Tensor:
     """Returns the ids to the left and to the right of each position (B, T, 2), -1 where it sees none."""
     if isinstance(attention_mask, Causal):
         raise ValueError("counts of neighbours on both sides cannot be read from left to right alone")
@@ -105,12 +105,7 @@ class BigramHead(MaskedLMHead):
             return logits
         if torch.compiler.is_exporting():
             return self.bigrams.traced(logits.flatten(0, 1), neighbours.flatten(0, 1)).view_as(logits)
-        said = torch.zeros_like(logits)
-        for part, ids in zip(
-            said.flatten(0, 1).split(CHUNK_CPU), neighbours.flatten(0, 1).split(CHUNK_CPU), strict=True
-        ):
-            self.bigrams.add(part, ids)
-        return logits + said
+        return logits + self.bigrams(neighbours)
 
     def loss(
         self,
@@ -162,6 +157,15 @@ class Bigrams(nn.Module):
     def known(self) -> bool:
         """Whether there are any counts."""
         return len(self.left.tokens) > 0
+
+    def forward(self, neighbours: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Returns what neighbours (..., 2) say (..., V); targets (...), see `add`."""
+        said = torch.zeros(*neighbours.shape[:-1], len(self.chance), device=neighbours.device)
+        said_NV, neighbours_N2 = said.flatten(0, -2), neighbours.flatten(0, -2)
+        for start in range(0, len(said_NV), CHUNK_CPU):
+            rows = slice(start, start + CHUNK_CPU)
+            self.add(said_NV[rows], neighbours_N2[rows], None if targets is None else targets.flatten()[rows])
+        return said
 
     def add(self, logits: Tensor, neighbours: Tensor, targets: Tensor | None = None) -> None:
         """Adds to logits (N, V) what neighbours (N, 2) say.
