@@ -14,10 +14,14 @@ from contestants import Contestant, Spec, start
 from maskwright.core.device import device_name
 
 
-def curve(spec: Spec, name: str, folder: Path) -> dict[str, Any]:
-    """Returns the loss curve of a contestant, from its file if that exists."""
+def curve(spec: Spec, name: str, folder: Path, with_model: bool = False) -> dict[str, Any]:
+    """Returns the loss curve of a contestant, from its file if that exists.
+
+    Args:
+        with_model: whether the trained model has to exist as well, see `Spec.save`.
+    """
     path = folder / f"{name}-steps{spec.steps}-seed{spec.seed}.json"
-    if path.exists():
+    if path.exists() and not (with_model and spec.save is not None and not Path(spec.save).exists()):
         return json.loads(path.read_text())
     print(f"{path} ...", flush=True)
     contestant = Contestant(spec)
@@ -37,12 +41,14 @@ def curve(spec: Spec, name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def curves(specs: list[Spec], names: list[str], folders: list[Path], jobs: int) -> list[dict[str, Any]]:
+def curves(
+    specs: list[Spec], names: list[str], folders: list[Path], jobs: int, with_models: bool = False
+) -> list[dict[str, Any]]:
     """Returns the curves of several contestants, `jobs` at a time; each on one thread if that is more than one."""
     if jobs > 1:
         specs = [dataclasses.replace(spec, environment=("OMP_NUM_THREADS=1",)) for spec in specs]
     with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(curve, specs, names, folders))
+        return list(pool.map(curve, specs, names, folders, [with_models] * len(specs)))
 
 
 def reached(points: list[dict[str, Any]], loss: float) -> float:

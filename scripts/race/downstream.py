@@ -3,10 +3,10 @@
     python scripts/race/downstream.py --source ../shared/data/wikimedia/wikipedia --vocabulary 8192 --minutes 15
 
 Takes the settings of the peers from the report that `race.py` has written with the same options, and trains each
-contestant for all `--minutes` with each seed, ours too; models are kept in the folder. The learning rate of each
-fine-tuning is tuned for each contestant on its first seed, by the validation split: it is halved and doubled until
-the best value has worse ones on both sides. Writes study.json, study.md and study.svg, with differences to ours.
-Runs that have finished are not repeated.
+contestant for all `--minutes` with each seed, ours too, unless the race has kept its model. The learning rate of
+each fine-tuning is tuned for each contestant on its first seed, by the validation split: it is halved and doubled
+until the best value has worse ones on both sides. Writes study.json, study.md and study.svg, with differences to
+ours. Runs that have finished are not repeated.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 
 from contestants import ROOT, add_corpus, corpus
-from curves import curve
 from race import BLOCK, COUNTS, Race, report_path, title_of
 from tuning import DOUBLED, Setting, ranked, search
 
@@ -49,6 +48,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="*", help="by default all of the race")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--repeat", type=int, default=15, help="steps that are timed, where they are not yet")
+    parser.add_argument("--jobs", type=int, default=1, help="encoders that are trained at a time")
     for name, settings in TASKS.items():
         parser.add_argument(f"--{name}", default=settings, help="settings of src/train.py; none with ''")
     arguments = parser.parse_args()
@@ -58,16 +58,14 @@ def main() -> None:
         parser.error(f"{path} has no race with a {title}; run race.py with the same options first")
     tuned = {name: Setting(**found["setting"]) for name, found in races[title]["tuned"].items()}
     data = (*corpus(arguments), f"data.block_size={BLOCK}", f"tokenizer.vocabulary_size={arguments.vocabulary}")
-    own = {key: getattr(arguments, key) for key in ("seeds", "counts", "repeat")}
+    own = {key: getattr(arguments, key) for key in ("seeds", "counts", "repeat", "jobs")}
     race = Race(data, arguments.folder / str(arguments.vocabulary), [*tuned], **own)
     folder = arguments.folder / f"downstream-{arguments.vocabulary}-{arguments.minutes:g}-counts-{arguments.counts}"
     tasks = {name: shlex.split(settings) for name in TASKS if (settings := getattr(arguments, name))}
     values: dict[str, dict[str, dict[int, float]]] = {name: {} for name in tasks}
     metrics = {}
     for name in arguments.contestants or ["ours", *tuned]:
-        models = {
-            seed: encoder(race, folder, name, tuned.get(name), arguments.minutes, seed) for seed in arguments.seeds
-        }
+        models = encoders(race, name, tuned.get(name), arguments.minutes)
         for task, settings in tasks.items():
             rate = best_rate(folder / f"{name}-{task}", models[arguments.seeds[0]], settings)
             for seed, model in models.items():
@@ -88,15 +86,14 @@ def main() -> None:
     print((folder / "study.md").read_text())
 
 
-def encoder(race: Race, folder: Path, name: str, setting: Setting | None, minutes: float, seed: int) -> Path:
-    """Returns the folder of a contestant that was trained for so many minutes, after training it if need be."""
-    model = folder / "models" / f"{name}-seed{seed}"
-    if setting is None:
-        called, spec = race.our_name, race.ours(minutes, seed)
-    else:
-        called, spec = race.peer(name, setting, minutes, 1, seed)
-    curve(dataclasses.replace(spec, save=str(model)), called, folder / "curves")
-    return model
+def encoders(race: Race, name: str, setting: Setting | None, minutes: float) -> dict[int, Path]:
+    """Returns the models of a contestant after so many minutes, by seed; those that are not there are trained."""
+    named = [
+        race.ours(minutes, seed) if setting is None else race.peer(name, setting, minutes, seed)
+        for seed in race.seeds
+    ]
+    race.curves(named, with_models=True)
+    return {spec.seed: Path(str(spec.save)) for _, spec in named}
 
 
 def best_rate(folder: Path, model: Path, settings: list[str]) -> float:

@@ -19,8 +19,9 @@ where the first race of the one before did. The results are written to race.json
 race-counts-all.json and so on.
 
 Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
-stopped continues where it was. After a change of our recipe, delete the curves and the times named `ours`. As
-curves do not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
+stopped continues where it was. The models of whole runs are kept in the folder `models`. After a change of our
+recipe, delete the curves and the times named `ours`. As curves do not depend on the clock, `--jobs 2` computes two
+at a time, each on one thread.
 """
 
 import argparse
@@ -102,12 +103,12 @@ class Race:
         return self.folder / "times"
 
     def tune(
-        self, name: str, starts: list[Setting], grid: Grid, minutes: float, evaluations: int
+        self, name: str, starts: list[Setting], grid: Grid, minutes: float, whole: bool
     ) -> dict[Setting, float]:
         """Returns the losses after a run of so many minutes with each setting that was tried, see `search`."""
 
         def losses(settings: list[Setting]) -> list[float]:
-            found = self._curves([self.peer(name, setting, minutes, evaluations) for setting in settings])
+            found = self.curves([self.peer(name, setting, minutes, whole=whole) for setting in settings])
             return [one["points"][-1]["loss"] for one in found]
 
         return search(starts, grid, losses, self.most)
@@ -119,15 +120,15 @@ class Race:
         for name in self.peers:
             grid = grid_of(begin[name])
             again = {key: values for key, values in grid.items() if key in AGAIN}
-            found = self.tune(name, [begin[name]], grid, short, 3)
-            whole = self.tune(name, ranked(found)[: self.finalists], again, minutes, EVALUATIONS)
+            found = self.tune(name, [begin[name]], grid, short, whole=False)
+            whole = self.tune(name, ranked(found)[: self.finalists], again, minutes, whole=True)
             rest = {key: values for key, values in grid.items() if key not in again}
             if border := at_border(found, rest) + at_border(whole, again):
                 print(f"{name}: {', '.join(border)} may have better values beyond those that were tried")
             best = ranked(whole)[0]
             tuned[name] = {"best": best, "short": found, "whole": whole, "border": border}
             print(name, best.name, {setting.name: round(loss, 4) for setting, loss in found.items()}, flush=True)
-            specs = [self.peer(name, best, minutes, EVALUATIONS, seed) for seed in self.seeds]
+            specs = [self.peer(name, best, minutes, seed) for seed in self.seeds]
             lanes += [
                 {
                     "name": name,
@@ -136,36 +137,51 @@ class Race:
                     **dataclasses.asdict(best),
                     **found,
                 }
-                for seed, found in zip(self.seeds, self._curves(specs), strict=True)
+                for seed, found in zip(self.seeds, self.curves(specs), strict=True)
             ]
-        ours = self._curves([(self.our_name, self.ours(minutes * self.our_share, seed)) for seed in self.seeds])
+        ours = self.curves([self.ours(minutes * self.our_share, seed) for seed in self.seeds])
         lanes += [
             {"name": "ours", "seed": seed, "seconds": self.our_seconds, "rows": OUR_ROWS, **found}
             for seed, found in zip(self.seeds, ours, strict=True)
         ]
         return {"lanes": lanes, "tuned": tuned}
 
-    def _curves(self, named: list[tuple[str, Spec]]) -> list[dict[str, Any]]:
+    def curves(self, named: list[tuple[str, Spec]], with_models: bool = False) -> list[dict[str, Any]]:
+        """Returns the curves of what `peer` and `ours` return, after training what has none.
+
+        Args:
+            with_models: whether the trained models have to exist as well.
+        """
         names, specs = [name for name, _ in named], [spec for _, spec in named]
-        return curves(specs, names, [self.folder] * len(specs), self.jobs)
+        return curves(specs, names, [self.folder] * len(specs), self.jobs, with_models)
 
     def peer(
-        self, name: str, setting: Setting, minutes: float, evaluations: int, seed: int = 1
+        self, name: str, setting: Setting, minutes: float, seed: int = 1, whole: bool = True
     ) -> tuple[str, Spec]:
-        """Returns what a peer trains in so many minutes, and the name of its curve."""
+        """Returns the name of a peer's curve, and what it trains in so many minutes.
+
+        Args:
+            whole: whether the run is evaluated often, and its model saved.
+        """
         steps = max(round(60 * minutes / self.seconds(name, setting)), 2)
-        spec = self._spec(name, setting, steps)
-        return f"{self._name(name)}-{setting.name}", dataclasses.replace(
-            spec, seed=seed, evaluate_at=marks(steps, evaluations)
+        called, spec = f"{self._name(name)}-{setting.name}", self._spec(name, setting, steps)
+        evaluate_at = marks(steps, EVALUATIONS if whole else 3)
+        spec = dataclasses.replace(spec, seed=seed, evaluate_at=evaluate_at)
+        return called, self._saved(called, spec) if whole else spec
+
+    def _saved(self, called: str, spec: Spec) -> Spec:
+        return dataclasses.replace(
+            spec, save=str(self.folder / "models" / f"{called}-steps{spec.steps}-seed{spec.seed}")
         )
 
     def _spec(self, name: str, setting: Setting, steps: int) -> Spec:
         own = {key: value for key, value in dataclasses.asdict(setting).items() if value is not None}
         return Spec(name, self.data, steps, counts=self.counts == "all", **own)
 
-    def ours(self, minutes: float, seed: int) -> Spec:
-        """Returns what ours trains in so many minutes."""
-        return self._ours(max(round(60 * minutes / self.our_seconds), 2), seed)
+    def ours(self, minutes: float, seed: int) -> tuple[str, Spec]:
+        """Returns the name of our curve, and what ours trains in so many minutes."""
+        spec = self._ours(max(round(60 * minutes / self.our_seconds), 2), seed)
+        return self.our_name, self._saved(self.our_name, spec)
 
     def _ours(self, steps: int, seed: int) -> Spec:
         evaluate_at = marks(steps, EVALUATIONS)
