@@ -24,6 +24,7 @@ import peers
 import recipe
 import results
 import tuning
+import width
 
 
 def points(*losses, every=10):
@@ -208,3 +209,22 @@ def test_a_peer_with_counts_predicts_what_both_neighbours_say():
     assert float(peer.eval()(**given)["loss"]) == pytest.approx(loss(0), rel=1e-3)
     assert float(peer.train()(**given)["loss"]) == pytest.approx(loss(1), rel=1e-3)
     assert loss(1) > loss(0)
+
+
+def test_the_rates_of_a_size_have_worse_ones_on_both_sides(tmp_path, monkeypatch):
+    def curves_of(specs, names, folders, jobs):
+        assert {folder.name for folder in folders} == {"tiny"}
+        given = [dict(override.split("=") for override in spec.overrides) for spec in specs]
+        assert {one["model/size"] for one in given} == {"tiny"}
+        distances = [
+            abs(math.log2(float(one["optimizer.lr"]) / 2e-2))
+            + abs(math.log2(float(one["optimizer.adamw_lr"]) / 1e-3))
+            for one in given
+        ]
+        return [{"points": points(9.0, distance)} for distance in distances]
+
+    monkeypatch.setattr(width, "curves", curves_of)
+    arguments = ["width.py", "--folder", str(tmp_path), "--sizes", "tiny"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    width.main()
+    assert "| tiny | 128 | 2 | 0.02 | 0.001 | 0.0 | 3.0 |" in (tmp_path / "width.md").read_text()
