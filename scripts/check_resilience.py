@@ -63,13 +63,18 @@ def main() -> int:
 
 def left_alone(command: Sequence[str], run_dir: Path) -> tuple[dict[str, object], float]:
     """Returns the result of a run, and the seconds from its first step to its end, once its corpus is prepared."""
-    for folder in (run_dir.with_name("first"), run_dir):
-        process = start(command, folder)
-        began = wait_for_first_step(process, folder)
-        if process.wait(LIMIT) or began is None:
-            raise SystemExit(f"a run that is left alone fails: {(folder.with_suffix('.log')).read_text()}")
-    seconds = time.monotonic() - began
+    train_alone(command, run_dir.with_name("first"))
+    seconds = train_alone(command, run_dir)
     return result(run_dir), seconds
+
+
+def train_alone(command: Sequence[str], run_dir: Path) -> float:
+    """Trains until the run is complete; returns the seconds from its first step to its end."""
+    process = start(command, run_dir)
+    began = wait_for_first_step(process, run_dir)
+    if process.wait(LIMIT) or began is None:
+        raise SystemExit(f"a run that is left alone fails: {(run_dir.with_suffix('.log')).read_text()}")
+    return time.monotonic() - began
 
 
 def train_and_kill(

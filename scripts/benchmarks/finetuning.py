@@ -162,7 +162,7 @@ def their_rows(data: LabelledData) -> list[dict[str, Any]]:
         begin = int(rows.segments.begins[number])
         own = data.tokens["train"].ids[begin : begin + int(length[number]) - 2].astype(int).tolist()
         ids = [data.tokenizer.cls_id, *own, data.tokenizer.sep_id]
-        found.append({"input_ids": ids, "label": int(targets[number])})  # type: ignore[index]
+        found.append({"input_ids": ids, "label": int(targets[number])})
     return found
 
 
@@ -175,6 +175,7 @@ def theirs(
     turn: int,
     clock: Clock,
 ) -> None:
+    assert data.labels is not None
     folder = on_disk(settings.model["name"], "init_from")
     transformers.logging.set_verbosity_error()
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -183,7 +184,7 @@ def theirs(
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     collator = Collator(tokenizer)
     with tempfile.TemporaryDirectory() as temporary:
-        settings = transformers.TrainingArguments(
+        own = transformers.TrainingArguments(
             output_dir=temporary,
             per_device_train_batch_size=size,
             max_steps=steps,
@@ -198,8 +199,8 @@ def theirs(
         )
         trainer = transformers.Trainer(
             model=model,
-            args=settings,
-            train_dataset=rows,  # type: ignore[arg-type]
+            args=own,
+            train_dataset=rows,
             data_collator=collator,
             callbacks=[TheirTimed(clock, collator)],
         )

@@ -69,6 +69,7 @@ class Corpus:
         from hydra import compose, initialize_config_dir
         from omegaconf import OmegaConf
 
+        from maskwright.data.packed import TextData
         from maskwright.run.assemble import build_masks, make_data, make_maskers, vocabulary_of
         from maskwright.settings.commands import TrainSettings
 
@@ -82,7 +83,9 @@ class Corpus:
                 for path in sorted((ROOT / "conf" / "mask").glob("[!_]*.yaml"))
             }
         masks = {name: build_masks(config) for name, config in configs.items()}
-        self.data = make_data(configs["token"], {name: own["mask"] for name, own in masks.items()})
+        data = make_data(configs["token"], {name: own["mask"] for name, own in masks.items()})
+        assert isinstance(data, TextData)
+        self.data = data
         self.data.prepare_data()
         self.data.setup()
         vocabulary = vocabulary_of(self.data.tokenizer, self.data)
@@ -145,13 +148,10 @@ def beside_transformers(corpora: dict[int, Corpus], repeat: int) -> dict[str, An
             for ids, mask in zip(batch["input_ids"].tolist(), special.tolist(), strict=True)
         ]
         with_offsets = [row | {"offset_mapping": own} for row, own in zip(listed, offsets.tolist(), strict=True)]
-        for strategy, examples, options in (
-            ("token", listed, {}),
-            ("wholeword", with_offsets, {"whole_word_mask": True}),
-        ):
-            collator = DataCollatorForLanguageModeling(tokenizer, **options)
+        for strategy, examples, whole_words in (("token", listed, False), ("wholeword", with_offsets, True)):
+            collator = DataCollatorForLanguageModeling(tokenizer, whole_word_mask=whole_words)
             masker = corpus.maskers[strategy]
-            core = {"special_tokens_mask": special} | ({"offset_mapping": offsets} if options else {})
+            core = {"special_tokens_mask": special} | ({"offset_mapping": offsets} if whole_words else {})
             times = medians(
                 {
                     "transformers": lambda: collator([dict(row) for row in examples]),  # noqa: B023

@@ -41,7 +41,8 @@ class Meter(Callback):
     """
 
     def __init__(self, path: str):
-        self.path, self.seen = Path(path), []
+        self.path = Path(path)
+        self.seen: list[tuple[float, int]] = []  # when steps began, and the bytes sent until then
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if pl_module.device.type == "cuda":

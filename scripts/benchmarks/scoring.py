@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def main() -> None:
         "plain": plain(model, texts, arguments.method),
     }
     for size in arguments.sentences_at_once:
-        contestants[f"minicons, {size} at once"] = lambda size=size: minicons(scorer, texts, metric, size)
+        contestants[f"minicons, {size} at once"] = partial(minicons, scorer, texts, metric, size)
     agree(contestants)
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(arguments.turns):
@@ -96,7 +97,8 @@ def main() -> None:
 def some_sentences(arguments: argparse.Namespace) -> list[str]:
     if arguments.file is not None:
         return arguments.file.read_text(encoding="utf-8").splitlines()[: arguments.number]
-    articles = map(plain_text, Source(DUMP, None, "text", "article", None).read("train"))
+    texts = Source(DUMP, None, "text", "article", None).read("train")
+    articles = (plain_text(text) for text in texts if isinstance(text, str))
     return list(islice(sentences(articles, 20, tuple(arguments.words)), arguments.number))
 
 

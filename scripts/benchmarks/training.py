@@ -22,6 +22,7 @@ from contestants import Spec, start
 
 TOKENS = 4096  # of a step
 DENSE_BF16 = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}  # FLOP/s in the data sheets
+MINI: dict[str, Any] = {"size": "mini", "vocabulary": 8192, "length": 128}
 GROWTH: dict[str, list[dict[str, Any]]] = {
     "blocks of 128 in a step": [{"rows": rows} for rows in (4, 8, 16, 32, 64, 128)],
     "block size, in steps of 4,096 tokens": [{"length": length} for length in (64, 128, 256, 512, 1024)],
@@ -74,7 +75,7 @@ def main() -> None:
         for name in arguments.growth:
             figures["growth"][name] = []
             for change in GROWTH[name]:
-                found = bench.compare(["ours"], **({"size": "mini", "vocabulary": 8192, "length": 128} | change))
+                found = bench.compare(["ours"], **(MINI | change))
                 row = {**change, "tokens_per_second": found["ours"]["tokens_per_second"]}
                 figures["growth"][name].append(row)
                 print(name, json.dumps(row), flush=True)

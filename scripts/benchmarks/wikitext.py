@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--show", nargs=2, type=int, metavar=("ARTICLE", "CHARACTERS"), help="print texts instead")
     given = parser.parse_args()
-    articles = list(Source(DUMP, None, "text", "row").read("train"))
+    articles = [text for text in Source(DUMP, None, "text", "row").read("train") if isinstance(text, str)]
     if given.show:
         article, characters = given.show
         for name, clean in CONTESTANTS.items():

@@ -297,8 +297,9 @@ def peak_memory(spec: Spec) -> float:
 def main() -> None:
     import contestants  # instead of __main__, whose classes a config could not name
 
-    fields = json.loads(sys.argv[1])
-    spec = contestants.Spec(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    given = json.loads(sys.argv[1])
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    spec = contestants.Spec(**fields)
     warnings.filterwarnings("ignore")
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     if spec.name == "ours":

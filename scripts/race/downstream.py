@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
     parser.add_argument("--repeat", type=int, default=15, help="steps that are timed, where they are not yet")
     parser.add_argument("--jobs", type=int, default=1, help="encoders that are trained at a time")
-    for name, settings in TASKS.items():
-        parser.add_argument(f"--{name}", default=settings, help="settings of src/train.py; none with ''")
+    for name, default in TASKS.items():
+        parser.add_argument(f"--{name}", default=default, help="settings of src/train.py; none with ''")
     arguments = parser.parse_args()
     path, title = report_path(arguments.folder, arguments.counts), title_of(arguments.vocabulary, arguments.minutes)
     races = json.loads(path.read_text())["races"] if path.is_file() else {}

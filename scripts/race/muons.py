@@ -29,7 +29,8 @@ class EqualRows:
     """NorMuon (Li et al., 2025, arXiv 2510.05491): rows are divided by a running mean of their size."""
 
     def __init__(self, beta: float = 0.95):
-        self.beta, self.means = beta, {}  # type: ignore[var-annotated]
+        self.beta = beta
+        self.means: dict[torch.Size, Tensor] = {}
 
     def __call__(self, matrices: Tensor, ns_steps: int) -> Tensor:
         orthogonal = _polynomials(matrices, ns_steps).float()

@@ -40,6 +40,7 @@ def peer_model(spec: Spec, data: Any) -> Any:
                 attention_probs_dropout_prob=0.0,
             )
         )
+    uncompiled: dict[str, Any] = {"reference_compile": False}  # no field of newer versions, which compile nothing
     return transformers.ModernBertForMaskedLM(
         transformers.ModernBertConfig(
             **common,
@@ -48,7 +49,7 @@ def peer_model(spec: Spec, data: Any) -> Any:
             intermediate_size=shape.intermediate_size,
             layer_types=["full_attention"] * shape.layers,
             rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": shape.rotary_base}},
-            reference_compile=False,
+            **uncompiled,
         )
     )
 
@@ -146,7 +147,7 @@ def run_peer(spec: Spec) -> None:
             model if counted is None else counted,
             peer_arguments(spec, folder),
             data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=spec.mask_ratio),
-            train_dataset=Rows(data.blocks["train"]),  # type: ignore[arg-type]
+            train_dataset=Rows(data.blocks["train"]),
             callbacks=[Watch()],
             optimizers=(MuonAndAdamW(model, spec) if spec.name == "modernbert-muon" else None, None),
         )
@@ -159,7 +160,7 @@ def run_peer(spec: Spec) -> None:
 class MuonAndAdamW(torch.optim.Optimizer):
     """`torch.optim.Muon` for the matrices inside a model, AdamW for its embeddings, norms and biases."""
 
-    def __init__(self, model: nn.Module, spec: Spec):
+    def __init__(self, model: transformers.PreTrainedModel, spec: Spec):
         shared = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
         inside = [p for p in model.parameters() if p.ndim == 2 and id(p) not in shared]
         others = [p for p in model.parameters() if p.ndim != 2 or id(p) in shared]
@@ -177,7 +178,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
         super().__init__([*inside, *others], {})
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for part in self.parts:
             part.step()
 

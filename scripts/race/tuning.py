@@ -3,11 +3,16 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-Grid = Mapping[str, Sequence[float] | str]  # the values to try, in rising order, by the name of what is tuned
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-DOUBLED = "doubled"  # a value that is halved and doubled, until the best one has worse values on both sides
+Tuned = TypeVar("Tuned", bound="DataclassInstance")  # what is tuned, a dataclass like `Setting`
+Range = tuple[float, ...] | Literal["doubled"]  # the values to try, in rising order
+Grid = Mapping[str, Range]  # by the name of what is tuned
+
+DOUBLED: Final = "doubled"  # a value that is halved and doubled, until the best one has worse values on both sides
 GRID: Grid = {
     "lr": DOUBLED,
     "rows": DOUBLED,
@@ -48,15 +53,15 @@ AGAIN = ("lr", "adamw_lr", "mask_ratio")
 
 def grid_of(setting: Setting) -> Grid:
     """Returns the values to try of a peer that has such settings."""
-    return GRID if setting.adamw_lr is None else {"lr": DOUBLED, "adamw_lr": DOUBLED} | GRID
+    return GRID if setting.adamw_lr is None else {"lr": DOUBLED, "adamw_lr": DOUBLED, **GRID}
 
 
 def search(
-    starts: Sequence[Setting],
+    starts: Sequence[Tuned],
     grid: Grid,
-    losses: Callable[[list[Setting]], list[float]],
+    losses: Callable[[list[Tuned]], list[float]],
     most: int | None = None,
-) -> dict[Setting, float]:
+) -> dict[Tuned, float]:
     """Looks for the setting with the lowest loss, one value at a time, until no single change makes it better.
 
     Args:
@@ -66,9 +71,9 @@ def search(
     Returns:
         The losses of all settings that were tried.
     """
-    found: dict[Setting, float] = {}
+    found: dict[Tuned, float] = {}
 
-    def best_of(settings: list[Setting]) -> Setting:
+    def best_of(settings: list[Tuned]) -> Tuned:
         new = [setting for setting in dict.fromkeys(settings) if setting not in found]
         new = new if most is None else new[: most - len(found)]
         for setting, loss in zip(new, losses(new) if new else [], strict=True):
@@ -84,7 +89,7 @@ def search(
     return found
 
 
-def neighbours(setting: Setting, name: str, values: Sequence[float] | str) -> list[Setting]:
+def neighbours(setting: Tuned, name: str, values: Range) -> list[Tuned]:
     """Returns the settings with the next lower and the next higher value of what is tuned."""
     own: Any = getattr(setting, name)
     if values == DOUBLED:
@@ -100,7 +105,7 @@ def at_border(found: Mapping[Setting, float], grid: Grid) -> list[str]:
     """Returns what may have better values: next ones were not tried, or the best is at an end of three or more."""
     best = ranked(found)[0]
 
-    def alone(name: str, values: Sequence[float] | str) -> bool:
+    def alone(name: str, values: Range) -> bool:
         if not all(near in found for near in neighbours(best, name, values)):
             return True
         return values != DOUBLED and len(values) > 2 and getattr(best, name) in (values[0], values[-1])
@@ -108,6 +113,6 @@ def at_border(found: Mapping[Setting, float], grid: Grid) -> list[str]:
     return [name for name, values in grid.items() if alone(name, values)]
 
 
-def ranked(found: Mapping[Setting, float]) -> list[Setting]:
+def ranked(found: Mapping[Tuned, float]) -> list[Tuned]:
     """Returns the settings, the best one first."""
     return sorted(found, key=found.__getitem__)

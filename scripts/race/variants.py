@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lightning import Callback
 from torch import Tensor, nn
 
+from maskwright.data.loader import Batched
 from maskwright.data.packed import TextData
 from maskwright.masking import Masked
 from maskwright.models import heads
@@ -118,7 +119,8 @@ class Variant(Transformer):
         if attention_mask is not None:  # for the padded last block of the validation split
             attention_mask = attention_mask[:, None, None]
         rotary = whole_rotary = self._rotary(hidden.shape[1], hidden.device)
-        layers, seen, first_value = list(self.layers), [], None
+        layers, first_value = list(self.layers), None
+        seen: list[Tensor] = []
         if self.shallow:
             layers = [layers[0], layers[-1]]
         for number, layer in enumerate(layers):
@@ -129,7 +131,7 @@ class Variant(Transformer):
                 whole, shape = hidden, hidden.shape[:2]
                 kept = torch.rand(shape).argsort(dim=1)[:, : round(shape[1] * (1 - self.drop))].sort(dim=1).values
                 index = kept[..., None].expand(-1, -1, hidden.shape[-1])
-                hidden, rotary = hidden.gather(1, index), tuple(table[kept] for table in rotary)
+                hidden, rotary = hidden.gather(1, index), (rotary[0][kept], rotary[1][kept])
             if self.drop and self.training and number == len(layers) - 1:
                 hidden, rotary = whole.scatter(1, index, hidden), whole_rotary
             hidden, value = layer(hidden, rotary, attention_mask, first_value, positions if mirror == 0 else None)
@@ -139,6 +141,12 @@ class Variant(Transformer):
 
 
 class VariantAttention(Attention):
+    """The attention of a `Variant`, which sets these."""
+
+    convolution: Convolution | None
+    groups: int
+    key_value: StackedLinear  # with more than one group
+
     def forward(self, hidden_BTH: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
         if self.convolution is not None:
             hidden_BTH = self.convolution(hidden_BTH, None)
@@ -172,9 +180,10 @@ class EasyFirst(TextData):
         blocks, counts = self.blocks["train"], self.tokens["train"].counts
         rarity = -np.log((counts + 1) / counts.sum())
         ranked = np.argsort([rarity[blocks.read(np.array([b]))["input_ids"]].mean() for b in range(len(blocks))])
-        total = self.trainer.max_steps * self.batch_size  # type: ignore[union-attr]
+        assert self.trainer is not None
+        total = self.trainer.max_steps * self.batch_size
         loader = super().train_dataloader()
-        order = loader.dataset
+        order = cast(Batched, loader.dataset)
 
         class Curriculum:
             def __getitems__(self, positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -191,15 +200,20 @@ class OneDNN(torch.autograd.Function):
     """x W', with the forward product and the gradient of x computed by oneDNN, and the gradient of W by MKL."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
         return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         of_x = torch.ops.mkldnn._linear_pointwise(gradient, weight.t(), None, "none", [], "")
         return of_x, gradient.t() @ x
+
+
+def product_by_onednn(weight: Tensor, x: Tensor) -> Tensor:
+    """x W' of inputs with any number of dimensions."""
+    return OneDNN.apply(x.flatten(0, -2), weight).view(*x.shape[:-1], -1)
 
 
 def three_products(layer: Attention, hidden: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
@@ -209,6 +223,16 @@ def three_products(layer: Attention, hidden: Tensor, positions: Tensor | None) -
     return tuple(
         F.linear(x, weight).unflatten(-1, (layer.heads, -1)) for x, weight in zip(inputs, weights, strict=True)
     )
+
+
+def replace_products(encoder: nn.Module, what: str) -> None:
+    """Changes the layers of an encoder for `onednn` and `three_products`, see `Patch`."""
+    linear: list[Any] = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)]
+    attention: list[Any] = [layer for layer in encoder.modules() if isinstance(layer, Attention)]
+    for layer in linear if what == "onednn" else ():
+        layer.forward = partial(product_by_onednn, layer.weight)
+    for layer in attention if what == "three_products" else ():
+        layer._project = partial(three_products, layer)
 
 
 class Patch(Callback):
@@ -263,14 +287,8 @@ class Patch(Callback):
         if self.what == "plain_attention":
             task.attention_gradients = lambda *_: nullcontext()
         if self.what == "plain_argmax":
-            cross_entropy._argmax = lambda logits: logits.argmax(-1)
-        for layer in pl_module.encoder.modules():
-            if self.what == "onednn" and isinstance(layer, nn.Linear):
-                layer.forward = lambda x, weight=layer.weight: OneDNN.apply(x.flatten(0, -2), weight).view(
-                    *x.shape[:-1], -1
-                )
-            if self.what == "three_products" and isinstance(layer, Attention):
-                layer._project = partial(three_products, layer)
+            cross_entropy._argmax = lambda x_CV: x_CV.argmax(-1)
+        replace_products(pl_module.encoder, self.what)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if self.what == "flush_denormals":

@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -37,13 +38,13 @@ def main() -> None:
     overrides = [f"data={arguments.data}", "task=classification", *arguments.overrides]
     overrides += [f"data.source={arguments.source}"] if arguments.source else []
     with initialize_config_dir(CONF, version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", [*overrides, "run_dir=."]), resolve=True)
+        config: Any = OmegaConf.to_container(compose("train", [*overrides, "run_dir=."]), resolve=True)
     data = build(
-        config["data"],  # type: ignore[index, call-overload]
+        config["data"],
         "data",
-        tokenizer=build(config["tokenizer"], "tokenizer"),  # type: ignore[index, call-overload]
+        tokenizer=build(config["tokenizer"], "tokenizer"),
         seed=1,
-        preparation=Preparation(**config["preparation"]),  # type: ignore[index, call-overload]
+        preparation=Preparation(**config["preparation"]),
         target="class",
     )
     with tempfile.TemporaryDirectory() as temporary, data.preparation.open() as engine:

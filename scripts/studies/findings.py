@@ -47,11 +47,11 @@ def findings(study: Study) -> tuple[list[Finding], list[str]]:
         for arm in study.arms()[1:] if metric.main and baseline else []:
             own = values.get(arm, {})
             shared = own.keys() & baseline.keys()
-            pair = [{seed: side[seed] for seed in shared} for side in (own, baseline)]
+            one, other = ({seed: side[seed] for seed in shared} for side in (own, baseline))
             try:
                 if not shared:
                     raise ValueError(f"there is no seed in common with `{study.baseline}`")
-                made.append((metric, arm, compare(*pair, metric.margin)))
+                made.append((metric, arm, compare(one, other, metric.margin)))
             except ValueError as error:
                 reason = f"{error}.".replace("?.", "?")
                 problems.setdefault((metric.title, reason), []).append(f"`{arm}`")
