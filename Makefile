@@ -17,10 +17,13 @@ train: $(FOR_RUNS) ## Train: make train ARGS="mask=token model/size=small"
 test: $(FOR_WORK) ## Run the tests: make test ARGS="tests/masking"
 	@$(BIN)/pytest $(ARGS)
 
+# benchmarks apart: their masking.py has the name of one of studies
 lint: $(FOR_WORK) ## Check style, types and the direction of imports.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy scripts/benchmarks
+	@$(BIN)/mypy scripts/check_resilience.py scripts/documents scripts/race scripts/studies
 	@$(BIN)/lint-imports --config pyproject.toml
 
 format: $(FOR_WORK) ## Rewrite the code in the project's style.
