@@ -23,6 +23,8 @@ from typing import Any, NoReturn
 
 from lightning import Callback
 
+from maskwright.core.atomic import write_file
+
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ("bert", "modernbert", "modernbert-muon")
 
@@ -49,6 +51,7 @@ class Spec:
         in_turns: whether each step waits for a line on standard input.
         environment: `NAME=value` for its process.
         save: a folder for the trained model: in the hub's layout of a peer, a run directory of ours.
+        unfinished: a folder for the checkpoints of a peer, from which a run that was stopped goes on.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Spec:
     device: str = "cpu"
     compile: bool = False
     save: str | None = None
+    unfinished: str | None = None
 
 
 def add_corpus(parser: argparse.ArgumentParser) -> None:
@@ -91,11 +95,16 @@ def corpus(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 class Laps:
-    """Reports the time of each step, without evaluation, and the loss after it to the parent process."""
+    """Reports the time of each step, without evaluation, and the loss after it to the parent process.
+
+    Attributes:
+        points: the losses of a run that goes on; they are in its folder before a checkpoint of the same step is.
+    """
 
     def __init__(self, spec: Spec, evaluate: Callable[[], float], flops: Callable[[], int]):
         self.spec, self.evaluate, self.flops = spec, evaluate, flops
-        self.began = 0.0
+        self.began = self.clock = 0.0
+        self.points: list[dict[str, Any]] = []
 
     def start(self) -> None:
         self._wait()
@@ -106,13 +115,30 @@ class Laps:
             import torch
 
             torch.cuda.synchronize()
-        said: dict[str, Any] = {"step": step, "seconds": time.perf_counter() - self.began}
+        seconds = time.perf_counter() - self.began
+        self.clock += seconds
+        said: dict[str, Any] = {"step": step, "seconds": seconds, "clock": self.clock}
         said |= {"flops": self.flops(), "peak": peak_memory(self.spec)}
         if step in self.spec.evaluate_at:
             said["loss"] = self.evaluate()
+            self.points.append({key: said[key] for key in ("step", "loss", "clock")})
+            if self.spec.unfinished is not None:
+                path, text = self._kept(), json.dumps(self.points)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_file(path, lambda temporary: temporary.write_text(text))
         say(said)
         if step < self.spec.steps:
             self.start()
+
+    def go_on(self, begin: int) -> None:
+        """Reads the losses until after so many steps."""
+        path = self._kept()
+        known = json.loads(path.read_text()) if path.exists() else []
+        self.points = [point for point in known if point["step"] <= begin]
+        self.clock = self.points[-1]["clock"] if self.points else 0.0
+
+    def _kept(self) -> Path:
+        return Path(str(self.spec.unfinished)) / "points.json"
 
     def _wait(self) -> None:
         if self.spec.in_turns and not sys.stdin.readline():
@@ -127,8 +153,9 @@ class Contestant:
     """A contestant in a process of its own.
 
     Attributes:
-        model: what it reported about its model: its number of `parameters`, the peak memory `before` building and,
+        model: what it reported about its model: its number of `parameters`, the peak memory `before` building, and
             the seconds of `counting` neighbours before the first step, where they are counted.
+        points: its losses before it was stopped, if it goes on.
     """
 
     def __init__(self, spec: Spec):
@@ -143,6 +170,7 @@ class Contestant:
             env=os.environ | dict(pair.split("=", 1) for pair in spec.environment),
         )
         self.model = self._hear()
+        self.points: list[dict[str, Any]] = self.model.pop("points", [])
 
     def _hear(self) -> dict[str, Any]:
         assert self.process.stdout is not None

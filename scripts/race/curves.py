@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shutil
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,19 +26,22 @@ def curve(spec: Spec, name: str, folder: Path, with_model: bool = False) -> dict
         return json.loads(path.read_text())
     print(f"{path} ...", flush=True)
     contestant = Contestant(spec)
-    points, clock = [], 0.0
-    for _ in range(spec.steps):
-        lap = contestant.step()
-        clock += lap["seconds"]
-        if "loss" in lap:
-            points.append({"step": lap["step"], "loss": lap["loss"], "clock": clock})
-            print(f"  step {lap['step']:5}  {clock:6.0f} s  {lap['loss']:.4f}", flush=True)
-    if spec.save is not None:
-        contestant.finish()
-    contestant.close()
+    try:
+        points = list(contestant.points)
+        while not points or points[-1]["step"] < spec.steps:
+            lap = contestant.step()
+            if "loss" in lap:
+                points.append({key: lap[key] for key in ("step", "loss", "clock")})
+                print(f"  step {lap['step']:5}  {lap['clock']:6.0f} s  {lap['loss']:.4f}", flush=True)
+        if spec.save is not None:
+            contestant.finish()
+    finally:
+        contestant.close()
     found = {"spec": dataclasses.asdict(spec), **contestant.model, "points": points}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found) + "\n")
+    if spec.unfinished is not None:
+        shutil.rmtree(spec.unfinished, ignore_errors=True)
     return found
 
 

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,20 +55,18 @@ def peer_model(spec: Spec, data: Any) -> Any:
     )
 
 
-class WithCounts(nn.Module):
-    """A peer to whose logits counts of both neighbours are added, as they are to those of ours.
+class ForwardWithCounts:
+    """The forward pass of a peer to whose logits counts of both neighbours are added, as they are to those of ours.
 
     Args:
-        model: the peer.
-        body, head: its parts, see `parts`.
+        body, head: parts of the peer, see `parts`.
         data: the corpus that is counted.
     Attributes:
+        bigrams: the counts.
         counting: the seconds that counting took.
     """
 
-    def __init__(self, model: nn.Module, body: nn.Module, head: Callable[[Tensor], Tensor], data: Any):
-        super().__init__()
-        self.model = model
+    def __init__(self, body: nn.Module, head: Callable[[Tensor], Tensor], data: Any):
         self.body, self.head = body, head
         began = time.perf_counter()
         rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
@@ -76,12 +75,14 @@ class WithCounts(nn.Module):
         fill(self.bigrams, counts, data.tokenizer.is_special, min(MOST_TOKENS / data.tokens["train"].count, 1.0))
         self.counting = time.perf_counter() - began
 
-    def forward(self, input_ids: Tensor, labels: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
-        """Returns the mean loss of the masked tokens, to whose logits alone the head is applied, too."""
+    def __call__(
+        self, input_ids: Tensor, labels: Tensor, attention_mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Returns the mean loss of the masked tokens; the logits of others are not computed."""
         masked = labels != -100
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask)[0][masked]
         targets = labels[masked]
-        said = self.bigrams(neighbours_of(input_ids, None)[masked], targets if self.training else None)
+        said = self.bigrams(neighbours_of(input_ids, None)[masked], targets if self.body.training else None)
         return {"loss": F.cross_entropy(self.head(hidden).float() + said, targets)}
 
 
@@ -107,6 +108,19 @@ class Rows:
         return {"input_ids": self.blocks.read(np.array([index]))["input_ids"][0]}
 
 
+class ByNumber:
+    """A collator that draws masks by the number of the batch, so that a run that goes on draws the same ones."""
+
+    def __init__(self, collator: Callable[[list[Any]], Any], seed: int, begin: int):
+        self.collator, self.seed, self.number = collator, seed, begin
+
+    def __call__(self, rows: list[Any]) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((self.seed << 32) + self.number)
+            self.number += 1
+            return self.collator(rows)
+
+
 def run_peer(spec: Spec) -> None:
     data, masker = open_data(spec)
     before = peak_memory(spec)
@@ -114,9 +128,11 @@ def run_peer(spec: Spec) -> None:
     model = peer_model(spec, data)
     flops = 3 * forward_flops(model, torch.zeros(spec.rows, data.block_size, dtype=torch.long))
     body, head = parts(model)
-    counted = WithCounts(model, body, head, data) if spec.counts else None
+    counted = ForwardWithCounts(body, head, data) if spec.counts else None
     said = {"parameters": sum(p.numel() for p in model.parameters()), "before": before}
-    say(said if counted is None else said | {"counting": counted.counting})
+    if counted is not None:
+        model.forward = counted
+        said["counting"] = counted.counting
     validation = list(data.val_dataloader()) if spec.evaluate_at else []
 
     def logits_at(batch: Any, masked: Any) -> Any:
@@ -133,6 +149,11 @@ def run_peer(spec: Spec) -> None:
         return loss
 
     laps = Laps(spec, evaluate, lambda: flops)
+    kept = None if spec.unfinished is None else last_checkpoint(Path(spec.unfinished))
+    begin = 0 if kept is None else steps_of(kept)
+    if begin:
+        laps.go_on(begin)
+    say(said | {"points": laps.points})
 
     class Watch(transformers.TrainerCallback):
         def on_train_begin(self, *_: Any, **__: Any) -> None:
@@ -143,15 +164,16 @@ def run_peer(spec: Spec) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = AutoTokenizer.from_pretrained(data.tokenizer_folder)
+        collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=spec.mask_ratio)
         trainer = Trainer(
-            model if counted is None else counted,
+            model,
             peer_arguments(spec, folder),
-            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=spec.mask_ratio),
+            data_collator=collator if spec.unfinished is None else ByNumber(collator, spec.seed, begin),
             train_dataset=Rows(data.blocks["train"]),
             callbacks=[Watch()],
             optimizers=(MuonAndAdamW(model, spec) if spec.name == "modernbert-muon" else None, None),
         )
-        trainer.train()
+        trainer.train(resume_from_checkpoint=None if kept is None else str(kept))
     if spec.save is not None:
         model.save_pretrained(spec.save)
         tokenizer.save_pretrained(spec.save)
@@ -176,18 +198,39 @@ class MuonAndAdamW(torch.optim.Optimizer):
             ),
         ]
         super().__init__([*inside, *others], {})
+        self._join()
+
+    def _join(self) -> None:
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for part in self.parts:
             part.step()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._join()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Returns the last complete checkpoint of a run that was stopped; None if there is none."""
+    states = folder.glob("checkpoint-*/trainer_state.json")  # written last
+    return max((path.parent for path in states), key=steps_of, default=None)
+
+
+def steps_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
 
 def peer_arguments(spec: Spec, folder: str) -> Any:
     """Returns the `TrainingArguments` of a peer."""
     cuda = spec.device == "cuda"
     return TrainingArguments(
-        folder,
+        spec.unfinished or folder,
         max_steps=spec.steps,
         per_device_train_batch_size=spec.rows,
         learning_rate=spec.lr,
@@ -198,7 +241,9 @@ def peer_arguments(spec: Spec, folder: str) -> Any:
         adam_epsilon=1e-6,
         optim="adamw_torch_fused",
         seed=spec.seed,
-        save_strategy="no",
+        save_strategy="no" if spec.unfinished is None else "steps",
+        save_steps=max(spec.steps // 20, 1),
+        save_total_limit=2,
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,

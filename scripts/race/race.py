@@ -19,9 +19,9 @@ where the first race of the one before did. The results are written to race.json
 race-counts-all.json and so on.
 
 Every curve is a JSON file of its own, named after its contestant, and is not computed again: a race that was
-stopped continues where it was. The models of whole runs are kept in the folder `models`. After a change of our
-recipe, delete the curves and the times named `ours`. As curves do not depend on the clock, `--jobs 2` computes two
-at a time, each on one thread.
+stopped continues where it was, whole runs of peers from their last checkpoint. The models of whole runs are kept in
+the folder `models`. After a change of our recipe, delete the curves, times and models named `ours`. As curves do
+not depend on the clock, `--jobs 2` computes two at a time, each on one thread.
 """
 
 import argparse
@@ -161,18 +161,19 @@ class Race:
         """Returns the name of a peer's curve, and what it trains in so many minutes.
 
         Args:
-            whole: whether the run is evaluated often, and its model saved.
+            whole: whether the run is evaluated often, goes on where it was stopped, and its model is saved.
         """
         steps = max(round(60 * minutes / self.seconds(name, setting)), 2)
         called, spec = f"{self._name(name)}-{setting.name}", self._spec(name, setting, steps)
         evaluate_at = marks(steps, EVALUATIONS if whole else 3)
         spec = dataclasses.replace(spec, seed=seed, evaluate_at=evaluate_at)
-        return called, self._saved(called, spec) if whole else spec
+        if whole:
+            save, unfinished = (self._place(folder, called, spec) for folder in ("models", "unfinished"))
+            spec = dataclasses.replace(spec, save=save, unfinished=unfinished)
+        return called, spec
 
-    def _saved(self, called: str, spec: Spec) -> Spec:
-        return dataclasses.replace(
-            spec, save=str(self.folder / "models" / f"{called}-steps{spec.steps}-seed{spec.seed}")
-        )
+    def _place(self, folder: str, called: str, spec: Spec) -> str:
+        return str(self.folder / folder / f"{called}-steps{spec.steps}-seed{spec.seed}")
 
     def _spec(self, name: str, setting: Setting, steps: int) -> Spec:
         own = {key: value for key, value in dataclasses.asdict(setting).items() if value is not None}
@@ -181,7 +182,7 @@ class Race:
     def ours(self, minutes: float, seed: int) -> tuple[str, Spec]:
         """Returns the name of our curve, and what ours trains in so many minutes."""
         spec = self._ours(max(round(60 * minutes / self.our_seconds), 2), seed)
-        return self.our_name, self._saved(self.our_name, spec)
+        return self.our_name, dataclasses.replace(spec, save=self._place("models", self.our_name, spec))
 
     def _ours(self, steps: int, seed: int) -> Spec:
         evaluate_at = marks(steps, EVALUATIONS)

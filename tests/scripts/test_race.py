@@ -185,7 +185,8 @@ def test_a_peer_with_counts_predicts_what_both_neighbours_say():
         training_rows=lambda most: [(ids, None)],
         tokens={"train": SimpleNamespace(count=ids.numel())},
     )
-    peer = peers.WithCounts(nn.Identity(), Silent(), lambda hidden: torch.zeros(len(hidden), size), corpus)
+    body = Silent()
+    forward = peers.ForwardWithCounts(body, lambda hidden: torch.zeros(len(hidden), size), corpus)
     counts = np.zeros((size, size))
     for row in ids.tolist():
         for pair in itertools.pairwise(row):
@@ -206,8 +207,10 @@ def test_a_peer_with_counts_predicts_what_both_neighbours_say():
         return np.mean(found)
 
     given = {"input_ids": ids, "labels": labels}
-    assert float(peer.eval()(**given)["loss"]) == pytest.approx(loss(0), rel=1e-3)
-    assert float(peer.train()(**given)["loss"]) == pytest.approx(loss(1), rel=1e-3)
+    body.eval()
+    assert float(forward(**given)["loss"]) == pytest.approx(loss(0), rel=1e-3)
+    body.train()
+    assert float(forward(**given)["loss"]) == pytest.approx(loss(1), rel=1e-3)
     assert loss(1) > loss(0)
 
 
@@ -228,3 +231,35 @@ def test_the_rates_of_a_size_have_worse_ones_on_both_sides(tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", arguments)
     width.main()
     assert "| tiny | 128 | 2 | 0.02 | 0.001 | 0.0 | 3.0 |" in (tmp_path / "width.md").read_text()
+
+
+def test_a_peer_that_was_stopped_goes_on_exactly(corpus, tmp_path, monkeypatch):
+    data = (
+        f"data.source={corpus}",
+        f"data.cache_dir={tmp_path}",
+        "tokenizer.vocabulary_size=300",
+        "data.block_size=32",
+    )
+    spec = contestants.Spec("modernbert-muon", data, 8, rows=2, size="tiny", counts=True, evaluate_at=(2, 4, 8))
+    whole, kept = (dataclasses.replace(spec, unfinished=str(tmp_path / name)) for name in ("whole", "unfinished"))
+    expected = curves.curve(whole, "whole", tmp_path)
+    known = []
+
+    class Stopped(contestants.Contestant):
+        def __init__(self, given):
+            super().__init__(dataclasses.replace(given, in_turns=not known))
+            known.append(list(self.points))
+
+        def step(self):
+            lap = super().step()
+            if lap["step"] == 6 and len(known) == 1:
+                raise KeyboardInterrupt
+            return lap
+
+    monkeypatch.setattr(curves, "Contestant", Stopped)
+    with pytest.raises(KeyboardInterrupt):
+        curves.curve(kept, "stopped", tmp_path)
+    found = curves.curve(kept, "stopped", tmp_path)
+    assert [[point["step"] for point in points] for points in known] == [[], [2, 4]]
+    assert [(p["step"], p["loss"]) for p in found["points"]] == [(p["step"], p["loss"]) for p in expected["points"]]
+    assert not (tmp_path / "unfinished").exists()
