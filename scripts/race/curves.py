@@ -37,7 +37,8 @@ def curve(spec: Spec, name: str, folder: Path, with_model: bool = False) -> dict
             contestant.finish()
     finally:
         contestant.close()
-    found = {"spec": dataclasses.asdict(spec), **contestant.model, "points": points}
+    what = dataclasses.asdict(dataclasses.replace(spec, save=None, unfinished=None))
+    found = {"spec": what, **contestant.model, "points": points}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found) + "\n")
     if spec.unfinished is not None:
