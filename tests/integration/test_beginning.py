@@ -50,3 +50,28 @@ def test_a_run_that_begins_from_another_counts_its_own_text(run, tmp_path, capsy
 def test_tasks_that_do_not_read_neighbours_ignore_their_counts(run):
     for task in ("hybrid", "diffusion", "rtd", "span_boundary"):
         assert type(run(*STILL, f"task={task}").task.head) is MaskedLMHead
+
+
+def test_a_new_head_gets_counts_whatever_the_encoder_begins_with(run, reviews, tmp_path, capsys):
+    classes = ("task=classification", "data=csv", f"data.source={reviews}", "trainer.max_steps=1")
+    run(*classes, run_dir=tmp_path / "classes")
+    capsys.readouterr()
+    own = run(*STILL, f"init_from={tmp_path / 'classes'}", run_dir=tmp_path / "own")
+    assert COUNTED in capsys.readouterr().out
+    assert own.task.head.bigrams.known
+    run(*STILL, "task=hybrid", run_dir=tmp_path / "hybrid")
+    capsys.readouterr()
+    after = run(*STILL, f"init_from={tmp_path / 'hybrid'}", run_dir=tmp_path / "after")
+    assert "head that has learned to predict without" in " ".join(capsys.readouterr().out.split())
+    assert not after.task.head.bigrams.known
+
+
+def test_a_run_with_counts_and_new_tokens_resumes_exactly(run, tmp_path):
+    settings = ("trainer.val_check_interval=1", "schedule=constant")
+    run(*settings, "trainer.max_steps=1", run_dir=tmp_path / "first")
+    settings = (*settings, f"init_from={tmp_path / 'first'}", "tokenizer=pretrained", "tokenizer.extend=2")
+    settings = (*settings, "trainer.max_steps=2")
+    whole = run(*settings, run_dir=tmp_path / "whole")
+    interrupted = tmp_path / "whole" / "checkpoints" / "previous.ckpt"
+    again = run(*settings, f"ckpt_path={interrupted}", run_dir=tmp_path / "again")
+    assert whole.metrics["test/loss"] == again.metrics["test/loss"]

@@ -253,6 +253,21 @@ def test_models_of_counts_are_explained_without_gradients(run, tmp_path, model):
         explained(folder, "text=the [MASK]", "method=integrated_gradients")
 
 
+def test_fills_by_counts_are_explained_without_gradients(run, tmp_path, capsys):
+    output = tmp_path / "out.jsonl"
+    for bigrams in (1, 0):
+        folder = run("trainer.max_steps=1", f"model.bigrams={bigrams}", run_dir=tmp_path / str(bigrams)).run_dir
+        explained(folder, "text=the [MASK] of the sea", f"output={output}", "overwrite=true")
+        (found,) = lines(output)[0]["explanations"]
+        assert [*found["values"]] == (["occlusion", "rollout"] if bigrams else ALL)
+    total = sum(found["values"]["integrated_gradients"])
+    assert total == pytest.approx(found["score"] - found["without"], abs=1e-4)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "integrated_gradients is left out: the counts in its logits" in said
+    with pytest.raises(UserError, match="method=integrated_gradients does not suit .* counts in its logits"):
+        explained(tmp_path / "1", "text=the [MASK]", "method=integrated_gradients")
+
+
 def test_a_model_without_attention_is_not_explained_by_it(run, tmp_path, capsys):
     folder = run("model=mlp", "trainer.max_steps=1").run_dir
     with pytest.raises(UserError, match=r"method=rollout does not suit run=.*no attention.*Choose method=all"):

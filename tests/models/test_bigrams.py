@@ -138,11 +138,20 @@ def test_a_graph_adds_the_same():
 def test_counts_stay_exact_in_another_precision(dtype):
     encoder, head = model()
     ids = text(3, 9, seed=4)
-    expected = head(encoder(ids))
+    expected, around = head(encoder(ids)), bigrams.neighbours_of(ids, None)
+    tables = {side: dict(getattr(head.bigrams, side).named_buffers()) for side in ("left", "right")}
+    said = head.bigrams(around)
     encoder.to(dtype), head.to(dtype)
     logits = head(encoder(ids))
     assert logits.dtype == torch.promote_types(dtype, torch.float32)
     assert torch.allclose(logits.float(), expected, atol=0.1 if dtype == torch.bfloat16 else 1e-4)
+    for side, table in tables.items():
+        for name, buffer in getattr(head.bigrams, side).named_buffers():
+            assert torch.equal(buffer, table[name])
+    assert torch.equal(head.bigrams(around), said)
+    if dtype == torch.float64:  # nothing between encoder and head is rounded to float32
+        own = head.decoder(head._transform(encoder.encoder(ids)))
+        assert torch.allclose(logits, own + head.bigrams(around), atol=1e-12)
 
 
 def test_a_checkpoint_holds_the_counts():
@@ -164,6 +173,12 @@ def test_without_counts_the_logits_are_those_of_the_network():
     new = BigramHead(encoder.embedding, hidden_size=16, scale=SCALE)
     hidden = encoder(text(4, 7))
     assert torch.equal(new(hidden), new.decoder(new._transform(hidden[..., :-2])))
+    new.decoder.weight = torch.nn.Parameter(torch.randn(VOCABULARY + 3, 16))  # of more tokens than it knew
+    new.decoder.bias = torch.nn.Parameter(torch.zeros(VOCABULARY + 3))
+    hidden[..., -1] = VOCABULARY + 2
+    targets = torch.full((4, 7), VOCABULARY + 2)
+    loss, _ = new.loss(hidden, targets, torch.ones_like(targets, dtype=torch.bool))
+    assert torch.allclose(loss, F.cross_entropy(new(hidden).flatten(0, 1), targets.flatten()), atol=1e-5)
 
 
 def test_a_task_that_does_not_read_neighbours_has_a_plain_head():

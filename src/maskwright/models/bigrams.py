@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskwright.models.encoder import Encoder
 from maskwright.models.heads import CHUNK_CPU, MaskedLMHead
@@ -78,7 +78,8 @@ def neighbours_of(input_ids: Tensor, attention_mask: AttentionMask) -> Tensor:
 def _beside(states: Tensor, neighbours: Tensor, positions: Tensor | None = None) -> Tensor:
     if positions is not None:
         neighbours = neighbours.gather(1, positions[..., None].expand(-1, -1, 2))
-    return torch.cat([states.float(), neighbours.float()], -1)
+    dtype = torch.promote_types(states.dtype, torch.float32)
+    return torch.cat([states.to(dtype), neighbours.to(dtype)], -1)
 
 
 class BigramHead(MaskedLMHead):
@@ -101,7 +102,7 @@ class BigramHead(MaskedLMHead):
         states, neighbours = _apart(hidden_BKH, self.dense.weight.dtype)
         logits = super().forward(states)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if logits.is_meta:  # where FLOPs are counted
+        if logits.is_meta or not self.bigrams.known:  # the former where FLOPs are counted
             return logits
         if torch.compiler.is_exporting():
             return self.bigrams.traced(logits.flatten(0, 1), neighbours.flatten(0, 1)).view_as(logits)
@@ -123,14 +124,14 @@ class BigramHead(MaskedLMHead):
         def add_counts(logits: Tensor, rows: slice) -> None:
             self.bigrams.add(logits, neighbours_N2[rows], targets.flatten()[rows] if self.training else None)
 
-        return super().loss(states, targets, valid, factors, smoothing, add_counts)
+        return super().loss(states, targets, valid, factors, smoothing, add_counts if self.bigrams.known else add)
 
 
 def _apart(hidden: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return hidden[..., :-2].to(dtype), hidden[..., -2:].long()
 
 
-class Bigrams(nn.Module):
+class Bigrams(AnySize):
     """What counts say of a token between two others; `cooccurrence.fill` sets them.
 
     Args:

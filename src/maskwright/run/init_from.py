@@ -26,6 +26,19 @@ _CHOSEN_ANEW = ("dropout", "trust_remote_code")  # settings of a model that its 
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """What a task got from the weights that it starts from.
+
+    Attributes:
+        lines: what was loaded, what is new, and what was not used.
+        head: whether weights of its head were loaded.
+    """
+
+    lines: list[str]
+    head: bool
+
+
+@dataclass(frozen=True)
 class Start:
     """The weights that a run starts from.
 
@@ -37,13 +50,11 @@ class Start:
     name: str
     saved: SavedRun | None = None
 
-    def load(self, task: Task, extension: Extension | None = None) -> list[str]:
+    def load(self, task: Task, extension: Extension | None = None) -> Loaded:
         """Copies the weights of encoder and head into a task.
 
         Args:
             extension: words that the run adds to the vocabulary of the weights, and has no rows for yet.
-        Returns:
-            What was loaded, what is new, and what was not used, one line each.
         Raises:
             UserError: the weights belong to another vocabulary, or have other shapes.
         """
@@ -68,15 +79,16 @@ class Start:
         labels, here = self.saved.labels, task.labels
         if labels is not None and labels.names and other_labels and here is not None and here.names:
             lines.append(f"the head is new, since the old one predicts {', '.join(labels.names)}, in this order")
-        return lines
+        return Loaded(lines, any(name.startswith("head.") and name not in new for name in _own_weights(task)))
 
-    def _loaded_by_its_library(self, task: Task) -> list[str]:
+    def _loaded_by_its_library(self, task: Task) -> Loaded:
         with_head = not task.another_predicts_tokens and task.encoder.own_head() is not None
         brought = ("encoder.", *(["head."] if with_head else []))
         new = [name for name in _own_weights(task) if not name.startswith((*brought, *MASKERS))]
         added = getattr(task.encoder, "added_tokens", 0)
         enlarged = [f"new: the embeddings of {added:,} tokens that were added to the tokenizer"] * bool(added)
-        return [f"those of {self.name}", *enlarged, *_summary(new, task.encoder.unexpected_keys)]
+        lines = [f"those of {self.name}", *enlarged, *_summary(new, task.encoder.unexpected_keys)]
+        return Loaded(lines, with_head)
 
     def _other_labels(self, task: Task) -> bool:
         """Returns whether the saved head is for other labels than the task, or for numbers in other units."""

@@ -126,11 +126,10 @@ def _assemble(checked: _Checked, directory: RunDirectory, place: Place, began: f
         check_resumable(checkpoint, task, settings)
         adapt(task, settings, data.tokenizer)
     else:
-        if start is not None:
-            begins_with = start.load(task, extended_here(settings, data.tokenizer))
-        begins_with = [*begins_with, *adapt(task, settings, data.tokenizer)]
-        if (counted := task.count(data, new=start is None)) is not None:  # counts of another corpus are not kept
-            begins_with = [*begins_with, counted]
+        loaded = None if start is None else start.load(task, extended_here(settings, data.tokenizer))
+        begins_with = [*begins_with, *(loaded.lines if loaded else []), *adapt(task, settings, data.tokenizer)]
+        counted = task.count(data, new_encoder=loaded is None, new_head=loaded is None or not loaded.head)
+        begins_with = [*begins_with, *([] if counted is None else [counted])]
     if settings.hardware.compile:
         for encoder in {task.encoder, task.token_encoder}:
             encoder.compile(dynamic=None)  # in place, which keeps the names of its weights

@@ -98,9 +98,9 @@ class MaskedLanguageModeling(Task):
             loss = loss + (own - own.detach())
         return loss, share(right, count) * weight
 
-    def count(self, data: Corpus, new: bool) -> str | None:
+    def count(self, data: Corpus, new_encoder: bool, new_head: bool) -> str | None:
         if not isinstance(self.head, CountsTokens):
-            return super().count(data, new)
+            return super().count(data, new_encoder, new_head)
         self.head.count(data.training_rows())
         return None
 

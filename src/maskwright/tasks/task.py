@@ -172,20 +172,22 @@ class Task(LightningModule):
         """
         return 0
 
-    def count(self, data: Corpus, new: bool) -> str | None:
+    def count(self, data: Corpus, new_encoder: bool, new_head: bool) -> str | None:
         """Counts the training split, for what begins with counts, before the first step of a run.
 
+        Counts of another corpus are not kept.
+
         Args:
-            new: whether the encoder begins here, and not where another run has ended.
+            new_encoder, new_head: whether they begin here, and not where another run has ended.
         Returns:
-            What was counted of neighbours, in a line; None if nothing was.
+            What was counted of neighbours, or why nothing was, in a line; None if nothing was to be.
         """
         encoder, head = self.encoder, self.head
-        # a head that has learned to predict without counts does not need them
-        bigrams = head if isinstance(head, BigramHead) and (new or head.bigrams.known) else None
-        beginner = encoder if new and begins_with_counts(encoder) else None
+        bigrams = head if isinstance(head, BigramHead) and (new_head or head.bigrams.known) else None
+        beginner = encoder if new_encoder and begins_with_counts(encoder) else None
         if beginner is None and bigrams is None:
-            return None
+            learned = "no counts are added to the logits of a head that has learned to predict without them"
+            return learned if isinstance(head, BigramHead) else None
         began = time.perf_counter()
         rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
         counts, special = neighbour_counts(rows, len(encoder.embedding.weight)), data.tokenizer.is_special

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from maskwright.inference.explain.prediction import Prediction, Unsuited
+from maskwright.models import WithNeighbours
 
 TOLERANCE = 0.01  # of the sum of all absolute values
 _DOUBLINGS = 3
@@ -25,11 +26,15 @@ def integrated_gradients(prediction: Prediction, steps: int = 50) -> np.ndarray:
         steps: points of the integral; they are doubled, up to 8 times as many, until what the values miss of the
             difference of the two predictions is a hundredth of their absolute sum.
     Raises:
-        Unsuited: the encoder learned from counts, or has late masks. Its predictions are no function of embeddings
-            of tokens, or there is none for the mask token.
+        Unsuited: the encoder learned from counts, its head adds counts to the logits, or it has late masks. Its
+            predictions are no function of embeddings of tokens, or there is none for the mask token.
     """
     if prediction.encoder.learns_from_counts:
         raise Unsuited("the model learned from counts, and has no embeddings to take gradients of")
+    if isinstance(prediction.encoder, WithNeighbours):
+        raise Unsuited(
+            "the counts in its logits (model.bigrams) know tokens by their ids, and not by their embeddings"
+        )
     if getattr(prediction.encoder, "late_masks", 0):
         raise Unsuited(
             "the layers that do not read mask tokens know these by their ids, and not by their embeddings"
