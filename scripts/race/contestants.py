@@ -76,6 +76,12 @@ class Spec:
     save: str | None = None
     unfinished: str | None = None
 
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> "Spec":
+        """Returns the one whose fields JSON holds."""
+        own: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in fields.items()}
+        return cls(**own)
+
 
 def add_corpus(parser: argparse.ArgumentParser) -> None:
     """Adds the options for the corpus that contestants train on."""
@@ -325,9 +331,7 @@ def peak_memory(spec: Spec) -> float:
 def main() -> None:
     import contestants  # instead of __main__, whose classes a config could not name
 
-    given = json.loads(sys.argv[1])
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    spec = contestants.Spec(**fields)
+    spec = contestants.Spec.of(json.loads(sys.argv[1]))
     warnings.filterwarnings("ignore")
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     if spec.name == "ours":

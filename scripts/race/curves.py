@@ -14,18 +14,35 @@ from contestants import Contestant, Spec, start
 
 from maskwright.core.device import device_name
 
+# what determines a curve: all but when it is evaluated, what is kept and how it is computed
+CURVE = [
+    field.name
+    for field in dataclasses.fields(Spec)
+    if field.name not in ("evaluate_at", "in_turns", "environment", "save", "unfinished")
+]
+
 
 def curve(spec: Spec, name: str, folder: Path, with_model: bool = False) -> dict[str, Any]:
-    """Returns the loss curve of a contestant, from its file if that exists.
+    """Returns the loss curve of a contestant, from its file if that exists and has as many points.
 
     Args:
         with_model: whether the trained model has to exist as well, see `Spec.save`.
+    Raises:
+        SystemExit: the file holds the curve of other settings.
     """
     path = folder / f"{name}-steps{spec.steps}-seed{spec.seed}.json"
-    if path.exists() and not (with_model and spec.save is not None and not Path(spec.save).exists()):
-        return json.loads(path.read_text())
+    if path.exists():
+        known = json.loads(path.read_text())
+        _check_same(path, known["spec"], spec)
+        evaluated = {point["step"] for point in known["points"]}
+        without_model = with_model and spec.save is not None and not Path(spec.save).exists()
+        if evaluated.issuperset(spec.evaluate_at) and not without_model:
+            return known
     print(f"{path} ...", flush=True)
-    contestant = Contestant(spec)
+    part = None if spec.save is None else Path(f"{spec.save}.part")
+    if part is not None:
+        shutil.rmtree(part, ignore_errors=True)
+    contestant = Contestant(dataclasses.replace(spec, save=None if part is None else str(part)))
     try:
         points = list(contestant.points)
         while not points or points[-1]["step"] < spec.steps:
@@ -33,17 +50,33 @@ def curve(spec: Spec, name: str, folder: Path, with_model: bool = False) -> dict
             if "loss" in lap:
                 points.append({key: lap[key] for key in ("step", "loss", "clock")})
                 print(f"  step {lap['step']:5}  {lap['clock']:6.0f} s  {lap['loss']:.4f}", flush=True)
-        if spec.save is not None:
+        if part is not None:
             contestant.finish()
     finally:
         contestant.close()
     what = dataclasses.asdict(dataclasses.replace(spec, save=None, unfinished=None))
     found = {"spec": what, **contestant.model, "points": points}
+    if part is not None:
+        shutil.rmtree(str(spec.save), ignore_errors=True)
+        part.rename(str(spec.save))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found) + "\n")
     if spec.unfinished is not None:
         shutil.rmtree(spec.unfinished, ignore_errors=True)
     return found
+
+
+def _check_same(path: Path, known: dict[str, Any], spec: Spec) -> None:
+    before = Spec.of(known)
+    different = [key for key in CURVE if _of(before, key) != _of(spec, key)]
+    if different:
+        told = ", ".join(f"{key} is {_of(before, key)!r} there, {_of(spec, key)!r} here" for key in different)
+        raise SystemExit(f"{path} is the curve of other settings: {told}. Delete it, or choose another --folder.")
+
+
+def _of(spec: Spec, key: str) -> Any:
+    value = getattr(spec, key)
+    return [one for one in value if not one.startswith("data.cache_dir=")] if key == "data" else value
 
 
 def curves(
@@ -84,9 +117,17 @@ def in_turns(specs: dict[str, Spec], path: Path, repeat: int, period: int = 1) -
         path: keeps these seconds, those of all steps, and what the CPU is called.
         repeat: steps of each that are timed; at least one period of them is.
         period: see `typical`.
+    Raises:
+        SystemExit: the file is of another CPU.
     """
     if path.exists():
-        return json.loads(path.read_text())["seconds"]
+        known = json.loads(path.read_text())
+        if known["device"] != device_name("cpu"):
+            raise SystemExit(
+                f"{path} was measured on {known['device']}, and this is {device_name('cpu')}: their seconds "
+                "cannot be compared. Choose another --folder."
+            )
+        return known["seconds"]
     contestants = start(
         {name: dataclasses.replace(spec, in_turns=True, evaluate_at=()) for name, spec in specs.items()}
     )

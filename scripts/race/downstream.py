@@ -6,7 +6,7 @@ Takes the settings of the peers from the report that `race.py` has written with 
 contestant for all `--minutes` with each seed, ours too, unless the race has kept its model. The learning rate of
 each fine-tuning is tuned for each contestant on its first seed, by the validation split: it is halved and doubled
 until the best value has worse ones on both sides. Writes study.json, study.md and study.svg, with differences to
-ours. Runs that have finished are not repeated.
+ours. Runs that have finished are not repeated; after a change of our recipe, delete those named `ours` here too.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main() -> None:
     for name in arguments.contestants or ["ours", *tuned]:
         models = encoders(race, name, tuned.get(name), arguments.minutes)
         for task, settings in tasks.items():
-            rate = best_rate(folder / f"{name}-{task}", models[arguments.seeds[0]], settings)
+            rate = best_rate(folder / f"{name}-{task}", models, settings)
             for seed, model in models.items():
                 part = folder / f"{name}-{task}" / f"lr{rate:g}-seed{seed}"
                 found = fine_tune(part, model, settings, rate, seed)
@@ -96,14 +96,15 @@ def encoders(race: Race, name: str, setting: Setting | None, minutes: float) -> 
     return {spec.seed: Path(str(spec.save)) for _, spec in named}
 
 
-def best_rate(folder: Path, model: Path, settings: list[str]) -> float:
-    """Returns the learning rate with the best metric of the validation split."""
+def best_rate(folder: Path, models: dict[int, Path], settings: list[str]) -> float:
+    """Returns the learning rate with the best metric of the validation split, for the first of the seeds."""
+    seed, model = next(iter(models.items()))
 
     def losses(rates: list[Rate]) -> list[float]:
         found = []
         for rate in rates:
-            part = folder / f"lr{rate.lr:g}-seed1"
-            metrics = fine_tune(part, model, settings, rate.lr, 1)
+            part = folder / f"lr{rate.lr:g}-seed{seed}"
+            metrics = fine_tune(part, model, settings, rate.lr, seed)
             found.append(-metrics[objective(part).replace("test/", "validation/")])
         return found
 

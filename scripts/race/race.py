@@ -8,7 +8,8 @@ The contestants (see `contestants.py`) are `bert`, `modernbert`, `modernbert-muo
 `experiment=fast_mini`. Counts of neighbours are added to the logits of ours alone, so that the peers are as they
 were published; with `--counts all` to those of the peers too, and with `--counts none` to nobody's. Times are
 computed from two quantities that do not depend on the load of the machine: the loss over steps, which a seed
-determines, and the time of a step, measured in turns with a step of a peer. Wall-clock times are reported too.
+determines, and the time of a step, measured in turns with a step of a peer. Where neighbours are counted before the
+first step, the seconds that this took are added. Wall-clock times are reported too.
 
 Each peer is tuned (`tuning.py`): learning rate, blocks a step, mask ratio, weight decay and beta2, one at a
 time, in runs of `--short-minutes`; rates and blocks are halved and doubled until the best value has worse ones on

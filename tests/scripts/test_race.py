@@ -130,7 +130,7 @@ def test_the_rate_of_a_fine_tuning_has_worse_ones_on_both_sides(tmp_path, monkey
 
     monkeypatch.setattr(downstream, "fine_tune", fine_tune)
     monkeypatch.setattr(downstream, "objective", lambda folder: "test/f1")
-    assert downstream.best_rate(tmp_path, tmp_path, []) == pytest.approx(8e-3)
+    assert downstream.best_rate(tmp_path, {2: tmp_path}, []) == pytest.approx(8e-3)
     assert sorted(tried) == pytest.approx([1e-3, 2e-3, 4e-3, 8e-3, 16e-3])
 
 
@@ -263,3 +263,69 @@ def test_a_peer_that_was_stopped_goes_on_exactly(corpus, tmp_path, monkeypatch):
     assert [[point["step"] for point in points] for points in known] == [[], [2, 4]]
     assert [(p["step"], p["loss"]) for p in found["points"]] == [(p["step"], p["loss"]) for p in expected["points"]]
     assert not (tmp_path / "unfinished").exists()
+
+
+class Scripted:
+    """A contestant whose loss falls by 1 a step, until it is killed."""
+
+    until = None
+
+    def __init__(self, spec):
+        self.spec, self.number, self.points, self.model = spec, 0, [], {"parameters": 5}
+        if spec.save is not None:
+            Path(spec.save).mkdir(parents=True)
+
+    def step(self):
+        self.number += 1
+        if self.number == self.until:
+            raise KeyboardInterrupt
+        told = {"loss": 9.0 - self.number} if self.number in self.spec.evaluate_at else {}
+        return {"step": self.number, "clock": 1.0 * self.number, **told}
+
+    def finish(self):
+        (Path(self.spec.save) / "done").touch()
+
+    def close(self):
+        pass
+
+
+def test_a_curve_of_other_settings_is_not_taken_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "Contestant", Scripted)
+    spec = contestants.Spec("bert", ("data.limit=40", "data.cache_dir=/here"), 6, evaluate_at=(3, 6))
+    assert [point["step"] for point in curves.curve(spec, "bert", tmp_path)["points"]] == [3, 6]
+    elsewhere = dataclasses.replace(spec, data=("data.cache_dir=/there", "data.limit=40"), environment=("A=1",))
+    monkeypatch.setattr(curves, "Contestant", None)  # it is not trained again
+    assert curves.curve(elsewhere, "bert", tmp_path)["points"][-1]["loss"] == 3
+    for key, value in (("data", ("data.limit=41",)), ("overrides", ("mask.ratio=0.15",)), ("counts", True)):
+        with pytest.raises(SystemExit, match=f"{key} is .* there, .* here. Delete it, or choose another"):
+            curves.curve(dataclasses.replace(spec, **{key: value}), "bert", tmp_path)
+    monkeypatch.setattr(curves, "Contestant", Scripted)
+    finer = curves.curve(dataclasses.replace(spec, evaluate_at=(2, 4, 6)), "bert", tmp_path)
+    assert [point["step"] for point in finer["points"]] == [2, 4, 6]
+
+
+def test_a_model_is_there_when_its_run_is_complete(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "Contestant", Scripted)
+    model = tmp_path / "models" / "ours"
+    spec = contestants.Spec("ours", (), 6, evaluate_at=(6,), save=str(model))
+    monkeypatch.setattr(Scripted, "until", 4)
+    with pytest.raises(KeyboardInterrupt):
+        curves.curve(spec, "ours", tmp_path)
+    assert not model.exists()
+    monkeypatch.setattr(Scripted, "until", None)
+    curves.curve(spec, "ours", tmp_path)
+    assert [path.name for path in model.iterdir()] == ["done"]
+    (model / "done").unlink()
+    model.rmdir()
+    curves.curve(spec, "ours", tmp_path)
+    assert not model.exists()
+    curves.curve(spec, "ours", tmp_path, with_model=True)
+    assert (model / "done").exists()
+
+
+def test_seconds_of_another_cpu_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text('{"device": "Abacus", "seconds": {"own": 1.0}}')
+    with pytest.raises(SystemExit, match="was measured on Abacus, and this is .* Choose another --folder"):
+        curves.in_turns({}, tmp_path / "a.json", 3)
+    monkeypatch.setattr(curves, "device_name", lambda kind: "Abacus")
+    assert curves.in_turns({}, tmp_path / "a.json", 3) == {"own": 1.0}
