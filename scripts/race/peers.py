@@ -82,7 +82,9 @@ class ForwardWithCounts:
         masked = labels != -100
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask)[0][masked]
         targets = labels[masked]
-        said = self.bigrams(neighbours_of(input_ids, None)[masked], targets if self.body.training else None)
+        neighbours = neighbours_of(input_ids, None)[masked]
+        said = torch.zeros(len(targets), len(self.bigrams.chance))
+        self.bigrams.add(said, neighbours, targets if self.body.training else None)
         return {"loss": F.cross_entropy(self.head(hidden).float() + said, targets)}
 
 

@@ -159,14 +159,9 @@ class Bigrams(AnySize):
         """Whether there are any counts."""
         return len(self.left.tokens) > 0
 
-    def forward(self, neighbours: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Returns what neighbours (..., 2) say (..., V); targets (...), see `add`."""
-        said = torch.zeros(*neighbours.shape[:-1], len(self.chance), device=neighbours.device)
-        said_NV, neighbours_N2 = said.flatten(0, -2), neighbours.flatten(0, -2)
-        for start in range(0, len(said_NV), CHUNK_CPU):
-            rows = slice(start, start + CHUNK_CPU)
-            self.add(said_NV[rows], neighbours_N2[rows], None if targets is None else targets.flatten()[rows])
-        return said
+    def forward(self, neighbours: Tensor) -> Tensor:
+        """Returns what neighbours (..., 2) say (..., V)."""
+        return self.scale * (self.left(neighbours[..., 0]) + self.right(neighbours[..., 1]))
 
     def add(self, logits: Tensor, neighbours: Tensor, targets: Tensor | None = None) -> None:
         """Adds to logits (N, V) what neighbours (N, 2) say.
@@ -231,6 +226,13 @@ class PairTable(AnySize):
         if self._rows is None or self._rows.rows.device != self.starts.device:
             self._rows = _Rows.of(self)
         return self._rows
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Returns the entries (..., V) of tokens ids (...), -1 for none."""
+        said = torch.zeros(*ids.shape, len(self.starts) - 1, device=ids.device)
+        for part, own in zip(said.flatten(0, -2).split(CHUNK_CPU), ids.flatten().split(CHUNK_CPU), strict=True):
+            self.add(part, own, 1.0)
+        return said
 
     def add(self, logits: Tensor, ids: Tensor, scale: float) -> None:
         """Adds the entries of tokens ids (N,), -1 for none, times a scale, to logits (N, V)."""

@@ -20,6 +20,7 @@ class Wrapped(BaseEncoder):
         self.hidden_size, self.max_length = encoder.hidden_size, encoder.max_length
         self.keeps_documents_apart, self.head_size = encoder.keeps_documents_apart, encoder.head_size
         self.unexpected_keys, self.uses_all_parameters = encoder.unexpected_keys, encoder.uses_all_parameters
+        self.late_masks = getattr(encoder, "late_masks", 0)
 
     @property
     def embedding(self) -> nn.Embedding:

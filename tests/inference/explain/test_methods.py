@@ -21,6 +21,8 @@ from maskwright.inference.explain import (
     rollout,
 )
 from maskwright.models import CNN, HMM, LSTM, MLP, NGram, Pretrained, Transformer
+from maskwright.models.bigrams import Bigrams, neighbours_of
+from maskwright.models.cooccurrence import fill, neighbour_counts
 
 SIZES = {"hidden_size": 32, "layers": 2}
 ENCODERS = {
@@ -75,6 +77,25 @@ def test_integrated_gradients_add_up_to_the_difference(name):
     assert found.sum() == pytest.approx(prediction.whole - prediction.empty, abs=0.01 * np.abs(found).sum() + 1e-6)
     assert abs(prediction.whole - prediction.empty) > 1e-3
     assert all(parameter.grad is None for parameter in prediction.encoder.parameters())
+
+
+def test_what_counts_say_belongs_to_the_neighbours():
+    encoder, bigrams = encoder_of("transformer"), Bigrams(60, 1.0, (0, 0))
+    text = torch.randint(5, 60, (200, 30), generator=torch.Generator().manual_seed(2))
+    text[:, :4] = torch.tensor([30, 20, 31, 31])
+    fill(bigrams, neighbour_counts([text], 60))
+
+    def compute(rows):
+        said = bigrams(neighbours_of(rows, None)[:, 3])
+        return (said + 0 * encoder(rows).mean()).softmax(-1)[:, 20]
+
+    ids, units = (2, 25, 30, MASK, 31, 26, 3), (-1, 0, 1, -1, 2, 3, -1)
+    tables = (bigrams.left, 2), (bigrams.right, 4)
+    prediction = replace(make(encoder, ids, units), compute=compute, tables=tables)
+    found = integrated_gradients(prediction)
+    assert found.sum() == pytest.approx(prediction.whole - prediction.empty, rel=0.01)
+    assert found[[0, 3]].tolist() == [0, 0]
+    assert found[1:3].min() > 0.1 * found.sum() > 0
 
 
 @pytest.mark.parametrize("name", ["transformer", "convolution"])

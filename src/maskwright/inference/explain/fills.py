@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskwright.core.errors import UserError
 from maskwright.inference.explain.prediction import Prediction
 from maskwright.inference.explain.question import Cutter, Question, spans_of
 from maskwright.inference.masked_model import MaskedModel
+from maskwright.models import BigramHead
 from maskwright.text.masked_text import MaskedText, MaskReader
 from maskwright.text.text_rows import Encoded, shortened, windows
 
@@ -79,6 +80,7 @@ class Fills:
             self.model.tokenizer.mask_id,
             torch.eye(len(ids), device=ids.device)[position],
             self.model.tokens_per_batch,
+            self._tables(position),
         )
         start, end = encoded.offsets[at].tolist()
         return Question(prediction, self._spell(token), (start, end), spans_of(encoded, window, units))
@@ -87,6 +89,13 @@ class Fills:
         """Returns the probabilities (B, V) at a position of rows (B, T)."""
         positions = torch.full((len(ids), 1), position, device=ids.device)
         return self.model.head(self.model.encoder(ids, None, positions))[:, 0].float().softmax(-1)
+
+    def _tables(self, position: int) -> tuple[tuple[nn.Module, int], ...]:
+        """Returns the counts that the head reads at a position, of the token before and of that after it."""
+        head = self.model.head
+        if not isinstance(head, BigramHead) or not head.bigrams.known:
+            return ()
+        return (head.bigrams.left, position - 1), (head.bigrams.right, position + 1)
 
     def _compute(self, position: int, token: int) -> Callable[[Tensor], Tensor]:
         return lambda ids: self._shares(ids, position)[:, token]

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskwright.inference.asked import TOKENS_PER_BATCH
 from maskwright.models import Encoder
@@ -27,11 +27,12 @@ class Prediction:
         ids: (T,) int64, on the device of the model.
         units: (T,) int64, the unit that each position belongs to, numbered from 0; -1 where nothing is hidden, as
             at special tokens.
-        compute: returns the number (B,) of each of the rows (B, T), through `encoder.embedding`.
+        compute: returns the number (B,) of each of the rows (B, T), through `encoder.embedding` and `tables`.
         encoder: the encoder that `compute` calls, in evaluation mode.
         mask_id: what hides a token.
         read_from: (T,) how much the number is read from the hidden state of each position; they add up to 1.
         tokens_per_batch: positions of a forward pass.
+        tables: modules through which `compute` reads the token at a position by its id, each with that position.
     """
 
     ids: Tensor
@@ -41,6 +42,7 @@ class Prediction:
     mask_id: int
     read_from: Tensor
     tokens_per_batch: int = TOKENS_PER_BATCH
+    tables: tuple[tuple[nn.Module, int], ...] = ()
 
     @property
     def count(self) -> int:
