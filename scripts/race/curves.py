@@ -30,7 +30,7 @@ def curve(spec: Spec, name: str, folder: Path, with_model: bool = False) -> dict
     Raises:
         SystemExit: the file holds the curve of other settings.
     """
-    path = folder / f"{name}-steps{spec.steps}-seed{spec.seed}.json"
+    path = folder / f"{name_of_run(name, spec)}.json"
     if path.exists():
         known = json.loads(path.read_text())
         _check_same(path, known["spec"], spec)
@@ -64,6 +64,11 @@ def curve(spec: Spec, name: str, folder: Path, with_model: bool = False) -> dict
     if spec.unfinished is not None:
         shutil.rmtree(spec.unfinished, ignore_errors=True)
     return found
+
+
+def name_of_run(name: str, spec: Spec) -> str:
+    """Returns what the files of a run are called, of a contestant that has this name."""
+    return f"{name}-steps{spec.steps}-seed{spec.seed}"
 
 
 def _check_same(path: Path, known: dict[str, Any], spec: Spec) -> None:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
 from maskwright.models.bigrams import Bigrams, neighbours_of
-from maskwright.models.cooccurrence import MOST_TOKENS, fill, neighbour_counts
+from maskwright.models.cooccurrence import fill
 from maskwright.models.flops import forward_flops
 from maskwright.models.layers.gather import gather
+from maskwright.tasks.task import count_neighbours
 
 
 def peer_model(spec: Spec, data: Any) -> Any:
@@ -69,10 +70,9 @@ class ForwardWithCounts:
     def __init__(self, body: nn.Module, head: Callable[[Tensor], Tensor], data: Any):
         self.body, self.head = body, head
         began = time.perf_counter()
-        rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
-        counts = neighbour_counts(rows, len(data.tokenizer))
+        counts, share = count_neighbours(data, len(data.tokenizer))
         self.bigrams = Bigrams(len(data.tokenizer), 1.0, (0, 0))
-        fill(self.bigrams, counts, data.tokenizer.is_special, min(MOST_TOKENS / data.tokens["train"].count, 1.0))
+        fill(self.bigrams, counts, data.tokenizer.is_special, share)
         self.counting = time.perf_counter() - began
 
     def __call__(

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from contestants import PEERS, ROOT, Spec, add_corpus, corpus
-from curves import curves, in_turns, marks
+from curves import curves, in_turns, marks, name_of_run
 from results import draw, report, table
 from tuning import AGAIN, START, Grid, Setting, at_border, grid_of, ranked, search
 
@@ -174,7 +174,7 @@ class Race:
         return called, spec
 
     def _place(self, folder: str, called: str, spec: Spec) -> str:
-        return str(self.folder / folder / f"{called}-steps{spec.steps}-seed{spec.seed}")
+        return str(self.folder / folder / name_of_run(called, spec))
 
     def _spec(self, name: str, setting: Setting, steps: int) -> Spec:
         own = {key: value for key, value in dataclasses.asdict(setting).items() if value is not None}

@@ -57,8 +57,7 @@ class WithNeighbours(Wrapped):
         token_types: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, H + 2) of input_ids (B, T), or (B, K, H + 2) at positions (B, K)."""
-        types = {} if token_types is None else {"token_types": token_types}
-        states = self.encoder(input_ids, attention_mask, positions, **types)
+        states = self._states(input_ids, attention_mask, positions, token_types)
         return _beside(states, neighbours_of(input_ids, attention_mask), positions)
 
 

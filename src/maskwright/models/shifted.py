@@ -44,8 +44,7 @@ class Shifted(Wrapped):
         token_types: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, H) of input_ids (B, T), or (B, K, H) at positions (B, K)."""
-        types = {} if token_types is None else {"token_types": token_types}
-        states = self.encoder(input_ids, self._mask(attention_mask), _before(positions), **types)
+        states = self._states(input_ids, self._mask(attention_mask), _before(positions), token_types)
         return _shifted(states, positions)
 
     def attention_weights(self, input_ids: Tensor) -> list[Tensor]:

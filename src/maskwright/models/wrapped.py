@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from maskwright.models.encoder import BaseEncoder, Encoder
+from maskwright.models.layers.attention_mask import AttentionMask
 
 
 class Wrapped(BaseEncoder):
@@ -21,6 +22,17 @@ class Wrapped(BaseEncoder):
         self.keeps_documents_apart, self.head_size = encoder.keeps_documents_apart, encoder.head_size
         self.unexpected_keys, self.uses_all_parameters = encoder.unexpected_keys, encoder.uses_all_parameters
         self.late_masks = getattr(encoder, "late_masks", 0)
+
+    def _states(
+        self,
+        input_ids: Tensor,
+        attention_mask: AttentionMask,
+        positions: Tensor | None,
+        token_types: Tensor | None,
+    ) -> Tensor:
+        """Returns the hidden states of the other encoder, which need not know token types unless there are any."""
+        types = {} if token_types is None else {"token_types": token_types}
+        return self.encoder(input_ids, attention_mask, positions, **types)
 
     @property
     def embedding(self) -> nn.Embedding:

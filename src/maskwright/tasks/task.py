@@ -11,6 +11,7 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -46,6 +47,13 @@ from maskwright.tasks.new_rows import NewRows
 from maskwright.tasks.spec import Baseline, Metric, TaskSpec
 
 MASKERS = ("masker.", "evaluation_masker.", "evaluation_masks.")  # prefixes of the state of maskers in a state_dict
+
+
+def count_neighbours(data: Corpus, vocabulary_size: int) -> tuple[csr_matrix, float]:
+    """Returns how often tokens follow others in the training split (V, V), and the share of it that was counted."""
+    rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
+    counted = min(MOST_TOKENS / max(data.tokens["train"].count, 1), 1.0)
+    return neighbour_counts(rows, vocabulary_size), counted
 
 
 class Task(LightningModule):
@@ -189,13 +197,13 @@ class Task(LightningModule):
             learned = "no counts are added to the logits of a head that has learned to predict without them"
             return learned if isinstance(head, BigramHead) else None
         began = time.perf_counter()
-        rows = (ids for ids, _ in data.training_rows(MOST_TOKENS))
-        counts, special = neighbour_counts(rows, len(encoder.embedding.weight)), data.tokenizer.is_special
+        counts, share = count_neighbours(data, len(encoder.embedding.weight))
+        special = data.tokenizer.is_special
         if beginner is not None:
             own = head if type(head) is MaskedLMHead and self.token_encoder is encoder else bigrams
             start_from_counts(beginner, own, counts, special)
         if bigrams is not None:
-            fill(bigrams.bigrams, counts, special, min(MOST_TOKENS / max(data.tokens["train"].count, 1), 1.0))
+            fill(bigrams.bigrams, counts, special, share)
         self.counting = time.perf_counter() - began
         return f"from {counts.sum():,.0f} pairs of neighbours in the training split, {self.counting:.1f} s"
 
