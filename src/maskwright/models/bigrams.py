@@ -22,6 +22,7 @@ from maskwright.models.heads import CHUNK_CPU, MaskedLMHead
 from maskwright.models.layers.any_size import AnySize
 from maskwright.models.layers.attention_mask import AttentionMask, sees_neighbour
 from maskwright.models.layers.causal import Causal
+from maskwright.models.layers.gather import gather
 from maskwright.models.wrapped import Wrapped
 
 # a token with entries for more than this share of the vocabulary has many
@@ -76,7 +77,7 @@ def neighbours_of(input_ids: Tensor, attention_mask: AttentionMask) -> Tensor:
 
 def _beside(states: Tensor, neighbours: Tensor, positions: Tensor | None = None) -> Tensor:
     if positions is not None:
-        neighbours = neighbours.gather(1, positions[..., None].expand(-1, -1, 2))
+        neighbours = gather(neighbours, positions)
     dtype = torch.promote_types(states.dtype, torch.float32)
     return torch.cat([states.to(dtype), neighbours.to(dtype)], -1)
 
